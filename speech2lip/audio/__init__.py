@@ -1,0 +1,1 @@
+"""Waveforms, spectrograms and the audio features that drive the lips."""

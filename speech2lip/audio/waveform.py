@@ -1,0 +1,42 @@
+"""Reading any audio as 16 kHz mono, and writing 16-bit WAV files."""
+
+from __future__ import annotations
+
+import subprocess
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..video import ffmpeg, probe
+
+SAMPLE_RATE = 16_000
+
+
+def load_audio(path: Path) -> np.ndarray:
+    """Decode a file's first audio stream to float32 [samples] in [-1, 1], 16 kHz mono.
+
+    Sample 0 is the container's start, as frame 0 is for video: a stream that starts later
+    is preceded by silence, so sound and picture keep their offset.
+    """
+    if not probe(path).has_audio:
+        raise UserError(f"{path} has no audio track: give a file with speech")
+    command = [ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), "-map", "0:a:0", "-ac", "1"]
+    command += ["-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0", "-f", "f32le", "-"]
+    run = subprocess.run(command, capture_output=True)
+    samples = np.frombuffer(run.stdout, "<f4")
+    if not len(samples):
+        reason = run.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise UserError(f"{path} has an empty or undecodable audio track ({''.join(reason)}): give a file with speech")
+    return samples
+
+
+def save_wav(path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE) -> None:
+    """Write float samples [N] in [-1, 1] as 16-bit PCM."""
+    pcm = (np.clip(samples, -1, 1) * 32767).round().astype("<i2")
+    with wave.open(str(path), "wb") as stream:
+        stream.setnchannels(1)
+        stream.setsampwidth(2)
+        stream.setframerate(rate)
+        stream.writeframes(pcm.tobytes())

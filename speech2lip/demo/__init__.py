@@ -1,0 +1,1 @@
+"""The synthetic speaker: a procedural talking head with known pose, depth and mouth."""

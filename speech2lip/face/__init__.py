@@ -1,0 +1,1 @@
+"""From frames to geometry: shots, faces, landmarks, rigid tracking, canonical space."""

@@ -1,0 +1,221 @@
+"""Decoding, encoding and muxing through ffmpeg; frames are RGB uint8 [H, W, 3] inside.
+
+Reading resamples to a constant rate by presentation time: frame i shows what is on
+screen at i / fps seconds after the container's start, for constant and variable rates
+alike; rotation flags are applied. Only one frame is held at a time.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+
+from .errors import UserError
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def ffmpeg() -> str:
+    """Path of the ffmpeg program (the one that imageio-ffmpeg carries, or IMAGEIO_FFMPEG_EXE)."""
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """Streams of a media file: `fps` and `duration` (seconds) are 0 where unknown."""
+
+    has_video: bool
+    has_audio: bool
+    fps: float
+    duration: float
+
+
+def probe(path: Path) -> MediaInfo:
+    """Read what ffmpeg says of a file; raises UserError when it is missing or unreadable."""
+    if not path.exists():
+        raise UserError(f"{path} does not exist: give the path of a video or audio file")
+    if path.is_dir():
+        return MediaInfo(True, False, 0.0, 0.0)
+    run = subprocess.run([ffmpeg(), "-hide_banner", "-i", str(path)], capture_output=True)
+    text = run.stderr.decode("utf-8", "replace")
+    if "Input #0" not in text:
+        reason = text.strip().splitlines()[-1] if text.strip() else "no output"
+        raise UserError(f"{path} cannot be read as video or audio ({reason.split(': ')[-1]}): give a media file")
+    duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", text)
+    rate = re.search(r"Stream #.*Video:.*?([\d.]+) (?:fps|tbr)", text)
+    return MediaInfo(
+        has_video=bool(re.search(r"Stream #.*Video:(?!.*\(attached pic\))", text)),
+        has_audio=bool(re.search(r"Stream #.*Audio:", text)),
+        fps=float(rate.group(1)) if rate else 0.0,
+        duration=sum(float(t) * s for t, s in zip(duration.groups(), (3600, 60, 1), strict=True)) if duration else 0.0,
+    )
+
+
+def check_video(path: Path) -> MediaInfo:
+    """`probe`, and refuse what is not a moving picture."""
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        raise UserError(f"{path} is a single image: give a video (or a folder of numbered frames) of a talking person")
+    info = probe(path)
+    if not info.has_video:
+        raise UserError(f"{path} has no video stream: give a video of a talking person")
+    return info
+
+
+def read_frames(path: Path, fps: float, max_side: int | None = None) -> Iterator[np.ndarray]:
+    """Decode a video, or a folder of image frames, at a constant rate.
+
+    path: video file, or folder of images taken in name order as one frame each;
+    max_side: shrink frames so that no side exceeds it. Yields RGB uint8 [H, W, 3].
+    """
+    if path.is_dir():
+        yield from _read_folder(path, max_side)
+        return
+    filters = f"fps=fps={fps:.8g}:start_time=0"
+    if max_side:
+        filters += f",scale=w='min({max_side},iw)':h='min({max_side},ih)':force_original_aspect_ratio=decrease"
+    command = [ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v:0", "-vf", filters]
+    command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, bufsize=1 << 22)
+        assert process.stdout is not None
+        count = 0
+        try:
+            while (size := _ppm_header(process.stdout)) is not None:
+                width, height = size
+                data = process.stdout.read(width * height * 3)
+                if len(data) < width * height * 3:
+                    break
+                count += 1
+                yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+            if process.wait() != 0 and count == 0:
+                errors.seek(0)
+                reason = errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+                raise UserError(f"{path} cannot be decoded ({''.join(reason)}): convert it with ffmpeg first")
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def _ppm_header(stream) -> tuple[int, int] | None:  # type: ignore[no-untyped-def]
+    """Read `P6 <width> <height> 255`, as ffmpeg writes it; None at the end of the stream."""
+    if stream.readline().strip() != b"P6":
+        return None
+    width, height = stream.readline().split()
+    stream.readline()
+    return int(width), int(height)
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """Images of a folder in natural order (2.jpg before 10.jpg)."""
+    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+    if not files:
+        raise UserError(f"{folder} holds no images: extract the video's frames there, or give the video itself")
+    return sorted(files, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", p.name)])
+
+
+def _read_folder(folder: Path, max_side: int | None) -> Iterator[np.ndarray]:
+    for file in frame_files(folder):
+        frame = read_image(file)
+        shrink = max_side / max(frame.shape[:2]) if max_side else 1.0
+        yield cv2.resize(frame, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else frame
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image as RGB uint8 [H, W, 3]."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f"{path} cannot be read as an image: the file is missing or damaged, make it again")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
+    """Write RGB [H, W, 3] or grey [H, W] uint8; `quality` is JPEG's, with full-resolution colour."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    options = []
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    if not cv2.imwrite(str(path), bgr, options):
+        raise UserError(f"cannot write {path}: choose a writable place")
+
+
+class VideoWriter:
+    """H.264 (yuv420p, even size, faststart, BT.709) with optional audio, written atomically by the caller.
+
+    Frames are RGB uint8 of one size; odd sizes are padded by repeating the last column
+    or row. `audio` is any file with sound; the result lasts `duration` seconds when given
+    (silence is appended where the audio ends sooner).
+    """
+
+    def __init__(
+        self, path: Path, fps: float, audio: Path | None = None, duration: float | None = None,
+        crf: int = 17, preset: str = "medium",
+    ):  # fmt: skip
+        self.path, self.fps, self.audio, self.duration = path, fps, audio, duration
+        self.crf, self.preset = crf, preset
+        self.frames = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors = tempfile.TemporaryFile()
+
+    def write(self, frame: np.ndarray) -> None:
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        if self._process is None:
+            self._process = subprocess.Popen(
+                self._command(frame.shape[1], frame.shape[0]), stdin=subprocess.PIPE, stderr=self._errors
+            )
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(np.ascontiguousarray(frame).data)
+        except BrokenPipeError:
+            self._fail()
+        self.frames += 1
+
+    def close(self) -> None:
+        if self._process is None:
+            raise UserError(f"no frame was rendered for {self.path}: give longer audio")
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if self._process.wait() != 0:
+            self._fail()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        elif self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _command(self, width: int, height: int) -> list[str]:
+        command = [ffmpeg(), "-v", "error", "-nostdin", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+        command += ["-s", f"{width}x{height}", "-framerate", f"{self.fps:.8g}", "-i", "-"]
+        if self.audio is not None:
+            command += ["-i", str(self.audio), "-map", "0:v:0", "-map", "1:a:0"]
+            command += ["-af", "aresample=async=1:first_pts=0,apad", "-c:a", "aac", "-b:a", "192k", "-shortest"]
+        if self.duration is not None:
+            command += ["-t", f"{self.duration:.6f}"]
+        command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"]
+        command += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+        command += ["-c:v", "libx264", "-preset", self.preset, "-crf", str(self.crf), "-movflags", "+faststart"]
+        return [*command, str(self.path)]
+
+    def _fail(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+        self._errors.seek(0)
+        reason = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise UserError(f"ffmpeg could not write {self.path} ({''.join(reason)}): choose another place or format")
