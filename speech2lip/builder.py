@@ -1,0 +1,90 @@
+"""Configuration + a subject's geometry -> networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .audio.features import backend_from_params
+from .config import Config
+from .data.parser import CanonicalImages
+from .geometry import Intrinsics
+from .layout import Subject
+from .nets.audio_encoder import AudioEncoder, ShapeHead
+from .nets.blend import BlendNet
+from .nets.compositor import CanonicalSpace
+from .nets.lip import LipModel
+from .nets.shape import ShapeBasis
+from .nets.speech2lip import Speech2Lip
+from .nets.sync import SyncExpert
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What networks need to know of a subject; travels in the checkpoint."""
+
+    lip_size: tuple[int, int]
+    lip_box: tuple[int, int, int, int]
+    crop_size: int
+    camera: tuple[float, float, float]
+    audio: Mapping[str, Any]
+    fps: float
+    mouth_points: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "audio": dict(self.audio)}
+
+    @staticmethod
+    def from_dict(raw: Mapping[str, Any]) -> ModelFacts:
+        tuples = {k: tuple(raw[k]) for k in ("lip_size", "lip_box", "camera")}
+        return ModelFacts(**{**raw, **tuples})
+
+
+def facts_of(subject: Subject, mouth_points: int) -> ModelFacts:
+    box, camera = subject.lip_box, subject.camera
+    return ModelFacts(
+        subject.lip_size, (box.left, box.top, box.width, box.height), subject.crop.size,
+        (camera.focal, camera.cx, camera.cy), subject.audio, subject.fps, mouth_points,
+    )  # fmt: skip
+
+
+def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | None = None) -> Speech2Lip:
+    """Wire the networks. Without `canonical` (when loading a checkpoint) buffers start empty."""
+    lip, blend = config.model.lip, config.model.blend
+    backend = backend_from_params(dict(facts.audio))
+    width = lip.audio_width
+    encoder = AudioEncoder(
+        backend.window, backend.channels, ((width, 1), (width, 2), (width, 2)), lip.embedding, lip.audio_dropout
+    )
+    picture = LipModel(
+        facts.lip_size, {"audio": lip.embedding, "shape": lip.shape_codes}, lip.width, lip.layers, lip.skip_after,
+        lip.frequencies, lip.upsample, lip.features, lip.ensemble,
+    )  # fmt: skip
+    size = facts.crop_size
+    maps = (
+        [torch.from_numpy(np.ascontiguousarray(m)) for m in (canonical.depth, canonical.face, canonical.lip)]
+        if canonical is not None
+        else [torch.zeros(size, size) for _ in range(3)]
+    )
+    space = CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*facts.camera), facts.lip_box)
+    return Speech2Lip(
+        encoder, ShapeHead(lip.embedding, lip.shape_codes), ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
+        BlendNet(4, blend.widths, blend.norm, blend.residual), space, lip.audio_dropout,
+    )  # fmt: skip
+
+
+def build_expert(config: Config, facts: ModelFacts) -> SyncExpert:
+    """The sync expert that is trained on the subject's own windows."""
+    backend = backend_from_params(dict(facts.audio))
+    return SyncExpert(config.sync.window, backend.window, backend.channels, config.sync.width)
+
+
+def pick_device(name: str) -> torch.device:
+    """"auto" is the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

@@ -1,0 +1,1 @@
+"""A preprocessed subject as arrays that training reads."""

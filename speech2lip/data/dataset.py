@@ -1,0 +1,138 @@
+"""The training set: decoded once, cropped to what training reads, kept as uint8."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..nets.compositor import ObservedRegion
+from ..progress import bar
+from ..video import read_image
+from .parser import SubjectIndex
+
+SMALL_SIDE = 96  # whole crops, shrunk, for the depth loss
+
+
+@dataclass(frozen=True)
+class Batch:
+    """lips: [B, 3, h, w] real canonical lips in the canonical exposure; region: what the
+    compositor needs; windows: [B, rows, channels]; mouth: [B, K, 2] canonical landmarks;
+    small: [B, 3, s, s] whole crops. Images are float32 RGB in [0, 1]."""
+
+    lips: Tensor
+    region: ObservedRegion
+    windows: Tensor
+    mouth: Tensor
+    small: Tensor
+
+
+class SubjectDataset:
+    """Random access to the frames of one subject, resident in memory (or in a memory-mapped
+    temporary file where they exceed `memory_gb`)."""
+
+    def __init__(self, index: SubjectIndex, device: torch.device, memory_gb: float):
+        self.index, self.device = index, device
+        frames = np.concatenate([index.train, index.test])
+        self.row = np.full(index.subject.frames, -1, np.int64)
+        self.row[frames] = np.arange(len(frames))
+        width, height = index.subject.lip_size
+        region, small = index.subject.region_size, min(SMALL_SIDE, index.subject.crop.size)
+        sizes = [(len(frames), height, width, 3), (len(frames), region, region, 3), (len(frames), small, small, 3)]
+        on_disk = sum(float(np.prod(s)) for s in sizes) > memory_gb * 2**30
+        self._lips, self._regions, self._small = (_allocate(s, on_disk) for s in sizes)
+        self._load(frames)
+        self.windows = torch.from_numpy(index.windows).to(device)
+        self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
+        self._transforms = torch.from_numpy(index.transforms).float().to(device)
+        self._origins = torch.from_numpy(index.origins).float().to(device)
+        colour = torch.from_numpy(index.track.colour).float()
+        self._colour = (colour * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
+        self._resident = device.type == "cuda" and not on_disk
+        if self._resident:
+            self._tensors = [torch.from_numpy(a).to(device) for a in (self._lips, self._regions, self._small)]
+
+    @property
+    def small_scale(self) -> float:
+        return self._small.shape[1] / self.index.subject.crop.size
+
+    def batch(self, frames: np.ndarray) -> Batch:
+        """The given frame indices [B] as a batch."""
+        lips, regions, small = (self._images(k, self.row[frames]) for k in range(3))
+        at = torch.from_numpy(frames).to(self.device)
+        region = ObservedRegion(regions, self._origins[at], self._transforms[at], self._colour[at])
+        return Batch(lips, region, self.windows[at], self.mouth[at], small)
+
+    def lips(self, frames: np.ndarray) -> Tensor:
+        """Real canonical lips [B, 3, h, w] of frames [B]."""
+        return self._images(0, self.row[frames])
+
+    def _images(self, kind: int, rows: np.ndarray) -> Tensor:
+        if self._resident:
+            picked = self._tensors[kind][torch.from_numpy(rows).to(self.device)]
+        else:
+            picked = torch.from_numpy((self._lips, self._regions, self._small)[kind][rows]).to(self.device)
+        return picked.permute(0, 3, 1, 2).float() / 255
+
+    def _load(self, frames: np.ndarray) -> None:
+        layout, colour = self.index.layout, self.index.track.colour
+        size = self._regions.shape[1]
+
+        def load(position: int) -> None:
+            frame = int(frames[position])
+            lip = read_image(layout.lip_image(frame)).astype(np.float32)
+            even = (lip - colour[frame, 1]) / colour[frame, 0]
+            self._lips[position] = even.round().clip(0, 255).astype(np.uint8)
+            face = read_image(layout.face_image(frame))
+            self._regions[position] = cut(face, self.index.origins[frame], size)
+            self._small[position] = cv2.resize(face, self._small.shape[1:3], interpolation=cv2.INTER_AREA)
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for _ in bar("loading", len(frames), "frame", pool.map(load, range(len(frames)))):
+                pass
+
+
+def cut(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:
+    """A size x size window of an image [H, W, 3] from origin (x, y); the border repeats outside."""
+    left, top = int(origin[0]), int(origin[1])
+    height, width = image.shape[:2]
+    if left >= 0 and top >= 0 and left + size <= width and top + size <= height:
+        return image[top : top + size, left : left + size]
+    rows = np.clip(np.arange(top, top + size), 0, height - 1)
+    columns = np.clip(np.arange(left, left + size), 0, width - 1)
+    return image[rows][:, columns]
+
+
+def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
+    if not on_disk:
+        return np.empty(shape, np.uint8)
+    handle, name = tempfile.mkstemp(prefix="speech2lip-")
+    os.close(handle)
+    array = np.memmap(name, np.uint8, "w+", shape=shape)
+    Path(name).unlink()  # the mapping keeps the space until it is released
+    return array
+
+
+def augment(windows: Tensor, generator: torch.Generator) -> Tensor:
+    """Disturb standardised audio windows [B, rows, channels]: level, tilt, noise, missing bands.
+
+    What a new microphone or voice changes, the mouth must not follow.
+    """
+    count, rows, channels = windows.shape
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(windows.device)
+
+    tilt = torch.linspace(-1, 1, channels, device=windows.device)
+    out = windows + 0.2 * normal(count, 1, 1) + 0.2 * normal(count, 1, 1) * tilt + 0.1 * normal(count, rows, channels)
+    start = torch.randint(0, channels, (count, 1, 1), generator=generator).to(windows.device)
+    width = torch.randint(0, 12, (count, 1, 1), generator=generator).to(windows.device)
+    band = torch.arange(channels, device=windows.device)
+    return out.masked_fill((band >= start) & (band < start + width), 0.0)

@@ -1,0 +1,95 @@
+"""Subject folder -> index: which frames train, which test, and where the compositor works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..audio.features import backend_from_params, load_features, mask_cuts
+from ..errors import UserError
+from ..geometry import Poses, relative_transforms, warp_to_observed
+from ..layout import Subject, SubjectLayout, Track
+from ..video import read_image
+
+
+@dataclass(frozen=True)
+class CanonicalImages:
+    """Canonical depth [S, S] (mm), face, head and lip masks [S, S] float32 in 0..1, frame [S, S, 3] uint8."""
+
+    depth: np.ndarray
+    face: np.ndarray
+    head: np.ndarray
+    lip: np.ndarray
+    frame: np.ndarray
+
+
+@dataclass(frozen=True)
+class SubjectIndex:
+    """Everything about a subject but its pictures.
+
+    train, test: frame indices; windows: [T, rows, channels] audio features of the
+    subject's own sound, cut at shot boundaries; transforms: [T, 4, 4] canonical ->
+    observed; origins: [T, 2] crop pixel of the compositor's region.
+    """
+
+    layout: SubjectLayout
+    subject: Subject
+    track: Track
+    canonical: CanonicalImages
+    windows: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+    transforms: np.ndarray
+    origins: np.ndarray
+
+
+def parse_subject(layout: SubjectLayout, test_fraction: float) -> SubjectIndex:
+    """Read a subject's folder; the last `test_fraction` of the clip is for testing.
+
+    Frames whose audio window would reach across the split are left out of training.
+    """
+    subject, track = layout.load_subject(), layout.load_track()
+    backend = backend_from_params(subject.audio)
+    windows = load_features(layout.features, subject.audio)
+    step = float(subject.audio["step"])
+    windows = mask_cuts(windows, list(subject.shots), subject.fps, step, backend.silence)
+    count = min(len(windows), subject.frames)
+    split = round(subject.frames * (1 - test_fraction))
+    guard = int(np.ceil(backend.window * step / 2 * subject.fps)) if test_fraction > 0 else 0
+    frames = np.flatnonzero(track.valid[:count])
+    train, test = frames[frames < split - guard], frames[frames >= split]
+    if len(train) < 50:
+        raise UserError(
+            f"{layout.root} has {len(train)} frames with a face and sound for training, needed are 50: "
+            "give a longer clip or a smaller data.test_fraction"
+        )
+    canonical = load_canonical(layout)
+    transforms = relative_transforms(track.poses, track.poses.matrices()[subject.canonical_frame])
+    origins = region_origins(subject, track.poses, canonical)
+    return SubjectIndex(layout, subject, track, canonical, windows, train, test, transforms, origins)
+
+
+def load_canonical(layout: SubjectLayout) -> CanonicalImages:
+    """Read the canonical depth, masks and frame."""
+    try:
+        depth = np.load(layout.depth, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{layout.depth} cannot be read ({error}): preprocess the video again") from error
+    masks = [read_image(p)[..., 0].astype(np.float32) / 255 for p in (layout.face_mask, layout.head_mask, layout.lip_mask)]
+    return CanonicalImages(depth, masks[0], masks[1], masks[2], read_image(layout.canonical))
+
+
+def region_origins(subject: Subject, poses: Poses, canonical: CanonicalImages) -> np.ndarray:
+    """[T, 2] int: where the region must start so that the warped lip mask lies in its middle."""
+    ys, xs = np.nonzero(canonical.lip > 1 / 512)
+    corners = np.array([(x, y) for x in (xs.min(), xs.max()) for y in (ys.min(), ys.max())], np.float32)
+    depth = canonical.depth[corners[:, 1].astype(int), corners[:, 0].astype(int)]
+    transform = relative_transforms(poses, poses.matrices()[subject.canonical_frame])
+    spots = warp_to_observed(
+        torch.from_numpy(corners).expand(len(poses), -1, -1), torch.from_numpy(depth).expand(len(poses), -1),
+        torch.from_numpy(transform).float(), subject.camera,
+    ).numpy()  # fmt: skip
+    middle = (spots.min(1) + spots.max(1)) / 2
+    return np.asarray(np.round(middle - (subject.region_size - 1) / 2).astype(np.int64))

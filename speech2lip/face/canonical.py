@@ -1,0 +1,184 @@
+"""Canonical space: its frame, depth, masks, lip box, and the warp into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.spatial import Delaunay
+
+from ..geometry import Intrinsics, Poses, project, relative_transforms, unproject
+from ..layout import Box
+from ..rasterizer import rasterize
+from .topology import (
+    BROWS, CHIN, EYES, FACE_OVAL, LIPS, MESH_POINTS, MOUTH, eye_openness, interocular, mouth_opening, rigid_points,
+)  # fmt: skip
+
+
+def choose_canonical(landmarks: np.ndarray, usable: np.ndarray, rotvec: np.ndarray, sharpness: np.ndarray) -> int:
+    """Index of the frame that is most frontal, sharp, open-eyed and closed-mouthed.
+
+    landmarks: [T, 478, 2]; usable: [T] bool; rotvec: [T, 3]; sharpness: [T], any unit.
+    Each criterion is a rank in 0..1 among the usable frames, so none needs a unit.
+    """
+    scale = interocular(landmarks).clip(1e-6)
+    away = np.linalg.norm(rotvec - np.median(rotvec[usable], 0), axis=1)
+    away += 0.5 * np.linalg.norm(rotvec[:, :2], axis=1)
+    criteria = (-away, sharpness, np.minimum(eye_openness(landmarks), np.median(eye_openness(landmarks)[usable])),
+                -mouth_opening(landmarks) / scale)  # fmt: skip
+    score = np.zeros(len(landmarks))
+    for weight, values in zip((2.0, 1.0, 1.0, 2.0), criteria, strict=True):
+        score += weight * (np.searchsorted(np.sort(values[usable]), values) / max(usable.sum(), 1)).clip(0, 1)
+    return int(np.flatnonzero(usable)[score[usable].argmax()])
+
+
+def canonical_depth(mesh: np.ndarray, pose: np.ndarray, camera: Intrinsics, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Depth map [size, size] float32 (mm) of the posed mesh, and the mask [size, size] it covers.
+
+    mesh: [468, 3]; pose: [4, 4] head -> camera. Outside the mesh the depth of the nearest
+    covered pixel continues, smoothed, so that chin, ears and neck have a sensible start
+    for the learnable depth.
+    """
+    points = mesh @ pose[:3, :3].T + pose[:3, 3]
+    pixels = project(points, camera)
+    fragments = rasterize(pixels, points[:, 2], mesh_triangles(pixels), size, size)
+    covered = fragments.mask
+    rows, columns = distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    extended = gaussian_filter(fragments.depth[rows, columns], size / 64)
+    away = distance_transform_edt(~covered)
+    blend = np.clip(away / (size / 64), 0, 1)
+    depth = (1 - blend) * fragments.depth[rows, columns] + blend * extended
+    return depth.astype(np.float32), covered
+
+
+def mesh_triangles(pixels: np.ndarray) -> np.ndarray:
+    """Triangles [F, 3] over the projected points [468, 2] (eyes and mouth closed)."""
+    return np.asarray(Delaunay(pixels[:MESH_POINTS]).simplices)
+
+
+def to_canonical(
+    landmarks: np.ndarray, poses: Poses, mesh: np.ndarray, canonical: np.ndarray, camera: Intrinsics
+) -> np.ndarray:
+    """Carry observed landmarks [T, K, 2] of mesh points [K, 3] into the canonical view [T, K, 2].
+
+    Each point is lifted to the depth that its neutral mesh point has in that frame's pose.
+    """
+    depth = np.einsum("tj,kj->tk", poses.matrices()[:, 2, :3], mesh) + poses.trans[:, 2:]
+    back = canonical @ np.linalg.inv(poses.matrices())
+    points = unproject(landmarks, depth, camera)
+    moved = np.einsum("tij,tkj->tki", back[:, :3, :3], points) + back[:, None, :3, 3]
+    return project(moved, camera)
+
+
+@dataclass(frozen=True)
+class LipRegion:
+    """box: lip box in canonical pixels; mask: [size, size] float32, 1 where the generated
+    mouth replaces the picture, falling to 0 inside the box."""
+
+    box: Box
+    mask: np.ndarray
+
+
+def lip_region(mouth: np.ndarray, nose_y: float, size: int, margin: float, feather: float) -> LipRegion:
+    """The region that lips and chin sweep over the clip, with margin and a soft edge.
+
+    mouth: [T, K, 2] canonical landmarks of lips and chin; nose_y: y below the nose that the
+    region must not cross; margin and feather: as shares of the lips' swept width.
+    """
+    low, high = np.percentile(mouth, [1, 99], axis=0)
+    corners = np.concatenate([low, high, np.stack([low[:, 0], high[:, 1]], 1), np.stack([high[:, 0], low[:, 1]], 1)])
+    width = float(high[: len(LIPS), 0].max() - low[: len(LIPS), 0].min())
+    hull = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(corners.round().astype(np.int32)), 1)
+    outside = distance_transform_edt(hull == 0)
+    soft = max(feather * width, 2.0)
+    reach = margin * width
+    mask = np.clip((reach + soft - outside) / soft, 0, 1)
+    rows = np.arange(size)[:, None]
+    limit = min(nose_y, float(low[: len(LIPS), 1].min()) - 1)
+    mask *= np.clip((rows - limit) / max(soft * 0.6, 2.0) + 1, 0, 1)
+    mask = mask * mask * (3 - 2 * mask)
+    mask[[0, -1]] = 0
+    mask[:, [0, -1]] = 0
+    ys, xs = np.nonzero(mask > 1 / 512)
+    left, top = int(xs.min()), int(ys.min())
+    box = Box(left, top, int(xs.max()) + 1 - left, int(ys.max()) + 1 - top)
+    return LipRegion(box, mask.astype(np.float32))
+
+
+def head_mask(person: np.ndarray, mesh_pixels: np.ndarray) -> np.ndarray:
+    """[S, S] uint8 0/255: the person's pixels around the face, down to a little below the chin."""
+    size = len(person)
+    oval = mesh_pixels[FACE_OVAL]
+    centre, height = oval.mean(0), float(np.ptp(oval[:, 1]))
+    axes = (int(0.72 * height), int(0.95 * height))
+    area = np.zeros((size, size), np.uint8)
+    cv2.ellipse(area, (int(centre[0]), int(centre[1] - 0.15 * height)), axes, 0, 0, 360, 255, -1)
+    area[min(int(oval[:, 1].max() + 0.12 * height), size) :] = 0
+    return np.where(person > 0.5, area, 0).astype(np.uint8)
+
+
+def colour_samples(mesh: np.ndarray, pixels: np.ndarray, covered: np.ndarray, count: int = 500) -> np.ndarray:
+    """Canonical pixels [N, 2] of skin that speech leaves alone, for matching exposure.
+
+    mesh: [468, 3]; pixels: [468, 2] its canonical projection; covered: [S, S] mesh mask.
+    """
+    steady = np.setdiff1d(rigid_points(mesh), np.concatenate([EYES, BROWS]))
+    area = np.zeros(covered.shape, np.uint8)
+    cv2.fillConvexPoly(area, cv2.convexHull(pixels[steady].round().astype(np.int32)), 1)
+    for group in (EYES[:16], EYES[16:], BROWS[:10], BROWS[10:]):
+        cv2.fillConvexPoly(area, cv2.convexHull(pixels[group].round().astype(np.int32)), 0)
+    ys, xs = np.nonzero(area & covered)
+    pick = np.linspace(0, len(xs) - 1, min(count, len(xs))).astype(int)
+    return np.stack([xs[pick], ys[pick]], 1).astype(np.float64)
+
+
+def match_colour(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Gain and offset [2, 3] with observed ~ gain * reference + offset, per channel, robustly.
+
+    reference, observed: [N, 3] in 0..255. The gain is held near 1 and the offset near 0
+    by a prior, so that flat skin does not invent contrast.
+    """
+    out = np.stack([np.ones(3), np.zeros(3)])
+    for c in range(3):
+        x, y = reference[:, c].astype(float), observed[:, c].astype(float)
+        keep = np.ones(len(x), bool)
+        for _ in range(3):
+            a = np.array([[(x[keep] ** 2).sum(), x[keep].sum()], [x[keep].sum(), keep.sum()]])
+            b = np.array([(x[keep] * y[keep]).sum(), y[keep].sum()])
+            prior = np.diag([keep.sum() * 400.0, keep.sum() * 0.05])
+            out[:, c] = np.linalg.solve(a + prior, b + prior @ np.array([1.0, 0.0]))
+            error = np.abs(out[0, c] * x + out[1, c] - y)
+            keep = error <= 2.5 * np.median(error) + 1.0
+    return out
+
+
+def lip_lattice(box: Box, size: tuple[int, int]) -> np.ndarray:
+    """Canonical pixels [h, w, 2] of a lip image's samples: its pixel areas tile the lip box."""
+    width, height = size
+    x = box.left + (np.arange(width) + 0.5) * box.width / width - 0.5
+    y = box.top + (np.arange(height) + 0.5) * box.height / height - 0.5
+    return np.stack(np.meshgrid(x, y), -1)
+
+
+def project_canonical(
+    pixels: np.ndarray, depth: np.ndarray, poses: Poses, canonical: np.ndarray, camera: Intrinsics
+) -> np.ndarray:
+    """Canonical pixels [N, 2] at depth [N] -> where they lie in every frame: [T, N, 2]."""
+    points = unproject(pixels, depth, camera)
+    transform = relative_transforms(poses, canonical)
+    return project(np.einsum("tij,nj->tni", transform[:, :3, :3], points) + transform[:, None, :3, 3], camera)
+
+
+def lookup(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Bilinear depth [N] at pixels [N, 2]."""
+    x, y = pixels[:, 0].astype(np.float32), pixels[:, 1].astype(np.float32)
+    return cv2.remap(depth, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+
+
+__all__ = [
+    "CHIN", "MOUTH", "LipRegion", "canonical_depth", "choose_canonical", "colour_samples", "head_mask", "lip_lattice",
+    "lip_region", "lookup", "match_colour", "mesh_triangles", "project_canonical", "to_canonical",
+]  # fmt: skip

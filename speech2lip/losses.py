@@ -1,0 +1,68 @@
+"""Losses as pure functions of tensors; the trainer weighs and sums them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def masked_mse(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of pictures [B, C, H, W], weighed by mask [B or 1, 1, H, W]."""
+    weight = mask.expand(len(a), a.shape[1], -1, -1)
+    return ((a - b) ** 2 * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def structure(a: Tensor, b: Tensor, mask: Tensor, levels: int = 3) -> Tensor:
+    """Built-in perceptual loss: (1 - multi-scale SSIM) plus the L1 distance of image gradients.
+
+    a, b: [B, C, H, W] in [0, 1]; mask: [B or 1, 1, H, W] tells where it counts. SSIM uses a
+    7-pixel Gaussian (sigma 1.5) on each of `levels` octaves, averaged (after Wang 2003).
+    """
+    total = a.new_zeros(())
+    for level in range(levels):
+        weight = mask.expand(len(a), 1, -1, -1)
+        total = total + (weight * (1 - ssim_map(a, b))).sum() / weight.sum().clamp(min=1e-6) / levels
+        if level + 1 < levels:
+            a, b, mask = (F.avg_pool2d(x, 2) for x in (a, b, mask))
+        if level == 0:
+            total = total + gradient_difference(a, b, mask)
+    return total
+
+
+def ssim_map(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity [B, 1, H, W], averaged over channels; data range 1 (Wang 2004)."""
+    channels = a.shape[1]
+    x = torch.arange(-3.0, 4.0, device=a.device, dtype=a.dtype)
+    kernel = torch.exp(-(x**2) / (2 * 1.5**2))
+    kernel = (kernel / kernel.sum()).expand(5 * channels, 1, 7)
+    maps = torch.cat([a, b, a * a, b * b, a * b], 1)
+    maps = F.conv2d(F.pad(maps, (3, 3, 0, 0), mode="reflect"), kernel[:, :, None], groups=5 * channels)
+    maps = F.conv2d(F.pad(maps, (0, 0, 3, 3), mode="reflect"), kernel[..., None], groups=5 * channels)
+    ma, mb, aa, bb, ab = maps.chunk(5, 1)
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * ma * mb + c1) * (2 * (ab - ma * mb) + c2)
+    similarity = similarity / ((ma**2 + mb**2 + c1) * (aa - ma**2 + bb - mb**2 + c2))
+    return similarity.mean(1, keepdim=True)
+
+
+def gradient_difference(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference of horizontal and vertical image gradients where mask [.., 1, H, W] counts."""
+    difference = a - b
+    weight = mask.expand(len(a), a.shape[1], -1, -1)
+    across = (difference[..., 1:] - difference[..., :-1]).abs() * weight[..., 1:]
+    down = (difference[..., 1:, :] - difference[..., :-1, :]).abs() * weight[..., 1:, :]
+    return (across.sum() + down.sum()) / weight.sum().clamp(min=1e-6)
+
+
+def shape_loss(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Weighted squared error of standardised shape codes [B, K]; weights [K] sum to 1."""
+    return ((predicted - target) ** 2 * weights).sum(1).mean()
+
+
+def contrastive(anchor: Tensor, positive: Tensor, negatives: Tensor, temperature: float = 0.1) -> Tensor:
+    """InfoNCE on unit vectors: anchor [B, D] against its positive [B, D] and negatives [B, M, D]."""
+    first = (anchor * positive).sum(1, keepdim=True)
+    rest = torch.einsum("bd,bmd->bm", anchor, negatives)
+    logits = torch.cat([first, rest], 1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))

@@ -1,0 +1,1 @@
+"""Networks. They know no paths, no configuration files and no subjects."""

@@ -1,0 +1,58 @@
+"""Blend-Net: a light U-Net that removes the seams of the pasted mouth (paper, 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class DoubleConv(nn.Sequential):
+    """(3x3 convolution, optional batch norm, ReLU) twice."""
+
+    def __init__(self, channels: int, middle: int, out: int, norm: bool):
+        layers: list[nn.Module] = []
+        for a, b in ((channels, middle), (middle, out)):
+            layers += [nn.Conv2d(a, b, 3, padding=1, bias=not norm)]
+            layers += [nn.BatchNorm2d(b)] if norm else []
+            layers += [nn.ReLU(inplace=True)]
+        super().__init__(*layers)
+
+
+class BlendNet(nn.Module):
+    """U-Net with max pooling and bilinear upsampling (align_corners).
+
+    [B, C, H, W] -> [B, 3, H, W]; H and W divisible by 2^(len(widths) - 1). With
+    `residual` the result is a change of the input's first three channels, and starts as
+    none; widths (64, 128, 128), norm and no residual are the paper's network.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int], norm: bool, residual: bool):
+        super().__init__()
+        self.residual = residual
+        self.inlet = DoubleConv(channels, widths[0], widths[0], norm)
+        self.down = nn.ModuleList(DoubleConv(a, b, b, norm) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList()
+        current = widths[-1]
+        for level in range(len(widths) - 2, -1, -1):
+            joined, out = current + widths[level], widths[max(level - 1, 0)]
+            self.up.append(DoubleConv(joined, joined // 2, out, norm))
+            current = out
+        self.outlet = nn.Conv2d(current, 3, 1)
+        if residual:
+            nn.init.zeros_(self.outlet.weight)
+            nn.init.zeros_(self.outlet.bias)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor) -> Tensor:
+        skips = [self.inlet(image)]
+        for layer in self.down:
+            skips.append(layer(F.max_pool2d(skips[-1], 2)))
+        x = skips.pop()
+        for layer in self.up:
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+            x = layer(torch.cat([skips.pop(), x], 1))
+        out: Tensor = self.outlet(x)
+        return image[:, :3] + out if self.residual else out

@@ -1,0 +1,111 @@
+"""Canonical space as a module: learnable head depth, the lip mask, warping and pasting (GAMEM)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry import Intrinsics, pixel_lattice, pixel_to_grid, sample_map, warp_to_canonical, warp_to_observed
+
+
+@dataclass(frozen=True)
+class ObservedRegion:
+    """The part of observed frames that the compositor works on.
+
+    image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] crop pixel (x, y) of its first pixel;
+    transform: [B, 4, 4] canonical -> observed camera; colour: [B, 2, 3] gain and offset,
+    observed = gain * canonical + offset.
+    """
+
+    image: Tensor
+    origin: Tensor
+    transform: Tensor
+    colour: Tensor
+
+
+class CanonicalSpace(nn.Module):
+    """Geometry of the canonical frame; the head's depth outside the face is learnable.
+
+    depth: [S, S] mm; face: [S, S] 1 on the face mesh, whose depth is kept; lip_mask:
+    [S, S] in 0..1; box: lip box (left, top, width, height) in canonical pixels.
+    """
+
+    depth_start: Tensor
+    free: Tensor
+    lip_mask: Tensor
+
+    def __init__(self, depth: Tensor, face: Tensor, lip_mask: Tensor, camera: Intrinsics, box: tuple[int, int, int, int]):
+        super().__init__()
+        self.camera, self.box = camera, box
+        left, top, width, height = box
+        self.register_buffer("depth_start", depth)
+        spread = F.avg_pool2d(face[None, None], 9, 1, 4)[0, 0].clamp(max=1)
+        self.register_buffer("free", 1 - spread)
+        self.register_buffer("lip_mask", lip_mask[top : top + height, left : left + width].clone())
+        coarse = max(len(depth) // 8, 4)
+        self.depth_change = nn.Parameter(torch.zeros(1, 1, coarse, coarse))
+
+    def depth(self) -> Tensor:
+        """Current canonical depth [S, S] in mm: the start plus a smooth change outside the face."""
+        size = self.depth_start.shape
+        change = F.interpolate(self.depth_change, size, mode="bilinear", align_corners=True)[0, 0]
+        return self.depth_start + self.free * change * 10.0  # in centimetres, so that one rate fits all parameters
+
+    def to_canonical(self, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
+        """Canonical pixels [B, R, R, 2] of a region's pixels."""
+        size = region.image.shape[-1]
+        pixels = pixel_lattice(size, size, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
+        canonical = warp_to_canonical(pixels, self.depth() if depth is None else depth, region.transform, self.camera)
+        return canonical.reshape(len(pixels), size, size, 2)
+
+    def paste(self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Warp canonical lip images [B, 3, h, w] into the region, in its exposure.
+
+        Returns the warped picture [B, 3, R, R] and the soft mask [B, 1, R, R], which is
+        exactly 0 wherever the frame must stay as it is.
+        """
+        canonical = self.to_canonical(region, depth)
+        picture = F.grid_sample(lip, self._box_grid(canonical, lip), padding_mode="border", align_corners=True)
+        gain, offset = region.colour[:, 0, :, None, None], region.colour[:, 1, :, None, None]
+        mask = self.lip_mask.expand(len(lip), 1, -1, -1)
+        mask = F.grid_sample(mask, self._box_grid(canonical, mask), padding_mode="zeros", align_corners=True)
+        return picture * gain + offset, mask
+
+    def _box_grid(self, canonical: Tensor, image: Tensor) -> Tensor:
+        """grid_sample coordinates, in an image that tiles the lip box, of canonical pixels."""
+        left, top, width, height = self.box
+        rows, columns = image.shape[-2:]
+        x = (canonical[..., 0] - left + 0.5) * (columns / width) - 0.5
+        y = (canonical[..., 1] - top + 0.5) * (rows / height) - 0.5
+        return pixel_to_grid(torch.stack([x, y], -1), columns, rows)
+
+    def look_up(self, pixels: Tensor, transform: Tensor, frames: Tensor, scale: float) -> Tensor:
+        """Colours [B, 3, N] that frames show at canonical pixels [B, N, 2], through the learnable depth.
+
+        frames: [B, 3, s, s], whole crops shrunk by `scale`; transform: [B, 4, 4].
+        """
+        spots = warp_to_observed(pixels, sample_map(self.depth(), pixels), transform, self.camera)
+        spots = (spots + 0.5) * scale - 0.5
+        grid = pixel_to_grid(spots, frames.shape[-1], frames.shape[-2])
+        return F.grid_sample(frames, grid[:, None], padding_mode="border", align_corners=True)[:, :, 0]
+
+
+def merge(picture: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
+    """mask * picture + (1 - mask) * observed, exactly `observed` where the mask is 0."""
+    return observed + mask * (picture - observed)
+
+
+def black_holes(picture: Tensor, observed: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Swap random pixels between warped and real pictures [B, 3, H, W], in about `share` of the batch.
+
+    The paper's augmentation: Blend-Net learns to mend what does not fit.
+    """
+    device = picture.device
+    chosen = torch.rand(len(picture), 1, 1, 1, device=device) < share
+    density = torch.rand(len(picture), 1, 1, 1, device=device) * 0.3
+    hole = chosen & (torch.rand(len(picture), 1, *picture.shape[2:], device=device) < density)
+    return torch.where(hole, observed, picture), torch.where(hole, picture, observed)

@@ -1,0 +1,110 @@
+"""The speech-aware implicit lip model: pixel coordinate and conditions -> colour (paper, 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from .encodings import frequency_encoding, lattice
+
+
+class ImplicitField(nn.Module):
+    """MLP whose inputs each pass a linear layer of their own and are summed, twice.
+
+    The first sum starts the hidden layers (ReLU); after hidden layer `skip_after` a second
+    sum is concatenated. Terms of the coordinates are shared by the batch and terms of the
+    conditions by all pixels, so neither is computed more often than it changes.
+    """
+
+    def __init__(self, inputs: Mapping[str, int], width: int, layers: int, skip_after: int, out: int):
+        super().__init__()
+        self.skip_after = skip_after
+        self.first = nn.ModuleDict({name: nn.Linear(size, width) for name, size in inputs.items()})
+        self.again = nn.ModuleDict({name: nn.Linear(size, width) for name, size in inputs.items()})
+        self.hidden = nn.ModuleList(
+            nn.Linear(2 * width if i == skip_after + 1 else width, width) for i in range(layers)
+        )
+        self.output = nn.Linear(width, out)
+
+    def forward(self, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        """coordinates: encoded, [N, C]; conditions: name -> [B, D]. Returns [B, N, out]."""
+        h = self._sum(self.first, coordinates, conditions)
+        for i, layer in enumerate(self.hidden):
+            h = F.relu(layer(h))
+            if i == self.skip_after:
+                h = torch.cat([h, self._sum(self.again, coordinates, conditions)], -1)
+        colour: Tensor = self.output(h)
+        return colour
+
+    @staticmethod
+    def _sum(layers: nn.ModuleDict, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        total: Tensor = layers["uv"](coordinates)[None]
+        shared = sum(layers[name](value) for name, value in conditions.items())
+        return total + shared[:, None] if isinstance(shared, Tensor) else total
+
+
+class Upsampler(nn.Module):
+    """Features on a coarse grid -> RGB at `factor` times the resolution, by pixel shuffling."""
+
+    def __init__(self, features: int, factor: int):
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(features, features, 3, padding=1), nn.LeakyReLU(0.1)]
+        while factor > 1:
+            out = max(features // 2, 16)
+            layers += [nn.Conv2d(features, 4 * out, 3, padding=1), nn.PixelShuffle(2), nn.LeakyReLU(0.1)]
+            layers += [nn.Conv2d(out, out, 3, padding=1), nn.LeakyReLU(0.1)]
+            features, factor = out, factor // 2
+        self.layers = nn.Sequential(*layers, nn.Conv2d(features, 3, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rgb: Tensor = self.layers(x)
+        return rgb
+
+
+class LipModel(nn.Module):
+    """Conditions -> canonical lip image [B, 3, height, width], about [0, 1].
+
+    upsample = 1 is the paper's model: the field gives colour at every pixel. With a larger
+    factor the field gives features on a coarse lattice and a small convolutional network
+    draws the picture; `base` is then the mean lip image, which the network changes.
+    ensemble "corners" averages the field over the four corners of each pixel (LIIF with
+    equal areas), in training and use alike; "center" samples once.
+    """
+
+    base: Tensor
+
+    def __init__(
+        self, size: tuple[int, int], conditions: Mapping[str, int], width: int, layers: int, skip_after: int,
+        frequencies: int = 10, upsample: int = 1, features: int = 32, ensemble: str = "center",
+    ):  # fmt: skip
+        super().__init__()
+        self.size, self.frequencies, self.upsample, self.ensemble = size, frequencies, upsample, ensemble
+        inputs = {"uv": 2 + 4 * frequencies, **conditions}
+        self.field = ImplicitField(inputs, width, layers, skip_after, features if upsample > 1 else 3)
+        self.upsampler = Upsampler(features, upsample) if upsample > 1 else None
+        self.register_buffer("base", torch.zeros(3, size[1], size[0]))
+        self._cache: dict[torch.device, list[Tensor]] = {}
+
+    def forward(self, conditions: Mapping[str, Tensor]) -> Tensor:
+        lattices = self._lattices(next(iter(conditions.values())).device)
+        field = sum(self.field(points, conditions) for points in lattices) / len(lattices)
+        assert isinstance(field, Tensor)
+        columns, rows = self.size[0] // self.upsample, self.size[1] // self.upsample
+        image = field.transpose(1, 2).reshape(len(field), -1, rows, columns)
+        return image if self.upsampler is None else self.base + self.upsampler(image)
+
+    def _lattices(self, device: torch.device) -> list[Tensor]:
+        """Encoded sample positions; the same for every frame, so computed once."""
+        if device not in self._cache:
+            columns, rows = self.size[0] // self.upsample, self.size[1] // self.upsample
+            centres = lattice(columns, rows, device)
+            half = centres.new_tensor([0.5 / max(columns - 1, 1), 0.5 / max(rows - 1, 1)])
+            shifts = [(0, 0)] if self.ensemble == "center" else [(-1, -1), (1, -1), (-1, 1), (1, 1)]
+            self._cache[device] = [
+                frequency_encoding((centres + half * centres.new_tensor(s)).clamp(0, 1), self.frequencies) for s in shifts
+            ]
+        return self._cache[device]

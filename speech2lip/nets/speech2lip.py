@@ -1,0 +1,62 @@
+"""The whole differentiable model: speech -> canonical lips -> observed frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from .audio_encoder import AudioEncoder, ShapeHead
+from .blend import BlendNet
+from .compositor import CanonicalSpace, ObservedRegion, black_holes, merge
+from .lip import LipModel
+from .shape import ShapeBasis
+
+
+class Speech2Lip(nn.Module):
+    """Finished submodules, wired by `builder`; trainer and predictor call the same methods.
+
+    The published model receives a frame index beside the audio, to explain what audio does
+    not. New audio has none, so ours receives the mouth's shape instead: measured on the
+    training frames, predicted from speech in use. The picture is thus never asked to
+    average over mouths, which is what makes lips mumble and blur.
+    """
+
+    def __init__(
+        self, encoder: AudioEncoder, shape_head: ShapeHead, basis: ShapeBasis, lip: LipModel, blend: BlendNet,
+        space: CanonicalSpace, audio_dropout: float,
+    ):  # fmt: skip
+        super().__init__()
+        self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
+        self.lip, self.blend, self.space = lip, blend, space
+        self.drop = nn.Dropout(audio_dropout)
+
+    def speak(self, window: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio windows [B, rows, channels] -> embedding [B, E] and predicted shape codes [B, K]."""
+        embedding = self.encoder(window)
+        return embedding, self.shape_head(embedding)
+
+    def draw(self, embedding: Tensor, codes: Tensor) -> Tensor:
+        """Canonical lip images [B, 3, h, w] in the canonical exposure."""
+        conditions: Mapping[str, Tensor] = {"audio": self.drop(embedding), "shape": codes}
+        image: Tensor = self.lip(conditions)
+        return image
+
+    def fuse(
+        self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Paste lips into observed regions and blend them.
+
+        Returns the finished region [B, 3, R, R], equal to the observed one wherever the
+        mask [B, 1, R, R], also returned, is 0. holes: share of the batch that gets the
+        black-hole augmentation.
+        """
+        picture, mask = self.space.paste(lip, region, depth)
+        observed = region.image
+        if holes > 0:
+            picture, observed = black_holes(picture, observed, holes)
+        merged = merge(picture, observed, mask)
+        blended = self.blend(torch.cat([merged, mask], 1))
+        return merge(blended, merged, mask), mask

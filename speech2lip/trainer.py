@@ -1,0 +1,447 @@
+"""The training loop: the sync expert first, then lips, fusion and head depth together."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from . import losses
+from .builder import build_expert, build_model, facts_of, pick_device
+from .checkpoint import FORMAT, load_tensors, save_checkpoint, save_tensors
+from .config import Config, config_to_dict
+from .data.dataset import Batch, SubjectDataset, augment
+from .data.parser import SubjectIndex, parse_subject
+from .errors import UserError
+from .layout import SubjectLayout
+from .metrics.basic import correlation, psnr
+from .metrics.mouth import opening_of_points
+from .nets.speech2lip import Speech2Lip
+from .nets.sync import SyncExpert
+from .progress import bar
+
+_SPEECH_BATCH = 96  # audio windows per step for the shape loss; they cost almost nothing
+_DEPTH_POINTS = 512
+_VALIDATION_FRAMES = 128
+
+
+@dataclass
+class TrainState:
+    """Where a run stands; all of it is saved and restored."""
+
+    step: int = 0
+    elapsed: float = 0.0
+    expert_done: bool = False
+    best: float = -1e9
+    next_validation: float = 0.0
+
+
+class Trainer:
+    """Fits one subject; `run` trains until the budget is spent or a signal arrives.
+
+    The budget is `train.minutes` of wall-clock time where that is not 0, else
+    `train.steps`; rates and phases follow the share of it that is spent.
+    """
+
+    def __init__(self, config: Config, fresh: bool = False):
+        self.config = config
+        self.folder = Path(config.train.output) / config.name
+        self.device = pick_device(config.train.device)
+        torch.manual_seed(config.train.seed)
+        self.generator = torch.Generator().manual_seed(config.train.seed)
+        self.random = np.random.default_rng(config.train.seed)
+        index = parse_subject(SubjectLayout(config.data.root), config.data.test_fraction)
+        self.data = SubjectDataset(index, self.device, config.data.memory_gb)
+        self.index = index
+        self.facts = facts_of(index.subject, index.track.mouth.shape[1])
+        self.model = build_model(config, self.facts, index.canonical).to(self.device)
+        self._fit_constants()
+        self.expert = build_expert(config, self.facts).to(self.device)
+        self.optimizer = torch.optim.AdamW(_parameter_groups(self.model, config.train.weight_decay), lr=config.train.rate)
+        self.expert_optimizer = torch.optim.AdamW(self.expert.parameters(), lr=1e-3, weight_decay=1e-2)
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.state = TrainState()
+        self.stop: int | None = None
+        if fresh:
+            (self.folder / "last.pt").unlink(missing_ok=True)
+        elif (self.folder / "last.pt").is_file():
+            self._resume()
+        head = index.canonical.head * (index.canonical.face < 0.5)
+        self._head_pixels = torch.from_numpy(np.argwhere(head > 0.5)[:, ::-1].copy()).float()
+        self._canonical = torch.from_numpy(index.canonical.frame).to(self.device).float() / 255
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent, 0..1."""
+        train = self.config.train
+        spent = self.state.elapsed / (60 * train.minutes) if train.minutes > 0 else self.state.step / train.steps
+        return min(spent, 1.0)
+
+    def run(self) -> bool:
+        """Train to the end of the budget; returns False when a signal stopped it (state saved)."""
+        if self.progress >= 1:
+            print(f"{self.folder}: already trained; give more minutes or steps, or --fresh to start over")
+            return True
+        writer = SummaryWriter(str(self.folder / "tensorboard"))
+        train = self.config.train
+        if self.config.loss.sync > 0 and not self.state.expert_done:
+            self._train_expert(writer)
+        meter = bar("training", 1000, "‰")
+        saved = last = time.monotonic()
+        with self._signals():
+            while self.progress < 1 and self.stop is None:
+                # rate
+                rate = self._rate()
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate * group["scale"]
+                # evaluate
+                if self.progress >= self.state.next_validation:
+                    self._validate(writer)
+                    self.state.next_validation = self.progress + train.validate_every
+                # forward and backward
+                terms = self._step()
+                # log and save
+                now = time.monotonic()
+                self.state.elapsed += now - last
+                last = now
+                self.state.step += 1
+                meter.n = round(1000 * self.progress)
+                if self.state.step % train.log_every == 0:
+                    self._log(writer, terms, rate, meter)
+                if now - saved > 60 * train.save_every_minutes:
+                    self.save()
+                    saved = now
+        if self.stop is None:
+            self._validate(writer)
+        self.save()
+        writer.close()
+        meter.close()
+        return self.stop is None
+
+    # -------------------------------------------------------------- phases
+
+    def _train_expert(self, writer: SummaryWriter) -> None:
+        """Contrastive training on real windows: the right moment against other moments."""
+        sync, train = self.config.sync, self.config.train
+        starts = self._windows(self.index.train)
+        if len(starts) < 32:
+            self.state.expert_done = True
+            return
+        small = self._sync_lips(np.concatenate([self.index.train, self.index.test]))
+        deadline = sync.share * 60 * train.minutes if train.minutes > 0 else float("inf")
+        steps = round(sync.share * train.steps)
+        meter = bar("sync expert", None if train.minutes > 0 else steps, "step")
+        begin, step = time.monotonic(), 0
+        with self._signals():
+            while self.stop is None and time.monotonic() - begin < deadline and (train.minutes > 0 or step < steps):
+                frames = self.random.choice(starts, min(64, len(starts)), replace=False)
+                lips = small[self._stack(frames)].flatten(1, 2).to(self.device).float() / 255
+                lips = lips * (1 + 0.1 * torch.randn(len(lips), 1, 1, 1, device=self.device))
+                audio = augment(self.data.windows[torch.from_numpy(frames + sync.window // 2)], self.generator)
+                a, b = self.expert.embed_lips(lips), self.expert.embed_audio(audio)
+                loss = _symmetric_contrast(a, b, torch.from_numpy(frames).to(self.device), sync.negative_offset)
+                self.expert_optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                self.expert_optimizer.step()
+                step += 1
+                meter.update()
+                if step % 50 == 0:
+                    writer.add_scalar("sync_expert/loss", float(loss), step)
+        meter.close()
+        self.state.elapsed += time.monotonic() - begin if train.minutes > 0 else 0
+        self.state.step += 0 if train.minutes > 0 else step
+        self.state.expert_done = self.stop is None
+        self.expert.eval().requires_grad_(False)
+        if self.stop is None:
+            accuracy = self._expert_accuracy(small)
+            writer.add_scalar("sync_expert/test_accuracy", accuracy, 0)
+            print(f"sync expert: {step} steps, picks the right of 2 moments in {accuracy:.0%} of unseen windows")
+
+    def _step(self) -> dict[str, float]:
+        """One optimisation step; returns the loss terms, unweighted."""
+        weights = self.config.loss
+        self.model.train()
+        frames = self.random.choice(self.index.train, self.config.train.batch)
+        batch = self.data.batch(frames)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp()):
+            terms = {"shape": self._shape_term()} if weights.shape > 0 else {}
+            terms |= self._picture_terms(batch)
+            if weights.depth > 0:
+                terms["depth"] = self._depth_term(batch)
+            if weights.sync > 0 and self.state.expert_done and self.progress >= self.config.sync.start:
+                terms["sync"] = self._sync_term()
+        total = torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self._update_average()
+        return {name: float(value) for name, value in terms.items()} | {"total": float(total)}
+
+    def _shape_term(self) -> Tensor:
+        """Speech -> mouth shape, on many windows."""
+        frames = torch.from_numpy(self.random.choice(self.index.train, _SPEECH_BATCH)).to(self.device)
+        _, codes = self.model.speak(augment(self.data.windows[frames], self.generator))
+        return losses.shape_loss(codes, self.model.basis.encode(self.data.mouth[frames]), self.model.basis.weights)
+
+    def _picture_terms(self, batch: Batch) -> dict[str, Tensor]:
+        """Canonical lips and fused regions from the measured mouth shape and the speech."""
+        weights, model = self.config.loss, self.model
+        embedding, _ = model.speak(augment(batch.windows, self.generator))
+        codes = model.basis.encode(batch.mouth)
+        lip = model.draw(embedding, codes + 0.1 * torch.randn_like(codes))
+        lip_mask = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
+        lip_mask = lip_mask.clamp(min=0.05)
+        region, mask = model.fuse(lip, batch.region, model.space.depth().detach(), weights.black_hole)
+        terms = {
+            "photometric": losses.masked_mse(lip, batch.lips, lip_mask),
+            "fused": losses.masked_mse(region, batch.region.image, mask.detach()),
+        }
+        if weights.perceptual > 0:
+            terms["perceptual"] = losses.structure(lip, batch.lips, lip_mask) + losses.structure(
+                region, batch.region.image, mask.detach()
+            )
+        return terms
+
+    def _depth_term(self, batch: Batch) -> Tensor:
+        """Photometric error of the observed -> canonical warp on the head without the face."""
+        if len(self._head_pixels) == 0:
+            return self.model.space.depth_change.sum() * 0
+        pick = torch.randint(len(self._head_pixels), (_DEPTH_POINTS,), generator=self.generator)
+        pixels = self._head_pixels[pick].to(self.device)
+        target = self._canonical[pixels[:, 1].long(), pixels[:, 0].long()].T[None]
+        expanded = pixels.expand(len(batch.small), -1, -1)
+        seen = self.model.space.look_up(expanded, batch.region.transform, batch.small, self.data.small_scale)
+        gain, offset = batch.region.colour[:, 0, :, None], batch.region.colour[:, 1, :, None]
+        smooth = self.model.space.depth_change
+        bend = (smooth[..., 1:] - smooth[..., :-1]).square().mean() + (smooth[..., 1:, :] - smooth[..., :-1, :]).square().mean()
+        return ((seen - offset) / gain - target).abs().mean() + 0.1 * bend
+
+    def _sync_term(self) -> Tensor:
+        """Generated windows against real windows of other moments, judged by the frozen expert."""
+        sync = self.config.sync
+        starts = self._windows(self.index.train)
+        first = self.random.choice(starts, 2)
+        frames = self._frames_of(first)
+        windows = self.data.windows[torch.from_numpy(frames.ravel()).to(self.device)]
+        embedding, codes = self.model.speak(windows)
+        made = self.model.draw(embedding, codes)
+        made = made.reshape(len(first), -1, *made.shape[2:])
+        audio = self.expert.embed_audio(self.data.windows[torch.from_numpy(first + sync.window // 2).to(self.device)])
+        wrong = np.stack([self._other_moments(f, starts, 4) for f in first])
+        real = self.data.lips(self._frames_of(wrong.ravel()).ravel())
+        real = real.reshape(wrong.size, -1, *real.shape[2:])
+        negatives = self.expert.embed_lips(real).reshape(len(first), 4, -1)
+        return losses.contrastive(audio, self.expert.embed_lips(made), negatives)
+
+    # -------------------------------------------------------------- windows of frames
+
+    def _windows(self, frames: np.ndarray) -> np.ndarray:
+        """First frames of windows of `sync.window` usable consecutive frames within one shot."""
+        size = self.config.sync.window
+        usable = np.zeros(self.index.subject.frames + size, bool)
+        usable[frames] = True
+        shot = np.zeros(len(usable), np.int64)
+        for number, (start, end) in enumerate(self.index.subject.shots):
+            shot[start:end] = number
+        return np.array([f for f in frames if usable[f : f + size].all() and shot[f] == shot[f + size - 1]], np.int64)
+
+    def _frames_of(self, first: np.ndarray) -> np.ndarray:
+        return first[:, None] + np.arange(self.config.sync.window)
+
+    def _stack(self, first: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.data.row[self._frames_of(first)])
+
+    def _other_moments(self, frame: int, starts: np.ndarray, count: int) -> np.ndarray:
+        far = starts[np.abs(starts - frame) >= self.config.sync.negative_offset]
+        return self.random.choice(far, count)
+
+    def _sync_lips(self, frames: np.ndarray) -> Tensor:
+        """Small copies [N, 3, 48, 48] uint8 of all real lips, in dataset rows."""
+        parts = [
+            torch.nn.functional.interpolate(self.data.lips(part), (48, 48), mode="bilinear", antialias=True)
+            for part in np.array_split(frames, max(1, len(frames) // 256))
+        ]
+        return torch.cat([(p * 255).round().clamp(0, 255).byte().cpu() for p in parts])
+
+    @torch.no_grad()
+    def _expert_accuracy(self, small: Tensor) -> float:
+        """Two-alternative accuracy on windows of the test frames; chance is one half."""
+        starts = self._windows(self.index.test)
+        if len(starts) < 2:
+            return float("nan")
+        lips = small[self._stack(starts)].flatten(1, 2).to(self.device).float() / 255
+        audio = self.data.windows[torch.from_numpy(starts + self.config.sync.window // 2).to(self.device)]
+        score = self.expert.embed_audio(audio) @ self.expert.embed_lips(lips).T
+        apart = np.abs(starts[:, None] - starts) >= self.config.sync.negative_offset
+        better = (score.diagonal()[:, None] > score).cpu().numpy()
+        return float(better[apart].mean())
+
+    # -------------------------------------------------------------- state
+
+    def _fit_constants(self) -> None:
+        """Shape basis and mean lip image of the training frames."""
+        self.model.basis.fit(self.data.mouth[torch.from_numpy(self.index.train).to(self.device)])
+        frames = self.index.train[:: max(1, len(self.index.train) // 256)]
+        self.model.lip.base.copy_(self.data.lips(frames).mean(0))
+
+    def _rate(self) -> float:
+        """Cosine from `rate` to `final_rate` of it over the budget, after 200 steps of warm-up."""
+        train = self.config.train
+        cosine = 0.5 + 0.5 * float(np.cos(np.pi * self.progress))
+        return train.rate * min(1.0, (self.state.step + 1) / 200) * (train.final_rate + (1 - train.final_rate) * cosine)
+
+    def _amp(self) -> bool:
+        return self.config.train.amp and self.device.type == "cuda"
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.config.train.ema, (1 + self.state.step) / (10 + self.state.step))
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    @torch.no_grad()
+    def _validate(self, writer: SummaryWriter) -> None:
+        """Averaged weights, predicted shapes, on the test split; keeps the best as model.pt."""
+        kept = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.model.load_state_dict(self.average)
+        self.model.eval()
+        metrics, picture = validate(self.model, self.data, self.index)
+        for name, value in metrics.items():
+            writer.add_scalar(f"validation/{name}", value, self.state.step)
+        writer.add_image("validation/real_above_generated", picture, self.state.step)
+        if metrics["score"] > self.state.best:
+            self.state.best = metrics["score"]
+            save_checkpoint(self.folder / "model.pt", self.config, self.facts, self.model, metrics)
+        self.model.load_state_dict(kept)
+
+    def save(self) -> None:
+        """Write `last.pt`, from which the next run continues."""
+        content: dict[str, Any] = {
+            "format": FORMAT, "config": config_to_dict(self.config), "facts": self.facts.to_dict(),
+            "model": self.model.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict(),
+            "expert": self.expert.state_dict(), "expert_optimizer": self.expert_optimizer.state_dict(),
+            "state": vars(self.state), "torch_random": torch.get_rng_state(), "generator": self.generator.get_state(),
+            "numpy_random": self.random.bit_generator.state,
+        }  # fmt: skip
+        save_tensors(self.folder / "last.pt", content)
+
+    def _resume(self) -> None:
+        path = self.folder / "last.pt"
+        remedy = "start over with --fresh"
+        content = load_tensors(path, remedy)
+        for part in ("model", "audio", "sync"):
+            if content["config"].get(part) != config_to_dict(self.config)[part]:
+                raise UserError(f"{path} was trained with other settings under `{part}`: restore them, or {remedy}")
+        if content["facts"] != self.facts.to_dict():
+            raise UserError(f"{path} was trained on another preprocessing of {self.index.subject.name}: {remedy}")
+        self.model.load_state_dict(content["model"])
+        self.average = {k: v.to(self.device) for k, v in content["average"].items()}
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.expert.load_state_dict(content["expert"])
+        self.expert_optimizer.load_state_dict(content["expert_optimizer"])
+        self.state = TrainState(**content["state"])
+        if self.state.expert_done:
+            self.expert.eval().requires_grad_(False)
+        torch.set_rng_state(content["torch_random"])
+        self.generator.set_state(content["generator"])
+        self.random.bit_generator.state = content["numpy_random"]
+        print(f"{path}: continuing after {self.state.step} steps ({self.progress:.0%} of the budget)")
+
+    def _log(self, writer: SummaryWriter, terms: dict[str, float], rate: float, meter: Any) -> None:
+        for name, value in terms.items():
+            writer.add_scalar(f"train/{name}", value, self.state.step)
+        writer.add_scalar("train/rate", rate, self.state.step)
+        meter.set_postfix_str(f"step {self.state.step}, loss {terms['total']:.4f}, best {self.state.best:.2f}", refresh=False)
+        meter.refresh()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the loop after the current step instead of killing it."""
+
+        def request(number: int, _: FrameType | None) -> None:
+            self.stop = number
+
+        previous: dict[int, Any] = {}
+        try:
+            previous = {n: signal.signal(n, request) for n in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread: whoever runs us there handles signals
+            previous = {}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _parameter_groups(model: Speech2Lip, decay: float) -> list[dict[str, Any]]:
+    """Weight decay on the speech encoder, which sees few words; pictures need none."""
+    speech = [*model.encoder.parameters(), *model.shape_head.parameters()]
+    known = {id(p) for p in speech}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    return [
+        {"params": speech, "weight_decay": 100 * decay, "scale": 1.0},
+        {"params": rest, "weight_decay": 0.0, "scale": 1.0},
+    ]
+
+
+def _symmetric_contrast(lips: Tensor, audio: Tensor, frames: Tensor, apart: int) -> Tensor:
+    """InfoNCE in both directions within a batch; moments closer than `apart` frames are no negatives."""
+    logits = lips @ audio.T / 0.1
+    near = (frames[:, None] - frames).abs() < apart
+    near.fill_diagonal_(False)
+    logits = logits.masked_fill(near, -1e4)
+    target = torch.arange(len(lips), device=lips.device)
+    return (torch.nn.functional.cross_entropy(logits, target) + torch.nn.functional.cross_entropy(logits.T, target)) / 2
+
+
+@torch.no_grad()
+def validate(model: Speech2Lip, data: SubjectDataset, index: SubjectIndex) -> tuple[dict[str, float], Tensor]:
+    """Metrics of a model in eval mode on the test frames, driven by speech alone.
+
+    psnr_lip (dB) over the lip mask, psnr_region (dB) over the compositor's region,
+    opening_r and opening_ratio of the predicted mouth shape; score is what the best
+    checkpoint is chosen by. Also a picture [3, H, W]: real above generated.
+    """
+    pool = index.test if len(index.test) else index.train[-_VALIDATION_FRAMES:]
+    every = torch.from_numpy(pool).to(data.windows.device)
+    _, codes = model.speak(data.windows[every])
+    predicted = opening_of_points(model.basis.decode(codes).cpu().numpy())
+    real = opening_of_points(data.mouth[every].cpu().numpy())
+    frames = pool[np.linspace(0, len(pool) - 1, min(_VALIDATION_FRAMES, len(pool))).astype(int)]
+    depth, rows, fused, shown = model.space.depth(), [], [], []
+    for part in np.array_split(frames, max(1, len(frames) // 16)):
+        batch = data.batch(part)
+        lip = model.draw(*model.speak(batch.windows))
+        region, mask = model.fuse(lip, batch.region, depth)
+        weight = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
+        rows += psnr(lip.clamp(0, 1), batch.lips, weight)
+        fused += psnr(region.clamp(0, 1), batch.region.image, torch.ones_like(mask))
+        shown.append(torch.cat([batch.region.image[:1], region[:1].clamp(0, 1)], 2)[0])
+    r = correlation(predicted, real)
+    metrics = {
+        "psnr_lip": float(np.mean(rows)), "psnr_region": float(np.mean(fused)), "opening_r": r,
+        "opening_ratio": float(predicted.std() / max(real.std(), 1e-9)),
+    }  # fmt: skip
+    metrics["score"] = metrics["psnr_lip"] + 10 * (r if np.isfinite(r) else 0.0)
+    return metrics, torch.cat(shown[:8], 2).cpu()
+
+
+def load_expert(path: Path, config: Config, facts: Any) -> SyncExpert:
+    """The subject's own sync expert from `last.pt`, for evaluation."""
+    expert = build_expert(config, facts)
+    expert.load_state_dict(load_tensors(path, "train the subject first")["expert"])
+    return expert.eval()
