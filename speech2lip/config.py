@@ -64,7 +64,8 @@ class LipConfig:
 
 @dataclass(frozen=True)
 class BlendConfig:
-    widths: tuple[int, ...] = (16, 32, 32)
+    widths: tuple[int, ...] = (32, 48, 48)
+    pack: int = 2
     residual: bool = True
     norm: bool = False
 
@@ -77,8 +78,8 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    photometric: float = 1.0
-    fused: float = 1.0
+    photometric: float = 10.0
+    fused: float = 10.0
     perceptual: float = 0.1
     shape: float = 0.5
     depth: float = 0.1
@@ -101,9 +102,12 @@ class TrainConfig:
     minutes: float = 0.0
     steps: int = 40_000
     batch: int = 8
+    speech_share: float = 0.1
+    speech_batch: int = 128
     rate: float = 1e-3
+    speech_rate: float = 0.1
     final_rate: float = 0.02
-    weight_decay: float = 1e-4
+    weight_decay: float = 1e-2
     ema: float = 0.999
     seed: int = 0
     device: str = "auto"
@@ -216,6 +220,8 @@ def _check(config: Config, origin: str) -> None:
             raise UserError(f"configuration {origin}: {key} is {_get(config, key)}, allowed is {low} to {high}")
     if config.model.lip.upsample not in (1, 2, 4, 8):
         raise UserError(f"configuration {origin}: model.lip.upsample is {config.model.lip.upsample}, allowed is 1, 2, 4 or 8")
+    if config.model.blend.pack not in (1, 2, 4):
+        raise UserError(f"configuration {origin}: model.blend.pack is {config.model.blend.pack}, allowed is 1, 2 or 4")
     if len(config.model.blend.widths) < 2:
         raise UserError(f"configuration {origin}: model.blend.widths needs at least two entries")
     for key, value in asdict(config.loss).items():

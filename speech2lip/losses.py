@@ -21,7 +21,7 @@ def structure(a: Tensor, b: Tensor, mask: Tensor, levels: int = 3) -> Tensor:
     """
     total = a.new_zeros(())
     for level in range(levels):
-        weight = mask.expand(len(a), 1, -1, -1)
+        weight = mask.expand(len(a), 1, -1, -1)[..., 3:-3, 3:-3]
         total = total + (weight * (1 - ssim_map(a, b))).sum() / weight.sum().clamp(min=1e-6) / levels
         if level + 1 < levels:
             a, b, mask = (F.avg_pool2d(x, 2) for x in (a, b, mask))
@@ -31,19 +31,24 @@ def structure(a: Tensor, b: Tensor, mask: Tensor, levels: int = 3) -> Tensor:
 
 
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity [B, 1, H, W], averaged over channels; data range 1 (Wang 2004)."""
-    channels = a.shape[1]
-    x = torch.arange(-3.0, 4.0, device=a.device, dtype=a.dtype)
-    kernel = torch.exp(-(x**2) / (2 * 1.5**2))
-    kernel = (kernel / kernel.sum()).expand(5 * channels, 1, 7)
-    maps = torch.cat([a, b, a * a, b * b, a * b], 1)
-    maps = F.conv2d(F.pad(maps, (3, 3, 0, 0), mode="reflect"), kernel[:, :, None], groups=5 * channels)
-    maps = F.conv2d(F.pad(maps, (0, 0, 3, 3), mode="reflect"), kernel[..., None], groups=5 * channels)
-    ma, mb, aa, bb, ab = maps.chunk(5, 1)
+    """Structural similarity [B, 1, H - 6, W - 6] of the places where its window fits, averaged
+    over channels; data range 1 (Wang 2004)."""
+    maps = torch.stack([a, b, a * a, b * b, a * b])
+    maps = _blur_matrix(maps.shape[-2], maps) @ maps @ _blur_matrix(maps.shape[-1], maps).T
+    ma, mb, aa, bb, ab = maps
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * ma * mb + c1) * (2 * (ab - ma * mb) + c2)
     similarity = similarity / ((ma**2 + mb**2 + c1) * (aa - ma**2 + bb - mb**2 + c2))
     return similarity.mean(1, keepdim=True)
+
+
+def _blur_matrix(size: int, like: Tensor) -> Tensor:
+    """[size - 6, size]: multiplies a column by a 7-tap Gaussian (sigma 1.5) at every place it fits."""
+    x = torch.arange(-3.0, 4.0, device=like.device, dtype=like.dtype)
+    kernel = torch.exp(-(x**2) / (2 * 1.5**2))
+    rows = torch.arange(size - 6, device=like.device)[:, None]
+    matrix = like.new_zeros(size - 6, size)
+    return matrix.scatter_(1, rows + torch.arange(7, device=like.device), (kernel / kernel.sum()).expand(size - 6, 7))
 
 
 def gradient_difference(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The training loop: the sync expert first, then lips, fusion and head depth together."""
+"""The training loop: the sync expert and the speech encoder first, then lips, fusion and head depth together."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from . import losses
-from .builder import build_expert, build_model, facts_of, pick_device
+from .builder import bfloat16_pays, build_expert, build_model, facts_of, pick_device
 from .checkpoint import FORMAT, load_tensors, save_checkpoint, save_tensors
-from .config import Config, config_to_dict
+from .config import Config, TrainConfig, config_to_dict
 from .data.dataset import Batch, SubjectDataset, augment
 from .data.parser import SubjectIndex, parse_subject
 from .errors import UserError
@@ -30,7 +30,6 @@ from .nets.speech2lip import Speech2Lip
 from .nets.sync import SyncExpert
 from .progress import bar
 
-_SPEECH_BATCH = 96  # audio windows per step for the shape loss; they cost almost nothing
 _DEPTH_POINTS = 512
 _VALIDATION_FRAMES = 128
 
@@ -42,6 +41,7 @@ class TrainState:
     step: int = 0
     elapsed: float = 0.0
     expert_done: bool = False
+    speech_done: bool = False
     best: float = -1e9
     next_validation: float = 0.0
 
@@ -64,14 +64,19 @@ class Trainer:
         self.data = SubjectDataset(index, self.device, config.data.memory_gb)
         self.index = index
         self.facts = facts_of(index.subject, index.track.mouth.shape[1])
-        self.model = build_model(config, self.facts, index.canonical).to(self.device)
+        self.model = build_model(config, self.facts, index.canonical).to(self.device, memory_format=torch.channels_last)
+        self.model.half = config.train.amp and bfloat16_pays(self.device)
         self._fit_constants()
         self.expert = build_expert(config, self.facts).to(self.device)
-        self.optimizer = torch.optim.AdamW(_parameter_groups(self.model, config.train.weight_decay), lr=config.train.rate)
+        self.optimizer = torch.optim.AdamW(_parameter_groups(self.model, config.train), lr=config.train.rate)
+        self.speech_optimizer = torch.optim.AdamW(
+            [*self.model.encoder.parameters(), *self.model.shape_head.parameters()], weight_decay=config.train.weight_decay
+        )
         self.expert_optimizer = torch.optim.AdamW(self.expert.parameters(), lr=1e-3, weight_decay=1e-2)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.state = TrainState()
         self.stop: int | None = None
+        self._phase_share = 0.0
         if fresh:
             (self.folder / "last.pt").unlink(missing_ok=True)
         elif (self.folder / "last.pt").is_file():
@@ -96,6 +101,8 @@ class Trainer:
         train = self.config.train
         if self.config.loss.sync > 0 and not self.state.expert_done:
             self._train_expert(writer)
+        if train.speech_share > 0 and not self.state.speech_done and self.stop is None:
+            self._train_speech(writer)
         meter = bar("training", 1000, "‰")
         saved = last = time.monotonic()
         with self._signals():
@@ -132,18 +139,15 @@ class Trainer:
 
     def _train_expert(self, writer: SummaryWriter) -> None:
         """Contrastive training on real windows: the right moment against other moments."""
-        sync, train = self.config.sync, self.config.train
+        sync = self.config.sync
         starts = self._windows(self.index.train)
         if len(starts) < 32:
             self.state.expert_done = True
             return
         small = self._sync_lips(np.concatenate([self.index.train, self.index.test]))
-        deadline = sync.share * 60 * train.minutes if train.minutes > 0 else float("inf")
-        steps = round(sync.share * train.steps)
-        meter = bar("sync expert", None if train.minutes > 0 else steps, "step")
-        begin, step = time.monotonic(), 0
+        step = 0
         with self._signals():
-            while self.stop is None and time.monotonic() - begin < deadline and (train.minutes > 0 or step < steps):
+            for step in self._phase("sync expert", sync.share):
                 frames = self.random.choice(starts, min(64, len(starts)), replace=False)
                 lips = small[self._stack(frames)].flatten(1, 2).to(self.device).float() / 255
                 lips = lips * (1 + 0.1 * torch.randn(len(lips), 1, 1, 1, device=self.device))
@@ -153,13 +157,8 @@ class Trainer:
                 self.expert_optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self.expert_optimizer.step()
-                step += 1
-                meter.update()
                 if step % 50 == 0:
-                    writer.add_scalar("sync_expert/loss", float(loss), step)
-        meter.close()
-        self.state.elapsed += time.monotonic() - begin if train.minutes > 0 else 0
-        self.state.step += 0 if train.minutes > 0 else step
+                    writer.add_scalar("sync_expert/loss", loss.item(), step)
         self.state.expert_done = self.stop is None
         self.expert.eval().requires_grad_(False)
         if self.stop is None:
@@ -167,30 +166,65 @@ class Trainer:
             writer.add_scalar("sync_expert/test_accuracy", accuracy, 0)
             print(f"sync expert: {step} steps, picks the right of 2 moments in {accuracy:.0%} of unseen windows")
 
+    def _train_speech(self, writer: SummaryWriter) -> None:
+        """Speech -> mouth shape alone: cheap steps, with a rate that falls to zero."""
+        train = self.config.train
+        self.model.train()
+        with self._signals():
+            for step in self._phase("speech", train.speech_share):
+                for group in self.speech_optimizer.param_groups:
+                    group["lr"] = 2 * train.rate * min(1.0, step / 100) * (1 - self._phase_share)
+                loss = self._shape_term(train.speech_batch)
+                self.speech_optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                self.speech_optimizer.step()
+                if step % 50 == 0:
+                    writer.add_scalar("speech/loss", loss.item(), step)
+        self.state.speech_done = self.stop is None
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _phase(self, title: str, share: float) -> Iterator[int]:
+        """Count steps 1, 2, ... of a phase that gets `share` of the budget, or until a signal."""
+        train = self.config.train
+        begin, step, steps = time.monotonic(), 0, round(share * train.steps)
+        meter = bar(title, 100, "%")
+        self._phase_share = 0.0
+        while self._phase_share < 1 and self.stop is None:
+            step += 1
+            yield step
+            spent = (time.monotonic() - begin) / (60 * share * train.minutes) if train.minutes > 0 else step / max(steps, 1)
+            self._phase_share = min(spent, 1.0)
+            meter.n = round(100 * self._phase_share)
+            meter.refresh() if step % 20 == 0 else None
+        meter.close()
+        self.state.elapsed += time.monotonic() - begin
+        self.state.step += 0 if train.minutes > 0 else step
+
     def _step(self) -> dict[str, float]:
         """One optimisation step; returns the loss terms, unweighted."""
         weights = self.config.loss
         self.model.train()
         frames = self.random.choice(self.index.train, self.config.train.batch)
         batch = self.data.batch(frames)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp()):
-            terms = {"shape": self._shape_term()} if weights.shape > 0 else {}
-            terms |= self._picture_terms(batch)
-            if weights.depth > 0:
-                terms["depth"] = self._depth_term(batch)
-            if weights.sync > 0 and self.state.expert_done and self.progress >= self.config.sync.start:
-                terms["sync"] = self._sync_term()
+        terms = {"shape": self._shape_term(self.config.train.speech_batch // 2)} if weights.shape > 0 else {}
+        terms |= self._picture_terms(batch)
+        if weights.depth > 0:
+            terms["depth"] = self._depth_term(batch)
+        if weights.sync > 0 and self.state.expert_done and self.progress >= self.config.sync.start:
+            terms["sync"] = self._sync_term()
         total = torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
+        if not torch.isfinite(total):
+            raise FloatingPointError(f"loss is {total.item()} at step {self.state.step}: {terms}")
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self._update_average()
-        return {name: float(value) for name, value in terms.items()} | {"total": float(total)}
+        return {name: value.item() for name, value in terms.items()} | {"total": total.item()}
 
-    def _shape_term(self) -> Tensor:
+    def _shape_term(self, count: int) -> Tensor:
         """Speech -> mouth shape, on many windows."""
-        frames = torch.from_numpy(self.random.choice(self.index.train, _SPEECH_BATCH)).to(self.device)
+        frames = torch.from_numpy(self.random.choice(self.index.train, count)).to(self.device)
         _, codes = self.model.speak(augment(self.data.windows[frames], self.generator))
         return losses.shape_loss(codes, self.model.basis.encode(self.data.mouth[frames]), self.model.basis.weights)
 
@@ -203,9 +237,10 @@ class Trainer:
         lip_mask = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         lip_mask = lip_mask.clamp(min=0.05)
         region, mask = model.fuse(lip, batch.region, model.space.depth().detach(), weights.black_hole)
+        lip, region, mask = lip.float(), region.float(), mask.detach().float()
         terms = {
             "photometric": losses.masked_mse(lip, batch.lips, lip_mask),
-            "fused": losses.masked_mse(region, batch.region.image, mask.detach()),
+            "fused": losses.masked_mse(region, batch.region.image, mask),
         }
         if weights.perceptual > 0:
             terms["perceptual"] = losses.structure(lip, batch.lips, lip_mask) + losses.structure(
@@ -269,7 +304,7 @@ class Trainer:
     def _sync_lips(self, frames: np.ndarray) -> Tensor:
         """Small copies [N, 3, 48, 48] uint8 of all real lips, in dataset rows."""
         parts = [
-            torch.nn.functional.interpolate(self.data.lips(part), (48, 48), mode="bilinear", antialias=True)
+            torch.nn.functional.interpolate(self.data.lips(part), (48, 48), mode="area")
             for part in np.array_split(frames, max(1, len(frames) // 256))
         ]
         return torch.cat([(p * 255).round().clamp(0, 255).byte().cpu() for p in parts])
@@ -301,9 +336,6 @@ class Trainer:
         cosine = 0.5 + 0.5 * float(np.cos(np.pi * self.progress))
         return train.rate * min(1.0, (self.state.step + 1) / 200) * (train.final_rate + (1 - train.final_rate) * cosine)
 
-    def _amp(self) -> bool:
-        return self.config.train.amp and self.device.type == "cuda"
-
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self.config.train.ema, (1 + self.state.step) / (10 + self.state.step))
@@ -334,6 +366,7 @@ class Trainer:
             "format": FORMAT, "config": config_to_dict(self.config), "facts": self.facts.to_dict(),
             "model": self.model.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict(),
             "expert": self.expert.state_dict(), "expert_optimizer": self.expert_optimizer.state_dict(),
+            "speech_optimizer": self.speech_optimizer.state_dict(),
             "state": vars(self.state), "torch_random": torch.get_rng_state(), "generator": self.generator.get_state(),
             "numpy_random": self.random.bit_generator.state,
         }  # fmt: skip
@@ -353,6 +386,7 @@ class Trainer:
         self.optimizer.load_state_dict(content["optimizer"])
         self.expert.load_state_dict(content["expert"])
         self.expert_optimizer.load_state_dict(content["expert_optimizer"])
+        self.speech_optimizer.load_state_dict(content["speech_optimizer"])
         self.state = TrainState(**content["state"])
         if self.state.expert_done:
             self.expert.eval().requires_grad_(False)
@@ -387,13 +421,13 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-def _parameter_groups(model: Speech2Lip, decay: float) -> list[dict[str, Any]]:
-    """Weight decay on the speech encoder, which sees few words; pictures need none."""
+def _parameter_groups(model: Speech2Lip, train: TrainConfig) -> list[dict[str, Any]]:
+    """The speech encoder, trained beforehand on few words, moves slowly and decays; pictures are free."""
     speech = [*model.encoder.parameters(), *model.shape_head.parameters()]
     known = {id(p) for p in speech}
     rest = [p for p in model.parameters() if id(p) not in known]
     return [
-        {"params": speech, "weight_decay": 100 * decay, "scale": 1.0},
+        {"params": speech, "weight_decay": train.weight_decay, "scale": train.speech_rate},
         {"params": rest, "weight_decay": 0.0, "scale": 1.0},
     ]
 

@@ -70,19 +70,23 @@ def check_video(path: Path) -> MediaInfo:
     return info
 
 
-def read_frames(path: Path, fps: float, max_side: int | None = None) -> Iterator[np.ndarray]:
+def read_frames(path: Path, fps: float, max_side: int | None = None, start: int = 0) -> Iterator[np.ndarray]:
     """Decode a video, or a folder of image frames, at a constant rate.
 
     path: video file, or folder of images taken in name order as one frame each;
-    max_side: shrink frames so that no side exceeds it. Yields RGB uint8 [H, W, 3].
+    max_side: shrink frames so that no side exceeds it; start: first frame wanted (the
+    frames are the same ones as when reading from the beginning). Yields RGB uint8 [H, W, 3].
     """
     if path.is_dir():
-        yield from _read_folder(path, max_side)
+        yield from _read_folder(path, max_side, start)
         return
-    filters = f"fps=fps={fps:.8g}:start_time=0"
+    begin = start / fps
+    filters = f"fps=fps={fps:.8g}:start_time={begin:.8f}"
     if max_side:
         filters += f",scale=w='min({max_side},iw)':h='min({max_side},ih)':force_original_aspect_ratio=decrease"
-    command = [ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v:0", "-vf", filters]
+    seek = ["-ss", f"{begin - 2:.6f}"] if begin > 2 else []
+    command = [ffmpeg(), "-v", "error", "-nostdin", "-copyts", "-start_at_zero", *seek, "-i", str(path)]
+    command += ["-map", "0:v:0", "-vf", filters]
     command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, bufsize=1 << 22)
@@ -123,8 +127,8 @@ def frame_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", p.name)])
 
 
-def _read_folder(folder: Path, max_side: int | None) -> Iterator[np.ndarray]:
-    for file in frame_files(folder):
+def _read_folder(folder: Path, max_side: int | None, start: int) -> Iterator[np.ndarray]:
+    for file in frame_files(folder)[start:]:
         frame = read_image(file)
         shrink = max_side / max(frame.shape[:2]) if max_side else 1.0
         yield cv2.resize(frame, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else frame

@@ -13,7 +13,7 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def find_shots(thumbnails: np.ndarray, threshold: float = 2.5, ratio: float = 3.0) -> list[tuple[int, int]]:
+def find_shots(thumbnails: np.ndarray, threshold: float = 2.0, ratio: float = 3.0) -> list[tuple[int, int]]:
     """Ranges [start, end) between hard cuts.
 
     A cut is a frame-to-frame change (mean absolute grey difference, 0-255) above

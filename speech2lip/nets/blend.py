@@ -25,14 +25,17 @@ class DoubleConv(nn.Sequential):
 class BlendNet(nn.Module):
     """U-Net with max pooling and bilinear upsampling (align_corners).
 
-    [B, C, H, W] -> [B, 3, H, W]; H and W divisible by 2^(len(widths) - 1). With
+    [B, C, H, W] -> [B, 3, H, W]; H and W divisible by `pack` 2^(len(widths) - 1). With
     `residual` the result is a change of the input's first three channels, and starts as
-    none; widths (64, 128, 128), norm and no residual are the paper's network.
+    none. `pack` pixels in a row and column become channels first, so that the network
+    works at a lower resolution and still changes single pixels. Widths (64, 128, 128),
+    norm, no residual and pack 1 are the paper's network.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], norm: bool, residual: bool):
+    def __init__(self, channels: int, widths: Sequence[int], norm: bool, residual: bool, pack: int = 1):
         super().__init__()
-        self.residual = residual
+        self.residual, self.pack = residual, pack
+        channels *= pack * pack
         self.inlet = DoubleConv(channels, widths[0], widths[0], norm)
         self.down = nn.ModuleList(DoubleConv(a, b, b, norm) for a, b in zip(widths, widths[1:], strict=False))
         self.up = nn.ModuleList()
@@ -41,18 +44,18 @@ class BlendNet(nn.Module):
             joined, out = current + widths[level], widths[max(level - 1, 0)]
             self.up.append(DoubleConv(joined, joined // 2, out, norm))
             current = out
-        self.outlet = nn.Conv2d(current, 3, 1)
+        self.outlet = nn.Conv2d(current, 3 * pack * pack, 1)
         if residual:
             nn.init.zeros_(self.outlet.weight)
             nn.init.zeros_(self.outlet.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
-        skips = [self.inlet(image)]
+        skips = [self.inlet(F.pixel_unshuffle(image, self.pack))]
         for layer in self.down:
             skips.append(layer(F.max_pool2d(skips[-1], 2)))
         x = skips.pop()
         for layer in self.up:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
             x = layer(torch.cat([skips.pop(), x], 1))
-        out: Tensor = self.outlet(x)
+        out: Tensor = F.pixel_shuffle(self.outlet(x), self.pack)
         return image[:, :3] + out if self.residual else out

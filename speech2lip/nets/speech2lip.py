@@ -32,17 +32,23 @@ class Speech2Lip(nn.Module):
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
         self.drop = nn.Dropout(audio_dropout)
+        self.half = False  # run the networks, and only them, in bfloat16
+
+    def _precision(self, like: Tensor) -> torch.autocast:
+        return torch.autocast(like.device.type, torch.bfloat16, enabled=self.half)
 
     def speak(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """Audio windows [B, rows, channels] -> embedding [B, E] and predicted shape codes [B, K]."""
-        embedding = self.encoder(window)
-        return embedding, self.shape_head(embedding)
+        with self._precision(window):
+            embedding = self.encoder(window)
+            return embedding.float(), self.shape_head(embedding).float()
 
     def draw(self, embedding: Tensor, codes: Tensor) -> Tensor:
         """Canonical lip images [B, 3, h, w] in the canonical exposure."""
         conditions: Mapping[str, Tensor] = {"audio": self.drop(embedding), "shape": codes}
-        image: Tensor = self.lip(conditions)
-        return image
+        with self._precision(codes):
+            image: Tensor = self.lip(conditions)
+        return image.float()
 
     def fuse(
         self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0
@@ -58,5 +64,6 @@ class Speech2Lip(nn.Module):
         if holes > 0:
             picture, observed = black_holes(picture, observed, holes)
         merged = merge(picture, observed, mask)
-        blended = self.blend(torch.cat([merged, mask], 1))
-        return merge(blended, merged, mask), mask
+        with self._precision(merged):
+            blended = self.blend(torch.cat([merged, mask], 1))
+        return merge(blended.float(), merged, mask), mask

@@ -29,7 +29,7 @@ class SyncExpert(nn.Module):
         )  # fmt: skip
 
     def embed_lips(self, lips: Tensor) -> Tensor:
-        lips = F.interpolate(lips, (48, 48), mode="bilinear", align_corners=False, antialias=True)
+        lips = F.interpolate(lips, (48, 48), mode="area")
         return F.normalize(self.lips(lips - 0.5), dim=1)
 
     def embed_audio(self, window: Tensor) -> Tensor:

@@ -1,0 +1,40 @@
+"""Render frames: the test split, or new audio features (the published entry point).
+
+Writes `OUTPUT_DIR/postfusion/%05d.jpg`; for the test split also `OUTPUT_DIR/audio_test.wav`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from speech2lip.cli import run_guarded
+from speech2lip.config import Config, load_config
+from speech2lip.layout import SubjectLayout
+from speech2lip.predictor import render_images
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python inference.py configs/face_simple_configs/may/may.yaml --use_new_audio",
+    )  # fmt: skip
+    parser.add_argument("config", type=Path, help="YAML configuration of the subject")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
+    parser.add_argument("--model_path", type=Path, help="checkpoint (default: TRAIN.OUTPUT/NAME/model.pt)")
+    parser.add_argument("--output_dir", type=Path, help="default: RENDER.OUTPUT/NAME")
+    parser.add_argument("--use_new_audio", action="store_true", help="drive by audio_test/audio.npy of the subject's folder")
+    options = parser.parse_args()
+    return run_guarded(lambda: render(load_config(options.config, options.settings), options))
+
+
+def render(config: Config, options: argparse.Namespace) -> int:
+    model = options.model_path or Path(config.train.output) / config.name / "model.pt"
+    folder = (options.output_dir or Path(config.render.output) / config.name) / "postfusion"
+    audio = SubjectLayout(config.data.root).test_features if options.use_new_audio else None
+    count = render_images(model, Path(config.data.root), folder, audio, config.train.device)
+    print(f"{folder}: {count} frames")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+# Sourced by the other scripts: an environment with the pinned requirements.
+#
+# Uses the active virtual environment, else makes .venv with the first of python3.12,
+# 3.11, 3.10 or python3 that has a fitting version. Installs only when a requirements file
+# changed since the last time, so that everything works offline afterwards.
+# usage: source scripts/env.sh [requirements file ...]
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fitting() {
+    command -v "$1" >/dev/null 2>&1 &&
+        "$1" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1
+}
+
+if [ -z "${VIRTUAL_ENV:-}" ]; then
+    if [ ! -x .venv/bin/python ]; then
+        for candidate in python3 python3.12 python3.11 python3.10 python; do
+            if fitting "$candidate"; then chosen=$candidate && break; fi
+        done
+        if [ -z "${chosen:-}" ]; then
+            echo "error: no Python 3.10, 3.11 or 3.12 was found: install one, or activate a virtual environment of it" >&2
+            exit 2
+        fi
+        echo "making .venv with $($chosen --version)"
+        "$chosen" -m venv .venv
+    fi
+    # shellcheck disable=SC1091
+    source .venv/bin/activate
+fi
+
+for list in requirements.txt "$@"; do
+    stamp="$VIRTUAL_ENV/.speech2lip-$(basename "$list")"
+    if ! cmp -s "$list" "$stamp"; then
+        echo "installing $list"
+        python -m pip install --quiet --requirement "$list"
+        cp "$list" "$stamp"
+    fi
+done
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"

@@ -1,0 +1,254 @@
+"""`speech2lip <command>`: the user's commands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import __version__
+from .config import Config, default_config, load_config
+from .errors import UserError
+
+_RAW = argparse.RawDescriptionHelpFormatter
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (2 for unusable input, 130 when interrupted)."""
+    options = _parser().parse_args(arguments)
+    return run_guarded(lambda: options.run(options))
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def run_guarded(work: Callable[[], int]) -> int:
+    """Turn UserError into one sentence and status 2, and Ctrl-C into status 130."""
+    try:
+        return work()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept, run the same command to continue", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="speech2lip", formatter_class=_RAW, description="Learn a person's mouth from a video; make them say any audio.",
+        epilog="example:\n  speech2lip run --video me.mp4 --audio speech.wav --out result.mp4 --minutes 30",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_preprocess(commands)
+    _add_train(commands)
+    _add_render(commands)
+    _add_evaluate(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _command(commands, name: str, text: str, example: str, run: Callable[[argparse.Namespace], int]):  # type: ignore[no-untyped-def]
+    parser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example:\n  {example}", formatter_class=_RAW
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, help="YAML configuration (default: built-in defaults)")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="configuration entries to change")
+
+
+def _config(options: argparse.Namespace, *more: str) -> Config:
+    settings = [*more, *options.settings]
+    for setting in settings:
+        if "=" not in setting:
+            raise UserError(f"{setting!r} is not a setting: write key=value, for example train.batch=4")
+    return load_config(options.config, settings) if options.config else default_config(settings)
+
+
+# ---------------------------------------------------------------- run
+
+
+def _add_run(commands) -> None:  # type: ignore[no-untyped-def]
+    example = "speech2lip run --video me.mp4 --audio speech.wav --out result.mp4 --minutes 30"
+    parser = _command(commands, "run", "do everything: preprocess, train and render", example, _run)
+    parser.add_argument("--video", type=Path, required=True, help="a video of one person talking")
+    parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
+    parser.add_argument("--out", type=Path, required=True, help="the video to write")
+    parser.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
+    parser.add_argument("--name", help="name of the subject (default: the video's file name)")
+    _add_config(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    name = options.name or options.video.stem
+    given = {s.split("=")[0] for s in options.settings}
+    more = [f"name={name}"] if "name" not in given else []
+    more += [f"data.root=dataset/{name}"] if "data.root" not in given else []
+    config = _config(options, *more, f"train.minutes={options.minutes}")
+    _check_audio(options.audio)
+    _check_output(options.out)
+    from .face.preprocess import preprocess
+    from .predictor import render_video
+    from .trainer import Trainer
+
+    preprocess(config, options.video)
+    if not Trainer(config).run():
+        raise KeyboardInterrupt
+    count = render_video(_model_path(config), Path(config.data.root), options.audio, options.out, config.train.device)
+    print(f"{options.out}: {count} frames")
+    return 0
+
+
+def _check_audio(path: Path) -> None:
+    """Fail before hours of training, not after."""
+    from .audio.waveform import load_audio
+
+    if len(load_audio(path)) < 800:
+        raise UserError(f"{path} is shorter than 0.05 s: give audio with speech")
+
+
+def _check_output(path: Path) -> None:
+    from .layout import atomic_path
+
+    try:
+        with atomic_path(path):
+            raise InterruptedError
+    except InterruptedError:
+        pass
+
+
+def _model_path(config: Config) -> Path:
+    return Path(config.train.output) / config.name / "model.pt"
+
+
+# ---------------------------------------------------------------- preprocess
+
+
+def _add_preprocess(commands) -> None:  # type: ignore[no-untyped-def]
+    example = "speech2lip preprocess --video me.mp4 --out dataset/me"
+    parser = _command(commands, "preprocess", "turn a video into a subject folder", example, _preprocess)
+    parser.add_argument("--video", type=Path, help="video, or folder of frames (default: data.video)")
+    parser.add_argument("--audio", type=Path, help="sound to use instead of the video's own")
+    parser.add_argument("--out", type=Path, help="the subject's folder (default: data.root)")
+    parser.add_argument("--name", help="name of the subject (default: the folder's name)")
+    _add_config(parser)
+
+
+def _preprocess(options: argparse.Namespace) -> int:
+    more = [f"data.root={options.out}"] if options.out else []
+    more += [f"name={options.name or options.out.name}"] if options.name or options.out else []
+    config = _config(options, *more)
+    video = options.video or (Path(config.data.video) if config.data.video else None)
+    if video is None:
+        raise UserError("no video was given: use --video, or set data.video in the configuration")
+    from .face.preprocess import preprocess
+
+    subject = preprocess(config, video, options.audio)
+    print(f"{config.data.root}: {subject.frames} frames of {subject.name} ready for training")
+    return 0
+
+
+# ---------------------------------------------------------------- train
+
+
+def _add_train(commands) -> None:  # type: ignore[no-untyped-def]
+    example = "speech2lip train --config configs/default.yaml name=me data.root=dataset/me train.minutes=30"
+    parser = _command(commands, "train", "fit a model to a subject folder", example, _train)
+    parser.add_argument("--fresh", action="store_true", help="start over instead of continuing")
+    _add_config(parser)
+
+
+def _train(options: argparse.Namespace) -> int:
+    return train(_config(options), options.fresh)
+
+
+def train(config: Config, fresh: bool = False) -> int:
+    """Train, and say where the model lies; status 130 when a signal ended it."""
+    from .trainer import Trainer
+
+    trainer = Trainer(config, fresh)
+    if trainer.run():
+        print(f"model: {_model_path(config)}")
+        return 0
+    print(f"stopped by signal {trainer.stop}; state saved in {trainer.folder}, run the same command to continue")
+    return 130
+
+
+# ---------------------------------------------------------------- render
+
+
+def _add_render(commands) -> None:  # type: ignore[no-untyped-def]
+    example = "speech2lip render --model log/me/model.pt --data dataset/me --audio speech.wav --out result.mp4"
+    parser = _command(commands, "render", "make the person say new audio", example, _render)
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint, log/NAME/model.pt")
+    parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
+    parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
+    parser.add_argument("--out", type=Path, required=True, help="the video to write")
+    parser.add_argument("--start", type=int, default=0, help="source frame to start on (default 0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def _render(options: argparse.Namespace) -> int:
+    from .checkpoint import load_checkpoint
+    from .predictor import render_video
+
+    _check_audio(options.audio)
+    _check_output(options.out)
+    root = options.data or Path(load_checkpoint(options.model).config.data.root)
+    count = render_video(options.model, root, options.audio, options.out, options.device, options.start)
+    print(f"{options.out}: {count} frames")
+    return 0
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+def _add_evaluate(commands) -> None:  # type: ignore[no-untyped-def]
+    example = "speech2lip evaluate --model log/me/model.pt --data dataset/me"
+    parser = _command(commands, "evaluate", "measure a model on its test split", example, _evaluate)
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint, log/NAME/model.pt")
+    parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
+    parser.add_argument("--protocol", choices=("self", "cross"), default="self", help="frames to paint on (default self)")
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from .checkpoint import load_checkpoint
+    from .evaluation import evaluate, print_report
+
+    root = options.data or Path(load_checkpoint(options.model).config.data.root)
+    print_report(evaluate(options.model, root, options.protocol), options.json)
+    return 0
+
+
+# ---------------------------------------------------------------- demo
+
+
+def _add_demo(commands) -> None:  # type: ignore[no-untyped-def]
+    example = "speech2lip demo --out demo_result --minutes 5"
+    parser = _command(commands, "demo", "run everything on the built-in synthetic speaker", example, _demo)
+    parser.add_argument("--out", type=Path, default=Path("rendering_result/demo"), help="folder for the results")
+    parser.add_argument("--minutes", type=float, default=5.0, help="training time (default 5)")
+    _add_config(parser)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .demo.run import run_demo
+
+    config = _config(options, "name=demo", f"data.root={options.out / 'subject'}", f"train.minutes={options.minutes}",
+                     f"train.output={options.out / 'log'}")  # fmt: skip
+    run_demo(config, options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

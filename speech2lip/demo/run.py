@@ -1,0 +1,64 @@
+"""The demo: the whole product on the synthetic speaker, with its ground truth as judge."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..config import Config
+from ..evaluation import MouthSeries, evaluate, measure_mouth, print_report
+from ..face.crop import extract
+from ..face.preprocess import preprocess
+from ..layout import SubjectLayout, atomic_path
+from ..metrics.basic import best_lag, correlation
+from ..predictor import join_side_by_side, render_video
+from ..trainer import Trainer
+from ..video import read_frames
+from .speaker import HELD_OUT_SENTENCE, TRAINING_SENTENCES, make_speaker
+
+
+def run_demo(config: Config, out: Path) -> dict[str, float]:
+    """Synthesise, preprocess, train, render a held-out sentence and judge it; returns the figures."""
+    speaker, held_out = _clips(out)
+    preprocess(config, speaker)
+    if not Trainer(config).run():
+        raise KeyboardInterrupt
+    model = Path(config.train.output) / config.name / "model.pt"
+    result = out / "generated.mp4"
+    count = render_video(model, Path(config.data.root), held_out.with_suffix(".wav"), result, config.train.device)
+    join_side_by_side(held_out, result, out / "real_and_generated.mp4")
+    print_report(evaluate(model, Path(config.data.root)), out / "evaluation.json")
+    figures = judge(result, held_out, SubjectLayout(config.data.root), config.data.fps)
+    with atomic_path(out / "figures.json") as path:
+        path.write_text(json.dumps(figures, indent=1))
+    print(f"\nheld-out sentence, {count} frames: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+    print(f"video:              {result}\nreal | generated:   {out / 'real_and_generated.mp4'}\nfigures:            {out / 'figures.json'}")
+    return figures
+
+
+def _clips(out: Path) -> tuple[Path, Path]:
+    """The training clip and the held-out clip; kept when they are there already."""
+    paths = out / "speaker.mp4", out / "held_out.mp4"
+    if not (out / "speaker_truth.npz").is_file():
+        make_speaker(out, TRAINING_SENTENCES, name="speaker")
+    if not (out / "held_out_truth.npz").is_file():
+        make_speaker(out, (HELD_OUT_SENTENCE,), seed=7, name="held_out")
+    return paths
+
+
+def judge(result: Path, held_out: Path, layout: SubjectLayout, fps: float) -> dict[str, float]:
+    """Generated mouth opening against the truth of the sentence (the real head was never shown)."""
+    crop = layout.load_subject().crop
+    series: MouthSeries = measure_mouth(extract(f, crop) for f in read_frames(result, fps))
+    with np.load(held_out.with_name(f"{held_out.stem}_truth.npz"), allow_pickle=False) as truth:
+        opening = truth["mouth"][:, 0]
+    count = min(len(opening), len(series.opening))
+    seen = np.isfinite(series.opening[:count])
+    generated, true = series.opening[:count][seen], opening[:count][seen]
+    lag, _ = best_lag(generated, true)
+    return {
+        "opening_r": correlation(generated, true), "offset_frames": float(lag), "face_found": series.found,
+        "frames_generated": float(len(series.opening)), "frames_true": float(len(opening)),
+    }  # fmt: skip

@@ -1,0 +1,135 @@
+"""Measure a trained model on its test split, beside a frozen mouth as control."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .checkpoint import load_checkpoint
+from .data.parser import SubjectIndex, parse_subject
+from .errors import UserError
+from .face.crop import extract
+from .face.detect import FaceMesh
+from .face.topology import interocular, mouth_opening, mouth_width
+from .layout import SubjectLayout, atomic_path
+from .metrics.basic import best_lag, correlation
+from .predictor import Predictor
+from .progress import track as progress
+from .video import read_frames
+
+
+@dataclass(frozen=True)
+class MouthSeries:
+    """Per-frame mouth measures of a video, over the interocular distance; NaN without a face."""
+
+    opening: np.ndarray
+    width: np.ndarray
+
+    @property
+    def found(self) -> float:
+        """Share of frames in which a face was found."""
+        return float(np.isfinite(self.opening).mean())
+
+
+def measure_mouth(frames: Iterator[np.ndarray], resets: frozenset[int] = frozenset()) -> MouthSeries:
+    """FaceMesh over frames (RGB uint8); `resets` are the first frames after cuts."""
+    mesh = FaceMesh()
+    opening, width = [], []
+    for number, frame in enumerate(frames):
+        if number in resets:
+            mesh.reset()
+        points = mesh(frame)
+        scale = float(interocular(points)) if points is not None else np.nan
+        opening.append(float(mouth_opening(points)) / scale if points is not None else np.nan)
+        width.append(float(mouth_width(points)) / scale if points is not None else np.nan)
+    return MouthSeries(np.array(opening), np.array(width))
+
+
+def compare_mouths(generated: MouthSeries, real: MouthSeries) -> dict[str, float]:
+    """Correlation, articulation (ratio of standard deviations) and lag in frames (positive: generated late)."""
+    both = np.isfinite(generated.opening) & np.isfinite(real.opening)
+    g, r = generated.opening[both], real.opening[both]
+    lag, best = best_lag(g, r)
+    return {
+        "opening_r": correlation(g, r), "articulation": float(g.std() / max(r.std(), 1e-9)),
+        "width_r": correlation(generated.width[both], real.width[both]), "offset_frames": float(lag), "r_at_offset": best,
+        "face_found": generated.found, "frames": float(both.sum()),
+    }  # fmt: skip
+
+
+def evaluate(model: Path, root: Path, protocol: str = "self", device: str = "auto") -> dict[str, dict[str, float]]:
+    """Rows `generated` and `frozen` (the mean lip in every frame, the control).
+
+    protocol "self" paints the test speech onto the test frames themselves; "cross" paints
+    it onto training frames, from which nothing of the right mouth can leak, and compares
+    mouth movement alone. Pixel measures (self only) are over the lip mask, and over the
+    whole face crop.
+    """
+    checkpoint, layout = load_checkpoint(model), SubjectLayout(root)
+    index = parse_subject(layout, checkpoint.config.data.test_fraction)
+    if len(index.test) < 10:
+        raise UserError(f"{root} has {len(index.test)} test frames, needed are 10: use a larger data.test_fraction")
+    predictor = Predictor(checkpoint, layout, device)
+    first, last = int(index.test[0]), int(index.test[-1]) + 1
+    crop, fps = index.subject.crop, index.subject.fps
+    cuts = frozenset(start - first for start, _ in index.subject.shots)
+    count = last - first
+    real_frames = read_frames(layout.source_path(index.subject), fps, start=first)
+    real = measure_mouth((extract(f, crop) for f, _ in zip(real_frames, range(count), strict=False)), cuts)
+    rows = {}
+    for name in ("generated", "frozen"):
+        if name == "frozen":
+            _freeze(predictor)
+        rendered = _Render(predictor, index, first, last, protocol, name)
+        series = measure_mouth((image for image, _, _ in rendered.frames()), cuts if protocol == "self" else frozenset())
+        rows[name] = compare_mouths(series, real) | rendered.pixels
+    return rows
+
+
+def _freeze(predictor: Predictor) -> None:
+    """Make the model paste its mean lip image, whatever is said."""
+    base = predictor.model.lip.base
+    predictor.model.draw = lambda embedding, codes: base.expand(len(codes), -1, -1, -1)  # type: ignore[method-assign]
+
+
+class _Render:
+    """Face crops of a render, and (protocol self) their pixel errors against the source."""
+
+    def __init__(self, predictor: Predictor, index: SubjectIndex, first: int, last: int, protocol: str, name: str):
+        self.predictor, self.index, self.first, self.last = predictor, index, first, last
+        self.protocol, self.name = protocol, name
+        self.pixels: dict[str, float] = {}
+
+    def frames(self) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+        subject, count = self.index.subject, self.last - self.first
+        windows = self.index.windows[self.first : self.last]
+        self_paint = self.protocol == "self"
+        loop = None if self_paint else (0, int(self.index.train[-1]) + 1)
+        rendered = self.predictor.render(windows, self.first if self_paint else 0, loop)
+        real = read_frames(self.index.layout.source_path(subject), subject.fps, start=self.first) if self_paint else None
+        lip, face = [], []
+        for frame in progress(rendered, f"measuring {self.name}", count):
+            if real is not None:
+                truth = next(real)
+                error = ((frame.image.astype(np.float32) - truth) / 255) ** 2
+                if frame.changed.any():
+                    lip.append(-10 * np.log10(max(float(error[frame.changed].mean()), 1e-10)))
+                face.append(-10 * np.log10(max(float(extract(error, subject.crop).mean()), 1e-10)))
+            yield extract(frame.image, subject.crop), frame.changed, frame.source
+        if real is not None:
+            self.pixels = {"psnr_lip": float(np.mean(lip)), "psnr_face": float(np.mean(face))}
+
+
+def print_report(rows: dict[str, dict[str, float]], target: Path | None = None) -> None:
+    """Print a table of metrics by row, and write it as JSON where wanted."""
+    names = list(dict.fromkeys(k for row in rows.values() for k in row))
+    print(f"{'metric':<16}" + "".join(f"{row:>12}" for row in rows))
+    for name in names:
+        print(f"{name:<16}" + "".join(f"{rows[row].get(name, float('nan')):>12.3f}" for row in rows))
+    if target is not None:
+        with atomic_path(target) as path:
+            path.write_text(json.dumps(rows, indent=1))

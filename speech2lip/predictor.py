@@ -1,0 +1,276 @@
+"""Rendering: a checkpoint, its subject's folder and speech become frames at the source's size."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from .audio.features import backend_from_params, extract_features, load_features
+from .audio.waveform import SAMPLE_RATE, load_audio, save_wav
+from .builder import pick_device
+from .checkpoint import Checkpoint, check_same_subject, load_checkpoint
+from .data.dataset import cut
+from .data.parser import load_canonical, parse_subject, region_origins
+from .errors import UserError
+from .face.crop import extract
+from .geometry import relative_transforms
+from .layout import Crop, SubjectLayout, atomic_path
+from .nets.compositor import ObservedRegion
+from .progress import bar
+from .video import VideoWriter, ffmpeg, read_frames, write_image
+
+_CHUNK_BYTES = 96 * 2**20  # frames held while the pose track is walked backwards
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One finished frame: `image` RGB uint8 at source size; `source`: index of the frame it
+    was painted on; `changed`: [H, W] bool, the pixels that may differ from the source."""
+
+    image: np.ndarray
+    source: int
+    changed: np.ndarray
+
+
+class Predictor:
+    """Owns device, colour order and resizing around a trained model.
+
+    audio windows [N, rows, channels] and the subject's own frames in, full frames out.
+    Only a few frames are held at any time.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, layout: SubjectLayout, device: str = "auto"):
+        self.layout, self.facts = layout, checkpoint.facts
+        self.subject, self.track = layout.load_subject(), layout.load_track()
+        check_same_subject(checkpoint.facts, self.subject, Path("the checkpoint"))
+        self.source = layout.source_path(self.subject)
+        self.device = pick_device(device)
+        self.model = checkpoint.model.to(self.device, memory_format=torch.channels_last).eval()
+        self.config = checkpoint.config
+        canonical = load_canonical(layout)
+        pose = self.track.poses.matrices()[self.subject.canonical_frame]
+        self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
+        self.origins = region_origins(self.subject, self.track.poses, canonical)
+        self.colour = torch.from_numpy(self.track.colour).float() * torch.tensor([1.0, 1 / 255])[:, None]
+        with torch.no_grad():
+            self.depth = self.model.space.depth()
+
+    def features(self, audio: Path) -> np.ndarray:
+        """Windows [N, rows, channels] for a file with speech."""
+        return extract_features(load_audio(audio), self.subject.fps, backend_from_params(dict(self.facts.audio)), audio)
+
+    @torch.no_grad()
+    def codes(self, windows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings and mouth-shape codes of all windows."""
+        parts = [self.model.speak(torch.from_numpy(w).to(self.device)) for w in np.array_split(windows, len(windows) // 256 + 1)]
+        embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
+        return embedding, codes * self.config.render.articulation
+
+    def render(self, windows: np.ndarray, first: int = 0, loop: tuple[int, int] | None = None) -> Iterator[Rendered]:
+        """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
+        and back inside `loop` [start, end) (default: the whole clip)."""
+        start, end = loop or (0, self.subject.frames)
+        if end - start < 1:
+            raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
+        embedding, codes = self.codes(windows)
+        order = forth_and_back(len(windows), first - start, end - start) + start
+        frames = _frames_in_order(self.source, self.subject.fps, order)
+        size = self.config.render.batch
+        with closing(frames):
+            for at in range(0, len(order), size):
+                part = order[at : at + size]
+                images = [next(frames) for _ in part]
+                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size])
+
+    @torch.no_grad()
+    def _paint(
+        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor
+    ) -> Iterator[Rendered]:
+        """One batch; frames without a tracked face pass unchanged."""
+        crop, size = self.subject.crop, self.subject.region_size
+        faces = [self.track.valid[s] for s in sources]
+        keep = [k for k, valid in enumerate(faces) if valid]
+        finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        if keep:
+            regions = np.stack([cut(extract(images[k], crop), self.origins[sources[k]], size) for k in keep])
+            at = torch.from_numpy(sources[keep])
+            picture = torch.from_numpy(regions).to(self.device).permute(0, 3, 1, 2).float() / 255
+            region = ObservedRegion(
+                picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
+                self.transforms[at].to(self.device), self.colour[at].to(self.device),
+            )  # fmt: skip
+            lip = self.model.draw(embedding[keep], codes[keep])
+            blended, mask = self.model.fuse(lip, region, self.depth)
+            pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+            finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
+        for k, image in enumerate(images):
+            if k in finished:
+                yield Rendered(*_paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k])))
+            else:
+                yield Rendered(image, int(sources[k]), np.zeros(image.shape[:2], bool))
+
+
+def _paste_back(
+    image: np.ndarray, pixels: np.ndarray, mask: np.ndarray, origin: np.ndarray, crop: Crop, source: int
+) -> tuple[np.ndarray, int, np.ndarray]:
+    """Put a finished region (pixels [R, R, 3], mask [R, R]) back into the full frame.
+
+    At the source's own scale pixels are copied where the mask is not 0. A crop that was
+    shrunk is enlarged (bicubic) and mixed by the mask, so that the frame keeps its detail
+    outside and its edge is soft.
+    """
+    out, changed = image.copy(), np.zeros(image.shape[:2], bool)
+    height, width = image.shape[:2]
+    scale, size = crop.scale, len(mask)
+    low = np.floor((origin - 0.5) / scale).astype(int) + [crop.x, crop.y]
+    high = np.ceil((origin + size + 0.5) / scale).astype(int) + [crop.x, crop.y]
+    x0, y0 = np.maximum(low, 0)
+    x1, y1 = np.minimum(high, [width, height])
+    if x1 <= x0 or y1 <= y0:
+        return out, source, changed
+    # region pixel of source pixel p: ((p - crop) + 0.5) scale - 0.5 - origin
+    shift = (np.array([x0, y0]) - [crop.x, crop.y] + 0.5) * scale - 0.5 - origin
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    shape, flags = (int(x1 - x0), int(y1 - y0)), cv2.WARP_INVERSE_MAP
+    spread = cv2.warpAffine(mask, matrix, shape, flags=flags | cv2.INTER_LINEAR, borderValue=0)
+    enlarged = cv2.warpAffine(pixels, matrix, shape, flags=flags | cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    target = out[y0:y1, x0:x1]
+    touched = spread > 0
+    if crop.size == crop.side:
+        target[touched] = enlarged[touched]
+    else:
+        mix = target + spread[..., None] * (enlarged.astype(np.float32) - target)
+        target[touched] = mix[touched].round().clip(0, 255).astype(np.uint8)
+    changed[y0:y1, x0:x1] = touched
+    return out, source, changed
+
+
+def forth_and_back(count: int, first: int, length: int) -> np.ndarray:
+    """`count` indices that start at `first` and walk 0 .. length - 1 forth and back without a jump."""
+    if length == 1:
+        return np.zeros(count, np.int64)
+    period = 2 * (length - 1)
+    phase = (np.arange(count) + first) % period
+    return np.where(phase < length, phase, period - phase).astype(np.int64)
+
+
+def _frames_in_order(source: Path, fps: float, order: np.ndarray) -> Iterator[np.ndarray]:
+    """Decoded frames for indices that move by one at a time, in either direction.
+
+    Forward runs are streamed; backward runs are decoded in short chunks from their end, so
+    memory does not depend on their length.
+    """
+    position = 0
+    while position < len(order):
+        backwards = position + 1 < len(order) and order[position + 1] < order[position]
+        step = -1 if backwards else 1
+        stop = position + 1
+        while stop < len(order) and order[stop] - order[stop - 1] == step:
+            stop += 1
+        run = order[position:stop]
+        yield from _reversed_run(source, fps, run) if backwards else _forward_run(source, fps, int(run[0]), len(run))
+        position = stop
+
+
+def _forward_run(source: Path, fps: float, start: int, count: int) -> Iterator[np.ndarray]:
+    frames = read_frames(source, fps, start=start)
+    with closing(frames):  # type: ignore[type-var]
+        for number in range(count):
+            frame = next(frames, None)
+            if frame is None:
+                raise UserError(
+                    f"{source} ends at frame {start + number}, but was longer when it was preprocessed: restore it"
+                )
+            yield frame
+
+
+def _reversed_run(source: Path, fps: float, run: np.ndarray) -> Iterator[np.ndarray]:
+    size, at = 16, 0
+    while at < len(run):
+        part = run[at : at + size]
+        chunk = list(_forward_run(source, fps, int(part[-1]), len(part)))
+        yield from reversed(chunk)
+        at += len(part)
+        size = max(16, int(_CHUNK_BYTES // chunk[0].nbytes))
+
+
+# ---------------------------------------------------------------- whole renders
+
+
+def render_video(
+    checkpoint_path: Path, root: Path, audio: Path, out: Path, device: str = "auto", first: int = 0,
+    loop: tuple[int, int] | None = None,
+) -> int:  # fmt: skip
+    """Render `audio` on the subject's frames into the video `out`; returns its number of frames.
+
+    loop: range of source frames [start, end) to walk forth and back in (default: all).
+    """
+    predictor = Predictor(load_checkpoint(checkpoint_path), SubjectLayout(root), device)
+    windows = predictor.features(audio)
+    render = predictor.config.render
+    with atomic_path(out) as path:
+        length = len(windows) / predictor.subject.fps
+        with VideoWriter(path, predictor.subject.fps, audio, length, render.crf, render.preset) as video:
+            frames = predictor.render(windows, first, loop)
+            for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
+                video.write(frame.image)
+    return len(windows)
+
+
+def render_images(
+    checkpoint_path: Path, root: Path, folder: Path, new_audio: Path | None = None, device: str = "auto"
+) -> int:
+    """Render frames as `folder/%05d.jpg`, as the published inference does; returns their number.
+
+    Without `new_audio` (an `audio.npy` of features) the test split is rendered onto itself,
+    and `audio_test.wav`, its sound, is written beside `folder`.
+    """
+    checkpoint = load_checkpoint(checkpoint_path)
+    layout = SubjectLayout(root)
+    predictor = Predictor(checkpoint, layout, device)
+    first = 0
+    if new_audio is not None:
+        windows = load_features(new_audio, dict(checkpoint.facts.audio))
+    else:
+        index = parse_subject(layout, checkpoint.config.data.test_fraction)
+        if not len(index.test):
+            raise UserError(f"{root} has no test frames (data.test_fraction is 0): render new audio instead")
+        first = int(index.test[0])
+        windows = index.windows[first : int(index.test[-1]) + 1]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder} ({error.strerror}): choose another --output_dir") from error
+    for old in folder.glob("[0-9]*.jpg"):
+        old.unlink()
+    frames = predictor.render(windows, first)
+    for number, frame in enumerate(bar(f"rendering {folder}", len(windows), "frame", frames)):
+        write_image(folder / f"{number:05d}.jpg", frame.image, 97)
+    if new_audio is None:
+        _cut_audio(layout.audio, folder.parent / "audio_test.wav", first / predictor.subject.fps, len(windows) / predictor.subject.fps)
+    return len(windows)
+
+
+def _cut_audio(source: Path, target: Path, start: float, length: float) -> None:
+    wav = load_audio(source)
+    begin = round(start * SAMPLE_RATE)
+    with atomic_path(target) as path:
+        save_wav(path, wav[begin : begin + round(length * SAMPLE_RATE)])
+
+
+def join_side_by_side(left: Path, right: Path, out: Path) -> None:
+    """Stack two videos of equal height and rate horizontally, with the right one's sound."""
+    with atomic_path(out) as path:
+        command = [ffmpeg(), "-v", "error", "-nostdin", "-y", "-i", str(left), "-i", str(right)]
+        command += ["-filter_complex", "[0:v][1:v]hstack=inputs=2:shortest=1[v]", "-map", "[v]", "-map", "1:a:0?"]
+        command += ["-c:v", "libx264", "-crf", "17", "-pix_fmt", "yuv420p", "-c:a", "copy", "-movflags", "+faststart"]
+        run = subprocess.run([*command, str(path)], capture_output=True)
+        if run.returncode != 0:
+            raise UserError(f"{left} and {right} could not be joined ({run.stderr.decode(errors='replace').strip()[-200:]})")
