@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
     parser.add_argument("--model_path", type=Path, help="checkpoint (default: TRAIN.OUTPUT/NAME/model.pt)")
     parser.add_argument("--output_dir", type=Path, help="default: RENDER.OUTPUT/NAME")
-    parser.add_argument("--use_new_audio", action="store_true", help="drive by audio_test/audio.npy of the subject's folder")
+    parser.add_argument(
+        "--use_new_audio", action="store_true", help="drive by audio_test/audio.npy of the subject's folder"
+    )
     options = parser.parse_args()
     return run_guarded(lambda: render(load_config(options.config, options.settings), options))
 

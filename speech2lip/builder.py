@@ -85,7 +85,7 @@ def build_expert(config: Config, facts: ModelFacts) -> SyncExpert:
 
 
 def pick_device(name: str) -> torch.device:
-    """"auto" is the GPU where there is one."""
+    """ "auto" is the GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
@@ -99,7 +99,7 @@ def bfloat16_pays(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    layer = torch.nn.Conv2d(32, 32, 3, padding=1).to(memory_format=torch.channels_last)
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     image = torch.zeros(8, 32, 96, 96).to(memory_format=torch.channels_last)
 
     def seconds(dtype: torch.dtype) -> float:

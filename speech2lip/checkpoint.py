@@ -28,7 +28,9 @@ class Checkpoint:
     metrics: dict[str, float]
 
 
-def save_checkpoint(path: Path, config: Config, facts: ModelFacts, model: Speech2Lip, metrics: dict[str, float]) -> None:
+def save_checkpoint(
+    path: Path, config: Config, facts: ModelFacts, model: Speech2Lip, metrics: dict[str, float]
+) -> None:
     """Write the weights of `model` with all that rebuilds it."""
     content = {
         "format": FORMAT, "config": config_to_dict(config), "facts": facts.to_dict(),
@@ -66,7 +68,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         model.load_state_dict(content["state"])
     except RuntimeError as error:
-        raise UserError(f"{path} does not fit the networks it names ({str(error).splitlines()[0]}): train again") from error
+        raise UserError(
+            f"{path} does not fit the networks it names ({str(error).splitlines()[0]}): train again"
+        ) from error
     return Checkpoint(config, facts, model.eval(), dict(content["metrics"]))
 
 

@@ -55,7 +55,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands, name: str, text: str, example: str, run: Callable[[argparse.Namespace], int]):  # type: ignore[no-untyped-def]
     parser = commands.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example:\n  {example}", formatter_class=_RAW
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=_RAW,
     )
     parser.set_defaults(run=run)
     return parser
@@ -217,7 +221,9 @@ def _add_evaluate(commands) -> None:  # type: ignore[no-untyped-def]
     parser = _command(commands, "evaluate", "measure a model on its test split", example, _evaluate)
     parser.add_argument("--model", type=Path, required=True, help="checkpoint, log/NAME/model.pt")
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
-    parser.add_argument("--protocol", choices=("self", "cross"), default="self", help="frames to paint on (default self)")
+    parser.add_argument(
+        "--protocol", choices=("self", "cross"), default="self", help="frames to paint on (default self)"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures there")
 
 

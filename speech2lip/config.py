@@ -91,6 +91,7 @@ class LossConfig:
 class SyncConfig:
     expert: str = "own"
     share: float = 0.08
+    epochs: int = 150
     start: float = 0.75
     window: int = 5
     negative_offset: int = 5
@@ -103,6 +104,7 @@ class TrainConfig:
     steps: int = 40_000
     batch: int = 8
     speech_share: float = 0.1
+    speech_epochs: int = 150
     speech_batch: int = 128
     rate: float = 1e-3
     speech_rate: float = 0.1
@@ -186,7 +188,9 @@ def _chain(path: Path, seen: tuple[Path, ...]) -> list[dict[str, Any]]:
     try:
         raw = OmegaConf.to_container(OmegaConf.load(path)) or {}
     except OSError as error:
-        raise UserError(f"configuration {path} cannot be read ({error.strerror}): give the path of a YAML file") from error
+        raise UserError(
+            f"configuration {path} cannot be read ({error.strerror}): give the path of a YAML file"
+        ) from error
     except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"configuration {path} is not valid YAML ({reason}): mend the file") from error
@@ -214,12 +218,16 @@ def _merge(layers: Sequence[Any], overrides: Sequence[str], origin: str) -> Conf
 def _check(config: Config, origin: str) -> None:
     for key, allowed in _CHOICES.items():
         if _get(config, key) not in allowed:
-            raise UserError(f"configuration {origin}: {key} is {_get(config, key)!r}, allowed is one of {', '.join(allowed)}")
+            raise UserError(
+                f"configuration {origin}: {key} is {_get(config, key)!r}, allowed is one of {', '.join(allowed)}"
+            )
     for key, (low, high) in _RANGES.items():
         if not low <= _get(config, key) <= high:
             raise UserError(f"configuration {origin}: {key} is {_get(config, key)}, allowed is {low} to {high}")
     if config.model.lip.upsample not in (1, 2, 4, 8):
-        raise UserError(f"configuration {origin}: model.lip.upsample is {config.model.lip.upsample}, allowed is 1, 2, 4 or 8")
+        raise UserError(
+            f"configuration {origin}: model.lip.upsample is {config.model.lip.upsample}, allowed is 1, 2, 4 or 8"
+        )
     if config.model.blend.pack not in (1, 2, 4):
         raise UserError(f"configuration {origin}: model.blend.pack is {config.model.blend.pack}, allowed is 1, 2 or 4")
     if len(config.model.blend.widths) < 2:

@@ -85,7 +85,9 @@ def evaluate(model: Path, root: Path, protocol: str = "self", device: str = "aut
         if name == "frozen":
             _freeze(predictor)
         rendered = _Render(predictor, index, first, last, protocol, name)
-        series = measure_mouth((image for image, _, _ in rendered.frames()), cuts if protocol == "self" else frozenset())
+        series = measure_mouth(
+            (image for image, _, _ in rendered.frames()), cuts if protocol == "self" else frozenset()
+        )
         rows[name] = compare_mouths(series, real) | rendered.pixels
     return rows
 
@@ -110,7 +112,9 @@ class _Render:
         self_paint = self.protocol == "self"
         loop = None if self_paint else (0, int(self.index.train[-1]) + 1)
         rendered = self.predictor.render(windows, self.first if self_paint else 0, loop)
-        real = read_frames(self.index.layout.source_path(subject), subject.fps, start=self.first) if self_paint else None
+        real = (
+            read_frames(self.index.layout.source_path(subject), subject.fps, start=self.first) if self_paint else None
+        )
         lip, face = [], []
         for frame in progress(rendered, f"measuring {self.name}", count):
             if real is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,8 @@ class Predictor:
         check_same_subject(checkpoint.facts, self.subject, Path("the checkpoint"))
         self.source = layout.source_path(self.subject)
         self.device = pick_device(device)
-        self.model = checkpoint.model.to(self.device, memory_format=torch.channels_last).eval()
+        self.model = checkpoint.model.to(self.device).eval()
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = checkpoint.config
         canonical = load_canonical(layout)
         pose = self.track.poses.matrices()[self.subject.canonical_frame]
@@ -69,7 +70,10 @@ class Predictor:
     @torch.no_grad()
     def codes(self, windows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings and mouth-shape codes of all windows."""
-        parts = [self.model.speak(torch.from_numpy(w).to(self.device)) for w in np.array_split(windows, len(windows) // 256 + 1)]
+        parts = [
+            self.model.speak(torch.from_numpy(w).to(self.device))
+            for w in np.array_split(windows, len(windows) // 256 + 1)
+        ]
         embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
         return embedding, codes * self.config.render.articulation
 
@@ -129,14 +133,15 @@ def _paste_back(
     out, changed = image.copy(), np.zeros(image.shape[:2], bool)
     height, width = image.shape[:2]
     scale, size = crop.scale, len(mask)
-    low = np.floor((origin - 0.5) / scale).astype(int) + [crop.x, crop.y]
-    high = np.ceil((origin + size + 0.5) / scale).astype(int) + [crop.x, crop.y]
+    corner = np.array([crop.x, crop.y])
+    low = np.floor((origin - 0.5) / scale).astype(int) + corner
+    high = np.ceil((origin + size + 0.5) / scale).astype(int) + corner
     x0, y0 = np.maximum(low, 0)
     x1, y1 = np.minimum(high, [width, height])
     if x1 <= x0 or y1 <= y0:
         return out, source, changed
     # region pixel of source pixel p: ((p - crop) + 0.5) scale - 0.5 - origin
-    shift = (np.array([x0, y0]) - [crop.x, crop.y] + 0.5) * scale - 0.5 - origin
+    shift = (np.array([x0, y0]) - corner + 0.5) * scale - 0.5 - origin
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     shape, flags = (int(x1 - x0), int(y1 - y0)), cv2.WARP_INVERSE_MAP
     spread = cv2.warpAffine(mask, matrix, shape, flags=flags | cv2.INTER_LINEAR, borderValue=0)
@@ -161,7 +166,7 @@ def forth_and_back(count: int, first: int, length: int) -> np.ndarray:
     return np.where(phase < length, phase, period - phase).astype(np.int64)
 
 
-def _frames_in_order(source: Path, fps: float, order: np.ndarray) -> Iterator[np.ndarray]:
+def _frames_in_order(source: Path, fps: float, order: np.ndarray) -> Generator[np.ndarray, None, None]:
     """Decoded frames for indices that move by one at a time, in either direction.
 
     Forward runs are streamed; backward runs are decoded in short chunks from their end, so
@@ -181,7 +186,7 @@ def _frames_in_order(source: Path, fps: float, order: np.ndarray) -> Iterator[np
 
 def _forward_run(source: Path, fps: float, start: int, count: int) -> Iterator[np.ndarray]:
     frames = read_frames(source, fps, start=start)
-    with closing(frames):  # type: ignore[type-var]
+    with closing(frames):
         for number in range(count):
             frame = next(frames, None)
             if frame is None:
@@ -254,7 +259,12 @@ def render_images(
     for number, frame in enumerate(bar(f"rendering {folder}", len(windows), "frame", frames)):
         write_image(folder / f"{number:05d}.jpg", frame.image, 97)
     if new_audio is None:
-        _cut_audio(layout.audio, folder.parent / "audio_test.wav", first / predictor.subject.fps, len(windows) / predictor.subject.fps)
+        _cut_audio(
+            layout.audio,
+            folder.parent / "audio_test.wav",
+            first / predictor.subject.fps,
+            len(windows) / predictor.subject.fps,
+        )
     return len(windows)
 
 
@@ -273,4 +283,6 @@ def join_side_by_side(left: Path, right: Path, out: Path) -> None:
         command += ["-c:v", "libx264", "-crf", "17", "-pix_fmt", "yuv420p", "-c:a", "copy", "-movflags", "+faststart"]
         run = subprocess.run([*command, str(path)], capture_output=True)
         if run.returncode != 0:
-            raise UserError(f"{left} and {right} could not be joined ({run.stderr.decode(errors='replace').strip()[-200:]})")
+            raise UserError(
+                f"{left} and {right} could not be joined ({run.stderr.decode(errors='replace').strip()[-200:]})"
+            )

@@ -59,9 +59,7 @@ def rasterize(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, widt
         winner = _nearest(index, z, height * width)
         hit = index[winner]
         face[hit], weights[hit], zbuffer[hit] = tri[winner], bary[winner], z[winner]
-    return Fragments(
-        face.reshape(height, width), weights.reshape(height, width, 3), zbuffer.reshape(height, width)
-    )
+    return Fragments(face.reshape(height, width), weights.reshape(height, width, 3), zbuffer.reshape(height, width))
 
 
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

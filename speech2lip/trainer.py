@@ -64,13 +64,15 @@ class Trainer:
         self.data = SubjectDataset(index, self.device, config.data.memory_gb)
         self.index = index
         self.facts = facts_of(index.subject, index.track.mouth.shape[1])
-        self.model = build_model(config, self.facts, index.canonical).to(self.device, memory_format=torch.channels_last)
-        self.model.half = config.train.amp and bfloat16_pays(self.device)
+        self.model = build_model(config, self.facts, index.canonical).to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.reduced = config.train.amp and bfloat16_pays(self.device)
         self._fit_constants()
         self.expert = build_expert(config, self.facts).to(self.device)
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.model, config.train), lr=config.train.rate)
         self.speech_optimizer = torch.optim.AdamW(
-            [*self.model.encoder.parameters(), *self.model.shape_head.parameters()], weight_decay=config.train.weight_decay
+            [*self.model.encoder.parameters(), *self.model.shape_head.parameters()],
+            weight_decay=config.train.weight_decay,
         )
         self.expert_optimizer = torch.optim.AdamW(self.expert.parameters(), lr=1e-3, weight_decay=1e-2)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -147,7 +149,7 @@ class Trainer:
         small = self._sync_lips(np.concatenate([self.index.train, self.index.test]))
         step = 0
         with self._signals():
-            for step in self._phase("sync expert", sync.share):
+            for step in self._phase("sync expert", sync.share, self._epochs(sync.epochs, 64)):
                 frames = self.random.choice(starts, min(64, len(starts)), replace=False)
                 lips = small[self._stack(frames)].flatten(1, 2).to(self.device).float() / 255
                 lips = lips * (1 + 0.1 * torch.randn(len(lips), 1, 1, 1, device=self.device))
@@ -155,7 +157,7 @@ class Trainer:
                 a, b = self.expert.embed_lips(lips), self.expert.embed_audio(audio)
                 loss = _symmetric_contrast(a, b, torch.from_numpy(frames).to(self.device), sync.negative_offset)
                 self.expert_optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 self.expert_optimizer.step()
                 if step % 50 == 0:
                     writer.add_scalar("sync_expert/loss", loss.item(), step)
@@ -171,34 +173,42 @@ class Trainer:
         train = self.config.train
         self.model.train()
         with self._signals():
-            for step in self._phase("speech", train.speech_share):
+            for step in self._phase(
+                "speech", train.speech_share, self._epochs(train.speech_epochs, train.speech_batch)
+            ):
                 for group in self.speech_optimizer.param_groups:
                     group["lr"] = 2 * train.rate * min(1.0, step / 100) * (1 - self._phase_share)
                 loss = self._shape_term(train.speech_batch)
                 self.speech_optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 self.speech_optimizer.step()
                 if step % 50 == 0:
                     writer.add_scalar("speech/loss", loss.item(), step)
         self.state.speech_done = self.stop is None
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
-    def _phase(self, title: str, share: float) -> Iterator[int]:
-        """Count steps 1, 2, ... of a phase that gets `share` of the budget, or until a signal."""
+    def _phase(self, title: str, share: float, most: int) -> Iterator[int]:
+        """Count steps 1, 2, ... of a phase that gets `share` of the budget but `most` steps, or until a signal."""
         train = self.config.train
-        begin, step, steps = time.monotonic(), 0, round(share * train.steps)
+        begin, step = time.monotonic(), 0
+        steps = most if train.minutes > 0 else min(most, round(share * train.steps))
         meter = bar(title, 100, "%")
         self._phase_share = 0.0
         while self._phase_share < 1 and self.stop is None:
             step += 1
             yield step
-            spent = (time.monotonic() - begin) / (60 * share * train.minutes) if train.minutes > 0 else step / max(steps, 1)
-            self._phase_share = min(spent, 1.0)
+            spent = (time.monotonic() - begin) / (60 * share * train.minutes) if train.minutes > 0 else 0.0
+            self._phase_share = min(max(spent, step / max(steps, 1)), 1.0)
             meter.n = round(100 * self._phase_share)
-            meter.refresh() if step % 20 == 0 else None
+            if step % 20 == 0:
+                meter.refresh()
         meter.close()
         self.state.elapsed += time.monotonic() - begin
         self.state.step += 0 if train.minutes > 0 else step
+
+    def _epochs(self, epochs: int, batch: int) -> int:
+        """Steps of `batch` that pass `epochs` times over the training frames."""
+        return max(1, epochs * len(self.index.train) // batch)
 
     def _step(self) -> dict[str, float]:
         """One optimisation step; returns the loss terms, unweighted."""
@@ -237,15 +247,14 @@ class Trainer:
         lip_mask = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         lip_mask = lip_mask.clamp(min=0.05)
         region, mask = model.fuse(lip, batch.region, model.space.depth().detach(), weights.black_hole)
-        lip, region, mask = lip.float(), region.float(), mask.detach().float()
+        mask = mask.detach()
         terms = {
             "photometric": losses.masked_mse(lip, batch.lips, lip_mask),
             "fused": losses.masked_mse(region, batch.region.image, mask),
         }
         if weights.perceptual > 0:
-            terms["perceptual"] = losses.structure(lip, batch.lips, lip_mask) + losses.structure(
-                region, batch.region.image, mask.detach()
-            )
+            terms["perceptual"] = losses.structure(lip, batch.lips, lip_mask)
+            terms["perceptual"] += losses.structure(region, batch.region.image, mask)
         return terms
 
     def _depth_term(self, batch: Batch) -> Tensor:
@@ -259,7 +268,9 @@ class Trainer:
         seen = self.model.space.look_up(expanded, batch.region.transform, batch.small, self.data.small_scale)
         gain, offset = batch.region.colour[:, 0, :, None], batch.region.colour[:, 1, :, None]
         smooth = self.model.space.depth_change
-        bend = (smooth[..., 1:] - smooth[..., :-1]).square().mean() + (smooth[..., 1:, :] - smooth[..., :-1, :]).square().mean()
+        bend = (smooth[..., 1:] - smooth[..., :-1]).square().mean() + (
+            smooth[..., 1:, :] - smooth[..., :-1, :]
+        ).square().mean()
         return ((seen - offset) / gain - target).abs().mean() + 0.1 * bend
 
     def _sync_term(self) -> Tensor:
@@ -399,7 +410,9 @@ class Trainer:
         for name, value in terms.items():
             writer.add_scalar(f"train/{name}", value, self.state.step)
         writer.add_scalar("train/rate", rate, self.state.step)
-        meter.set_postfix_str(f"step {self.state.step}, loss {terms['total']:.4f}, best {self.state.best:.2f}", refresh=False)
+        meter.set_postfix_str(
+            f"step {self.state.step}, loss {terms['total']:.4f}, best {self.state.best:.2f}", refresh=False
+        )
         meter.refresh()
 
     @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -70,7 +70,9 @@ def check_video(path: Path) -> MediaInfo:
     return info
 
 
-def read_frames(path: Path, fps: float, max_side: int | None = None, start: int = 0) -> Iterator[np.ndarray]:
+def read_frames(
+    path: Path, fps: float, max_side: int | None = None, start: int = 0
+) -> Generator[np.ndarray, None, None]:
     """Decode a video, or a folder of image frames, at a constant rate.
 
     path: video file, or folder of images taken in name order as one frame each;
@@ -169,7 +171,7 @@ class VideoWriter:
         self.crf, self.preset = crf, preset
         self.frames = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
 
     def write(self, frame: np.ndarray) -> None:
         height, width = frame.shape[:2]

@@ -53,7 +53,7 @@ class LogMel:
     def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray:
         """wav: float [samples] 16 kHz -> float32 [frames, window, 80], frames = round(seconds * fps)."""
         count = frame_count(wav, fps)
-        rows = standardise(mel_spectrogram(wav).T, self.silence)
+        rows = standardise(mel_spectrogram(even_level(wav)).T, self.silence)
         offsets = (np.arange(self.window) - (self.window - 1) / 2) * self.step
         position = (np.arange(count)[:, None] / fps + offsets) * ROWS_PER_SECOND
         below = np.floor(position).astype(int)
@@ -74,6 +74,14 @@ def standardise(rows: np.ndarray, silence: float) -> np.ndarray:
     speech = rows[level >= (low + high) / 2]
     scaled = (rows - speech.mean(0)) / (speech.std(0) + 0.3)
     return np.clip(scaled, silence, 3.0).astype(np.float32)
+
+
+def even_level(wav: np.ndarray, target: float = 0.1) -> np.ndarray:
+    """Scale a waveform [samples] so that its loud parts (95th percentile of the root mean
+    square over 50 ms) have level `target`; silence stays silence."""
+    blocks = wav[: len(wav) // 800 * 800].reshape(-1, 800)
+    loud = float(np.percentile(np.sqrt((blocks**2).mean(1)), 95)) if len(blocks) else 0.0
+    return wav * np.float32(target / loud) if loud > 1e-6 else wav
 
 
 def frame_count(wav: np.ndarray, fps: float) -> int:

@@ -26,7 +26,9 @@ def _stft_magnitude(wav: np.ndarray) -> np.ndarray:
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
     padded = np.pad(wav, N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
-    return np.concatenate([np.abs(np.fft.rfft(part * window)) for part in np.array_split(frames, len(frames) // 4096 + 1)]).T
+    return np.concatenate(
+        [np.abs(np.fft.rfft(part * window)) for part in np.array_split(frames, len(frames) // 4096 + 1)]
+    ).T
 
 
 def mel_filterbank(sample_rate: int, n_fft: int, bands: int, fmin: float, fmax: float) -> np.ndarray:

@@ -77,7 +77,9 @@ def load_canonical(layout: SubjectLayout) -> CanonicalImages:
         depth = np.load(layout.depth, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{layout.depth} cannot be read ({error}): preprocess the video again") from error
-    masks = [read_image(p)[..., 0].astype(np.float32) / 255 for p in (layout.face_mask, layout.head_mask, layout.lip_mask)]
+    masks = [
+        read_image(p)[..., 0].astype(np.float32) / 255 for p in (layout.face_mask, layout.head_mask, layout.lip_mask)
+    ]
     return CanonicalImages(depth, masks[0], masks[1], masks[2], read_image(layout.canonical))
 
 

@@ -150,7 +150,13 @@ def _relief(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         height += 5 * bump(side * 27, -21, 19, 8) - 9 * bump(side * 30, -3, 15, 10)
         height += 5 * bump(side * 31.5, -3, 11, 7) + 5 * bump(side * 42, 24, 20, 17)
         height += 2.5 * bump(side * 17, 48, 7, 9) - 3 * bump(side * 40, 62, 14, 16)
-    return height + 8 * bump(0, 100, 19, 13) - 3.5 * bump(0, 79, 20, 5) - 1.5 * bump(0, 48, 3.5, 6) + 4 * bump(0, 62, 30, 18)
+    return (
+        height
+        + 8 * bump(0, 100, 19, 13)
+        - 3.5 * bump(0, 79, 20, 5)
+        - 1.5 * bump(0, 48, 3.5, 6)
+        + 4 * bump(0, 62, 30, 18)
+    )
 
 
 def hair_mask(points: np.ndarray) -> np.ndarray:

@@ -126,7 +126,9 @@ class HeadRenderer:
         lips = _step(1.0 - ring, 0.10)[:, None]
         colour += lips * (_LIP * (1 + 0.25 * self._texture(x * 6, y * 0.8))[:, None] - colour)
         arch = -20.5 + 0.011 * (np.abs(x) - 29) ** 2 - 0.04 * (np.abs(x) - 20)
-        brow = _step(3.3 - np.abs(y - arch) - 0.06 * np.abs(np.abs(x) - 24), 0.7) * _step(19 - np.abs(np.abs(x) - 32), 2)
+        brow = _step(3.3 - np.abs(y - arch) - 0.06 * np.abs(np.abs(x) - 24), 0.7) * _step(
+            19 - np.abs(np.abs(x) - 32), 2
+        )
         hairy = np.maximum(hair, 0.85 * brow * (p[:, 2] < 0))[:, None]
         strands = (1 + 0.45 * self._texture(x * 7, y * 1.2))[:, None]
         colour += hairy * (_HAIR * strands - colour)

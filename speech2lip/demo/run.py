@@ -34,7 +34,9 @@ def run_demo(config: Config, out: Path) -> dict[str, float]:
     with atomic_path(out / "figures.json") as path:
         path.write_text(json.dumps(figures, indent=1))
     print(f"\nheld-out sentence, {count} frames: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-    print(f"video:              {result}\nreal | generated:   {out / 'real_and_generated.mp4'}\nfigures:            {out / 'figures.json'}")
+    print(
+        f"video:              {result}\nreal | generated:   {out / 'real_and_generated.mp4'}\nfigures:            {out / 'figures.json'}"
+    )
     return figures
 
 

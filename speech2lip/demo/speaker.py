@@ -75,7 +75,7 @@ def write_script(sentences: tuple[str, ...], seed: int = 0, fps: float = 25.0, d
     rng = np.random.default_rng(seed)
     angles = np.stack([_wander(rng, times, a, s) for a, s in ((15, 0.23), (4.5, 0.31), (4, 0.19))], 1)
     rotation = Rotation.from_euler("yxz", angles, degrees=True).as_matrix()
-    shift = np.stack([_wander(rng, times, a, 0.17) for a in (16, 8, 25)], 1) + [0, -8, distance]
+    shift = np.stack([_wander(rng, times, a, 0.17) for a in (16, 8, 25)], 1) + np.array([0, -8, distance])
     blink = _blinks(rng, times)
     gaze = np.stack([_wander(rng, times, a, 0.4) for a in (1.8, 0.8)], 1)
     states = tuple(
@@ -96,10 +96,11 @@ def make_speaker(folder: Path, sentences: tuple[str, ...] = TRAINING_SENTENCES, 
     script = write_script(sentences, seed)
     with atomic_path(folder / f"{name}.wav") as wav_path:
         save_wav(wav_path, script.wav)
+    length, frames = len(script.states), render_frames(script, size, seed)
     with atomic_path(folder / f"{name}.mp4") as path:
-        with VideoWriter(path, script.fps, folder / f"{name}.wav", len(script.states) / script.fps, crf=12) as video:
-            frames = render_frames(script, size, seed)
-            for frame in tqdm(frames, f"rendering {name}", len(script.states), unit="frame", disable=not progress):
+        video = VideoWriter(path, script.fps, folder / f"{name}.wav", length / script.fps, crf=12)
+        with video:
+            for frame in tqdm(frames, f"rendering {name}", length, unit="frame", disable=not progress):
                 video.write(frame)
     write_truth(folder / f"{name}_truth.npz", script, size)
     return script

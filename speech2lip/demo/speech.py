@@ -61,7 +61,7 @@ def _espeak() -> tuple[ctypes.CDLL, int]:
 
 
 def synthesize(text: str, voice: str = "en-us", words_per_minute: int = 160) -> Utterance:
-    """Speak `text` with espeak-ng; deterministic for the same library version."""
+    """Speak `text` with espeak-ng; repeatable but for a few samples at the end."""
     library, rate = _espeak()
     samples: list[np.ndarray] = []
     phonemes: list[tuple[float, str]] = []

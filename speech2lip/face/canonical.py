@@ -13,7 +13,17 @@ from ..geometry import Intrinsics, Poses, project, relative_transforms, unprojec
 from ..layout import Box
 from ..rasterizer import rasterize
 from .topology import (
-    BROWS, CHIN, EYES, FACE_OVAL, LIPS, MESH_POINTS, MOUTH, eye_openness, interocular, mouth_opening, rigid_points,
+    BROWS,
+    CHIN,
+    EYES,
+    FACE_OVAL,
+    LIPS,
+    MESH_POINTS,
+    MOUTH,
+    eye_openness,
+    interocular,
+    mouth_opening,
+    rigid_points,
 )  # fmt: skip
 
 

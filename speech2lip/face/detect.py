@@ -71,10 +71,10 @@ class FaceMesh:
     """478 landmarks of the dominant face; frames are taken as one continuous shot until `reset`."""
 
     def __init__(self, static: bool = False, confidence: float = 0.5):
-        self._options = dict(
-            static_image_mode=static, refine_landmarks=True, max_num_faces=1,
-            min_detection_confidence=confidence, min_tracking_confidence=confidence,
-        )  # fmt: skip
+        self._options = {
+            "static_image_mode": static, "refine_landmarks": True, "max_num_faces": 1,
+            "min_detection_confidence": confidence, "min_tracking_confidence": confidence,
+        }  # fmt: skip
         self.reset()
 
     def reset(self) -> None:
@@ -95,11 +95,10 @@ class FaceMesh:
             return None
         points = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float32)
         assert points.shape == (LANDMARKS, 3)
-        return points * np.float32([width, height, width]) - np.float32([0.5, 0.5, 0])
+        return points * np.array([width, height, width], np.float32) - np.array([0.5, 0.5, 0], np.float32)
 
 
 def person_mask(frame: np.ndarray) -> np.ndarray:
     """MediaPipe's selfie segmentation: RGB uint8 [H, W, 3] -> float32 [H, W], 1 on the person."""
-    with _quiet():
-        with _mediapipe().solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as graph:
-            return np.asarray(graph.process(np.ascontiguousarray(frame)).segmentation_mask, np.float32)
+    with _quiet(), _mediapipe().solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as graph:
+        return np.asarray(graph.process(np.ascontiguousarray(frame)).segmentation_mask, np.float32)

@@ -59,7 +59,9 @@ def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subjec
     wave = [_fingerprint(sound) if sound else None, config.data.fps, asdict(config.audio)]
     stages.run("audio", wave, lambda: _audio_stage(config, sound, layout), [layout.features] if sound else [])
     lips = [config.face.lip_margin, config.face.lip_feather, config.face.lip_max_width, config.name]
-    stages.run("canonical", lips, lambda: _canonical_stage(config, video, layout, sound), [layout.subject, layout.track])
+    stages.run(
+        "canonical", lips, lambda: _canonical_stage(config, video, layout, sound), [layout.subject, layout.track]
+    )
     return layout.load_subject()
 
 
@@ -156,7 +158,7 @@ def _survey(video: Path, fps: float) -> _Survey:
 def _first_frame(video: Path, fps: float) -> np.ndarray:
     frames = read_frames(video, fps)
     frame = next(frames, None)
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
     if frame is None:
         raise UserError(f"{video} has no frames that can be decoded: give another video")
     return frame
@@ -301,7 +303,9 @@ def _canonical_stage(config: Config, video: Path, layout: SubjectLayout, sound: 
     lip_size = _lip_size(region.box, config.face.lip_max_width)
     canonical = read_image(layout.face_image(index))
     _write_masks(layout, region, covered, canonical, pixels, depth)
-    colour = _colour_and_lips(layout, head, depth, pose, region.box, lip_size, canonical, pixels, covered, valid, segments)
+    colour = _colour_and_lips(
+        layout, head, depth, pose, region.box, lip_size, canonical, pixels, covered, valid, segments
+    )
     layout.save_track(Track(landmarks, valid, head.poses, head.mesh, colour, mouth))
     subject = Subject(
         name=config.name, source=_keep_source(video, layout), fps=config.data.fps, frames=len(valid),

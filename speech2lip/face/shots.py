@@ -10,7 +10,9 @@ THUMBNAIL = (48, 36)
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
     """RGB uint8 frame -> float32 grey [36, 48]."""
-    return cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), THUMBNAIL, interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
 
 
 def find_shots(thumbnails: np.ndarray, threshold: float = 2.0, ratio: float = 3.0) -> list[tuple[int, int]]:

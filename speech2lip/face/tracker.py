@@ -73,7 +73,7 @@ def track_head(
     rigid = rigid_points(shape)
     observed = landmarks[:, rigid, :2].astype(np.float64) - np.array(centre)
     focal = config.focal_guess * source_side
-    start = _initial_poses(landmarks[keys].astype(np.float64) , scale, rotations, shape, focal, centre)
+    start = _initial_poses(landmarks[keys].astype(np.float64), scale, rotations, shape, focal, centre)
     weights = np.ones(len(rigid))
     points = shape[rigid]
     params, focal_now = start, focal

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..face.topology import INNER_PAIRS, MOUTH
 
-_PAIRS = np.array([[int(np.flatnonzero(MOUTH == v)[0]) for v in pair] for pair in INNER_PAIRS])
+_PAIRS = np.array([[int(np.flatnonzero(v == MOUTH)[0]) for v in pair] for pair in INNER_PAIRS])
 
 
 def opening_of_points(points: np.ndarray) -> np.ndarray:

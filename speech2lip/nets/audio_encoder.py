@@ -29,7 +29,10 @@ class AudioEncoder(nn.Module):
             channels, size = out, (size - 1) // stride + 1
         self.convolutions = nn.Sequential(*layers)
         self.head = nn.Sequential(
-            nn.Linear(channels * size, embedding), nn.LeakyReLU(0.02), nn.Dropout(dropout), nn.Linear(embedding, embedding)
+            nn.Linear(channels * size, embedding),
+            nn.LeakyReLU(0.02),
+            nn.Dropout(dropout),
+            nn.Linear(embedding, embedding),
         )
 
     def forward(self, window: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn as nn
@@ -37,7 +38,7 @@ class BlendNet(nn.Module):
         self.residual, self.pack = residual, pack
         channels *= pack * pack
         self.inlet = DoubleConv(channels, widths[0], widths[0], norm)
-        self.down = nn.ModuleList(DoubleConv(a, b, b, norm) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(DoubleConv(a, b, b, norm) for a, b in pairwise(widths))
         self.up = nn.ModuleList()
         current = widths[-1]
         for level in range(len(widths) - 2, -1, -1):

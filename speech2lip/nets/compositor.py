@@ -38,7 +38,9 @@ class CanonicalSpace(nn.Module):
     free: Tensor
     lip_mask: Tensor
 
-    def __init__(self, depth: Tensor, face: Tensor, lip_mask: Tensor, camera: Intrinsics, box: tuple[int, int, int, int]):
+    def __init__(
+        self, depth: Tensor, face: Tensor, lip_mask: Tensor, camera: Intrinsics, box: tuple[int, int, int, int]
+    ):
         super().__init__()
         self.camera, self.box = camera, box
         left, top, width, height = box

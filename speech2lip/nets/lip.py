@@ -105,6 +105,7 @@ class LipModel(nn.Module):
             half = centres.new_tensor([0.5 / max(columns - 1, 1), 0.5 / max(rows - 1, 1)])
             shifts = [(0, 0)] if self.ensemble == "center" else [(-1, -1), (1, -1), (-1, 1), (1, 1)]
             self._cache[device] = [
-                frequency_encoding((centres + half * centres.new_tensor(s)).clamp(0, 1), self.frequencies) for s in shifts
+                frequency_encoding((centres + half * centres.new_tensor(s)).clamp(0, 1), self.frequencies)
+                for s in shifts
             ]
         return self._cache[device]

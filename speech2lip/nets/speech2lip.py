@@ -32,10 +32,10 @@ class Speech2Lip(nn.Module):
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
         self.drop = nn.Dropout(audio_dropout)
-        self.half = False  # run the networks, and only them, in bfloat16
+        self.reduced = False  # run the networks, and only them, in bfloat16
 
     def _precision(self, like: Tensor) -> torch.autocast:
-        return torch.autocast(like.device.type, torch.bfloat16, enabled=self.half)
+        return torch.autocast(like.device.type, torch.bfloat16, enabled=self.reduced)
 
     def speak(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """Audio windows [B, rows, channels] -> embedding [B, E] and predicted shape codes [B, K]."""

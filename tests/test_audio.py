@@ -1,0 +1,133 @@
+import importlib.util
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speech2lip.audio.features import (
+    LogMel,
+    extract_features,
+    frame_count,
+    load_features,
+    mask_cuts,
+    save_features,
+    standardise,
+)
+from speech2lip.audio.mel import mel_spectrogram
+from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
+from speech2lip.errors import UserError
+from speech2lip.video import ffmpeg
+
+PARITY = Path(os.environ.get("PARITY_DIR", Path(__file__).parent / "parity"))
+
+
+def _recipe():
+    spec = importlib.util.spec_from_file_location("recipe", PARITY / "recipe.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("fmin", [55, 95])
+def test_mel_equals_the_published_one(fmin):
+    t = np.arange(20800) / SAMPLE_RATE
+    noise = _recipe().normal("input:wav_noise", (20800,))
+    wav = 0.3 * np.sin(2 * np.pi * 220 * t) + 0.2 * np.sin(2 * np.pi * 1750 * t * (1 + 0.1 * t)) + 0.05 * noise
+    with np.load(PARITY / "mel.npz") as expected:
+        np.testing.assert_allclose(
+            mel_spectrogram(wav.astype(np.float32), fmin), expected[f"mel_fmin{fmin}"], atol=1e-4
+        )
+
+
+def _speechlike(seconds=3.0, seed=0):
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    envelope = np.clip(np.sin(2 * np.pi * 1.7 * t), 0, 1)
+    return (envelope * np.sin(2 * np.pi * 300 * t) * 0.5 + 0.002 * rng.standard_normal(len(t))).astype(np.float32)
+
+
+def test_windows_have_shape_and_frame_count():
+    wav = _speechlike(3.02)
+    windows = LogMel(24, 0.02)(wav, 25.0)
+    assert windows.shape == (76, 24, 80) and windows.dtype == np.float32
+    assert frame_count(wav, 29.97) == round(3.02 * 29.97)
+
+
+def test_a_click_appears_in_the_window_of_its_frame():
+    """Frame i is centred on i / fps: a click at 1.2 s is loudest in the middle of frame 30."""
+    wav = 0.001 * np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE).astype(np.float32)
+    wav[int(1.2 * SAMPLE_RATE)] = 1.0
+    level = LogMel(25, 0.02)(wav, 25.0).mean(2)
+    assert level[30].argmax() == 12
+    assert level[32].argmax() == 8  # two frames later it lies 80 ms, four rows, earlier
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.floats(0.01, 3.0))
+def test_level_does_not_matter(gain):
+    wav = _speechlike()
+    a, b = LogMel(16, 0.02)(wav, 25.0), LogMel(16, 0.02)(wav * np.float32(gain), 25.0)
+    np.testing.assert_allclose(a, b, atol=0.02)
+    assert a.std() > 0.3
+
+
+def test_standardised_speech_has_zero_mean_and_silence_stays_low():
+    rows = np.concatenate([np.full((50, 80), -4.0), np.random.default_rng(0).normal(1, 0.7, (50, 80))])
+    out = standardise(rows, -2.0)
+    assert abs(out[50:].mean()) < 0.05
+    assert (out[:50] == -2.0).all()
+
+
+def test_no_window_reaches_across_a_cut():
+    windows = np.arange(20, dtype=np.float32)[:, None, None] + np.zeros((20, 5, 3), np.float32)
+    out = mask_cuts(windows, [(0, 10), (10, 20)], fps=25.0, step=0.04, silence=-9.0)
+    assert (out[9, 3:] == -9).all() and (out[9, :3] == 9).all()
+    assert (out[10, :2] == -9).all() and (out[10, 2:] == 10).all()
+    np.testing.assert_array_equal(out[3:7], windows[3:7])
+
+
+def test_any_rate_and_channel_count_become_16k_mono(tmp_path):
+    source = tmp_path / "tone.wav"
+    save_wav(source, np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE) / SAMPLE_RATE) * 0.5)
+    stereo = tmp_path / "tone.flac"
+    subprocess.run([ffmpeg(), "-v", "error", "-i", source, "-ar", "44100", "-ac", "2", stereo], check=True)
+    wav = load_audio(stereo)
+    assert abs(len(wav) - SAMPLE_RATE) < 40
+    spectrum = np.abs(np.fft.rfft(wav[:SAMPLE_RATE] * np.hanning(min(len(wav), SAMPLE_RATE))))
+    assert abs(spectrum.argmax() - 440) <= 1
+
+
+def test_short_or_broken_audio_is_refused(tmp_path):
+    backend = LogMel(24, 0.02)
+    with pytest.raises(UserError, match=r"0\.05 s"):
+        extract_features(np.zeros(100, np.float32), 25.0, backend, tmp_path / "a.wav")
+    with pytest.raises(UserError, match="not numbers"):
+        extract_features(np.full(16000, np.nan, np.float32), 25.0, backend, tmp_path / "a.wav")
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_audio(tmp_path / "text.wav")
+    with pytest.raises(UserError, match="does not exist"):
+        load_audio(tmp_path / "nothing.wav")
+
+
+def test_silence_gives_finite_features():
+    assert np.isfinite(LogMel(24, 0.02)(np.zeros(SAMPLE_RATE, np.float32), 25.0)).all()
+
+
+def test_features_of_another_backend_are_refused(tmp_path):
+    backend = LogMel(24, 0.02)
+    save_features(tmp_path / "audio.npy", backend(_speechlike(), 25.0), backend.params())
+    assert load_features(tmp_path / "audio.npy", backend.params()).shape == (75, 24, 80)
+    with pytest.raises(UserError, match="needs"):
+        load_features(tmp_path / "audio.npy", LogMel(16, 0.02).params())
+
+
+def test_pickled_features_are_refused(tmp_path):
+    np.save(tmp_path / "audio.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    (tmp_path / "audio.json").write_text("{}")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_features(tmp_path / "audio.npy", {})

@@ -1,0 +1,109 @@
+"""The commands: bad input ends in one sentence and status 2, with nothing half-written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speech2lip.audio.waveform import SAMPLE_RATE, save_wav
+from speech2lip.cli import main
+from speech2lip.video import VideoWriter, write_image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _fails(capsys, *arguments: object) -> str:
+    assert main([str(a) for a in arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    message = lines[-1]
+    assert message.startswith("error: ") and "Traceback" not in "".join(lines)
+    return message
+
+
+def _video(path: Path, frames: int, audio: Path | None = None) -> Path:
+    with VideoWriter(path, 25.0, audio) as video:
+        for i in range(frames):
+            video.write(np.full((64, 64, 3), i % 200, np.uint8))
+    return path
+
+
+@pytest.fixture
+def tone(tmp_path):
+    save_wav(tmp_path / "tone.wav", 0.1 * np.sin(np.arange(4 * SAMPLE_RATE)))
+    return tmp_path / "tone.wav"
+
+
+def test_no_face(capsys, tmp_path, tone):
+    video = _video(tmp_path / "a.mp4", 80, tone)
+    message = _fails(capsys, "preprocess", "--video", video, "--out", tmp_path / "s")
+    assert "no face" in message
+    assert not (tmp_path / "s" / "subject.json").exists()
+
+
+def test_no_audio_track(capsys, tmp_path):
+    message = _fails(capsys, "preprocess", "--video", _video(tmp_path / "a.mp4", 80), "--out", tmp_path / "s")
+    assert "no audio track" in message and "--audio" in message
+
+
+def test_two_frame_clip(capsys, tmp_path, tone):
+    message = _fails(capsys, "preprocess", "--video", _video(tmp_path / "a.mp4", 2, tone), "--out", tmp_path / "s")
+    assert "2 frames" in message or "frames at 25" in message
+
+
+def test_image_instead_of_video(capsys, tmp_path):
+    write_image(tmp_path / "a.jpg", np.zeros((64, 64, 3), np.uint8))
+    assert "single image" in _fails(capsys, "preprocess", "--video", tmp_path / "a.jpg", "--out", tmp_path / "s")
+
+
+def test_missing_and_unreadable_files(capsys, tmp_path):
+    assert "does not exist" in _fails(capsys, "preprocess", "--video", tmp_path / "no.mp4", "--out", tmp_path / "s")
+    (tmp_path / "a.mp4").write_bytes(bytes(1000))
+    assert "cannot be read" in _fails(capsys, "preprocess", "--video", tmp_path / "a.mp4", "--out", tmp_path / "s")
+
+
+def test_audio_shorter_than_a_frame(capsys, tmp_path, model_path, subject_config):
+    save_wav(tmp_path / "a.wav", np.zeros(300))
+    arguments = ["render", "--model", model_path, "--audio", tmp_path / "a.wav", "--out", tmp_path / "o.mp4"]
+    assert "0.05 s" in _fails(capsys, *arguments)
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_unwritable_output(capsys, tmp_path, model_path, tone):
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "o.mp4"
+    assert "cannot write" in _fails(capsys, "render", "--model", model_path, "--audio", tone, "--out", out)
+    video = _video(tmp_path / "a.mp4", 60, tone)
+    assert "cannot write" in _fails(capsys, "preprocess", "--video", video, "--out", tmp_path / "file" / "s")
+
+
+def test_unknown_configuration_key(capsys, tmp_path):
+    assert "trian" in _fails(capsys, "train", "trian.steps=3")
+    assert "key=value" in _fails(capsys, "train", "steps")
+
+
+def test_training_without_a_subject(capsys, tmp_path):
+    assert "speech2lip preprocess" in _fails(capsys, "train", f"data.root={tmp_path}")
+
+
+@pytest.mark.parametrize("command", ["run", "preprocess", "train", "render", "evaluate", "demo"])
+def test_help_explains_itself_with_an_example(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"example:\n  speech2lip {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", ["train.py", "inference.py"])
+def test_published_entry_points_refuse_a_missing_configuration(script):
+    run = subprocess.run([sys.executable, script, "configs/nobody.yaml"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2 and run.stderr.startswith("error: ") and "nobody.yaml" in run.stderr
+
+
+def test_render_and_evaluate_commands(model_path, subject_config, tone, tmp_path, capsys):
+    assert main(["render", "--model", str(model_path), "--audio", str(tone), "--out", str(tmp_path / "o.mp4")]) == 0
+    assert "100 frames" in capsys.readouterr().out
+    assert main(["evaluate", "--model", str(model_path), "--json", str(tmp_path / "e.json")]) == 0
+    out = capsys.readouterr().out
+    assert "generated" in out and "frozen" in out and "opening_r" in out and (tmp_path / "e.json").is_file()

@@ -1,0 +1,89 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speech2lip.errors import UserError
+from speech2lip.geometry import Intrinsics
+from speech2lip.layout import Box, Crop, Subject, SubjectLayout, atomic_path
+
+ROOT = Path(__file__).resolve().parents[1]
+SUBJECT = Subject(
+    "x", "source.mp4", 25.0, 100, (640, 480), Crop(-3, 4, 200, 100), ((0, 60), (60, 100)), Intrinsics(500.0, 50.0, 49.5),
+    7, Box(10, 20, 30, 40), (32, 40), 64, {"backend": "mel"},
+)  # fmt: skip
+
+
+def test_subject_file_round_trip(tmp_path):
+    layout = SubjectLayout(tmp_path)
+    layout.save_subject(SUBJECT)
+    assert layout.load_subject() == SUBJECT
+
+
+@pytest.mark.parametrize("change", [{"version": 99}, {"surprise": 1}, {"crop": {"x": 1}}])
+def test_foreign_subject_files_are_refused(tmp_path, change):
+    layout = SubjectLayout(tmp_path)
+    layout.save_subject(SUBJECT)
+    layout.subject.write_text(json.dumps(json.loads(layout.subject.read_text()) | change))
+    with pytest.raises(UserError, match=r"subject\.json"):
+        layout.load_subject()
+
+
+def test_missing_subject_names_the_command(tmp_path):
+    with pytest.raises(UserError, match="speech2lip preprocess"):
+        SubjectLayout(tmp_path).load_subject()
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_path(target) as path:
+        path.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_crop_coordinates_scale_areas_not_centres():
+    crop = Crop(10, 20, 200, 100)
+    np.testing.assert_allclose(crop.to_crop(np.array([10.5, 20.5])), [0, 0])
+    np.testing.assert_allclose(replace(crop, size=200).to_crop(np.array([15.0, 26.0])), [5, 6])
+
+
+ORDER = [
+    {"errors", "progress", "__init__"},
+    {"geometry", "rasterizer", "layout", "video", "config"},
+    {"nets", "audio", "losses", "metrics"},
+    {"builder", "data", "checkpoint"},
+    {"trainer", "predictor", "face", "demo", "evaluation"},
+    {"cli"},
+    {"__main__"},
+]
+# Tables of vertex indices, and cutting a crop out of a frame, depend on nothing.
+EXEMPT = {("metrics", "face.topology"), ("predictor", "face.crop")}
+
+
+def test_imports_point_one_way():
+    """DESIGN: cli -> trainer, predictor, face, demo -> builder, data -> nets, audio -> geometry, layout."""
+    level = {name: k for k, group in enumerate(ORDER) for name in group}
+    package = ROOT / "speech2lip"
+    for file in package.rglob("*.py"):
+        parts = file.relative_to(package).with_suffix("").parts
+        for dots, target in re.findall(r"^\s*from (\.+)([\w.]*) import", file.read_text(), re.MULTILINE):
+            base = parts[: len(parts) - len(dots)]
+            full = ".".join([*base, target]).strip(".")
+            if full and (parts[0], full) not in EXEMPT:
+                assert level[full.split(".")[0]] <= level[parts[0]], f"{file.name} imports {full}"
+
+
+@pytest.mark.parametrize("package", ["mediapipe", "espeakng_loader"])
+def test_training_and_rendering_do_not_import_stage_packages(package):
+    import subprocess
+    import sys
+
+    code = (
+        f"import sys; sys.modules['{package}'] = None; import speech2lip.trainer, speech2lip.predictor, speech2lip.cli"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -1,0 +1,122 @@
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
+from speech2lip.checkpoint import load_checkpoint
+from speech2lip.errors import UserError
+from speech2lip.layout import Crop, SubjectLayout
+from speech2lip.predictor import Predictor, _paste_back, forth_and_back, render_images, render_video
+from speech2lip.video import frame_files, probe, read_frames
+
+
+@given(st.integers(1, 300), st.integers(0, 50), st.integers(1, 60))
+def test_walk_is_continuous_and_stays_inside(count, first, length):
+    order = forth_and_back(count, min(first, length - 1), length)
+    assert len(order) == count and order.min() >= 0 and order.max() < length
+    assert order[0] == min(first, length - 1)
+    if length > 1:
+        assert (np.abs(np.diff(order)) == 1).all()
+
+
+@pytest.fixture(scope="module")
+def predictor(model_path, subject_config):
+    return Predictor(load_checkpoint(model_path), SubjectLayout(subject_config.data.root), "cpu")
+
+
+def test_every_pixel_outside_the_mask_is_the_source(predictor, subject_config):
+    layout = SubjectLayout(subject_config.data.root)
+    source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 20))
+    windows = np.random.default_rng(0).normal(size=(20, 24, 80)).astype(np.float32)
+    for frame in predictor.render(windows):
+        real = source[frame.source]
+        assert frame.image.shape == real.shape
+        np.testing.assert_array_equal(frame.image[~frame.changed], real[~frame.changed])
+        assert 0.005 < frame.changed.mean() < 0.15
+        assert (frame.image != real)[frame.changed].any()
+
+
+def test_walking_back_paints_on_the_right_frames(predictor, subject_config):
+    """Past the end of the loop the same source frames return in reverse order."""
+    layout = SubjectLayout(subject_config.data.root)
+    source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 60))
+    windows = np.zeros((50, 24, 80), np.float32)
+    frames = list(predictor.render(windows, 20, (10, 40)))
+    assert [f.source for f in frames] == [*range(20, 40), *range(38, 9, -1), 11]
+    for frame in frames[15:30]:
+        np.testing.assert_array_equal(frame.image[~frame.changed], source[frame.source][~frame.changed])
+
+
+def test_frames_without_a_face_pass_untouched(predictor, subject_config):
+    layout = SubjectLayout(subject_config.data.root)
+    source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 4))
+    predictor.track.valid[2] = False
+    try:
+        frames = list(predictor.render(np.zeros((4, 24, 80), np.float32)))
+    finally:
+        predictor.track.valid[2] = True
+    np.testing.assert_array_equal(frames[2].image, source[2])
+    assert not frames[2].changed.any() and frames[1].changed.any()
+
+
+def test_audio_drives_the_mouth(predictor):
+    loud = predictor.codes(np.random.default_rng(0).normal(0, 1, (30, 24, 80)).astype(np.float32))[1]
+    assert loud.std(0).max() > 1e-3
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.3])
+def test_video_lasts_as_long_as_its_audio(model_path, subject_config, tmp_path, seconds):
+    audio, out = tmp_path / "a.wav", tmp_path / "out.mp4"
+    save_wav(audio, 0.1 * np.random.default_rng(0).standard_normal(int(seconds * SAMPLE_RATE)))
+    count = render_video(model_path, Path(subject_config.data.root), audio, out)
+    assert abs(count / 25 - seconds) <= 0.02 + 1e-9
+    assert len(list(read_frames(out, 25.0))) == count
+    assert abs(probe(out).duration - seconds) <= 0.04
+    assert abs(len(load_audio(out)) / SAMPLE_RATE - count / 25) <= 0.04
+    assert next(read_frames(out, 25.0)).shape == (384, 384, 3)
+
+
+def test_test_split_is_rendered_as_numbered_frames_with_its_sound(model_path, subject_config, tmp_path):
+    folder = tmp_path / "x" / "postfusion"
+    count = render_images(model_path, Path(subject_config.data.root), folder)
+    assert [p.name for p in frame_files(folder)][:2] == ["00000.jpg", "00001.jpg"]
+    assert len(frame_files(folder)) == count
+    assert abs(len(load_audio(tmp_path / "x" / "audio_test.wav")) / SAMPLE_RATE - count / 25) < 0.04
+
+
+def test_crop_that_was_shrunk_is_enlarged_into_place():
+    """A region painted red in a half-size crop lands on twice its pixels, softly mixed at the edge."""
+    image = np.full((120, 160, 3), 100, np.uint8)
+    pixels, mask = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.float32)
+    pixels[..., 0] = 200
+    mask[4:12, 4:12] = 1
+    out, _, changed = _paste_back(image, pixels, mask, np.array([10, 12]), Crop(20, 10, 100, 50), 0)
+    assert (out[10 + 2 * 18 : 10 + 2 * 22, 20 + 2 * 16 : 20 + 2 * 20] == [200, 0, 0]).all()
+    np.testing.assert_array_equal(out[~changed], image[~changed])
+    ys, xs = np.nonzero(changed)
+    assert (xs.min(), xs.max()) == (20 + 2 * 14 - 1, 20 + 2 * 22) and ys.min() == 10 + 2 * 16 - 1
+
+
+def test_checkpoint_of_another_preprocessing_is_refused(model_path, subject_config):
+    from dataclasses import replace
+
+    checkpoint = load_checkpoint(model_path)
+    other = replace(checkpoint, facts=replace(checkpoint.facts, audio={"backend": "mel", "window": 16}))
+    with pytest.raises(UserError, match="audio features"):
+        Predictor(other, SubjectLayout(subject_config.data.root))
+
+
+def test_vanished_source_is_named(model_path, subject_config):
+    layout = SubjectLayout(subject_config.data.root)
+    source = layout.source_path(layout.load_subject())
+    hidden = source.with_suffix(".hidden")
+    source.rename(hidden)
+    try:
+        with pytest.raises(UserError, match=r"source\.mp4"):
+            Predictor(load_checkpoint(model_path), layout)
+    finally:
+        hidden.rename(source)

@@ -1,0 +1,132 @@
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from speech2lip.checkpoint import load_checkpoint
+from speech2lip.config import config_from_dict, config_to_dict
+from speech2lip.errors import UserError
+from speech2lip.trainer import Trainer
+
+
+def _changed(config, **sections):
+    raw = config_to_dict(config)
+    for name, values in sections.items():
+        raw[name] = raw[name] | values if isinstance(values, dict) else values
+    return config_from_dict(raw, "test")
+
+
+@pytest.fixture
+def quick(subject_config, tmp_path):
+    """Thirty deterministic steps into a folder of their own."""
+    return _changed(subject_config, train={"steps": 30, "output": str(tmp_path), "amp": False, "speech_share": 0.2})
+
+
+def test_training_learns_and_keeps_the_best(model_path):
+    checkpoint = load_checkpoint(model_path)
+    assert checkpoint.metrics["psnr_lip"] > 15
+    assert checkpoint.config.name == "speaker"
+    assert (model_path.parent / "last.pt").is_file()
+
+
+def test_interrupted_and_continued_equals_uninterrupted(quick, tmp_path):
+    straight = Trainer(_changed(quick, train={"output": str(tmp_path / "a")}))
+    assert straight.run()
+
+    class Interrupted(Trainer):
+        def _step(self):
+            terms = super()._step()
+            if self.state.step == 17:
+                self.stop = signal.SIGTERM
+            return terms
+
+    halves = _changed(quick, train={"output": str(tmp_path / "b")})
+    assert not Interrupted(halves).run()
+    second = Trainer(halves)
+    assert second.state.step == 18
+    assert second.run()
+    for name, value in straight.model.state_dict().items():
+        torch.testing.assert_close(second.model.state_dict()[name], value, msg=name)
+    for name, value in straight.average.items():
+        torch.testing.assert_close(second.average[name], value, msg=name)
+
+
+def test_sigterm_saves_and_stops(quick):
+    class Signalled(Trainer):
+        def _step(self):
+            if self.state.step == 10:
+                signal.raise_signal(signal.SIGTERM)
+            return super()._step()
+
+    trainer = Signalled(quick)
+    assert not trainer.run()
+    assert (trainer.folder / "last.pt").is_file()
+    assert 0 < Trainer(quick).progress < 1
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_finished_training_is_not_repeated(quick, capsys):
+    assert Trainer(quick).run()
+    assert Trainer(quick).run()
+    assert "already trained" in capsys.readouterr().out
+
+
+def test_continuing_with_other_networks_is_refused(quick):
+    assert Trainer(quick).run()
+    with pytest.raises(UserError, match="--fresh"):
+        Trainer(_changed(quick, model={"lip": config_to_dict(quick)["model"]["lip"] | {"width": 32}}))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "pickle"])
+def test_damaged_checkpoints_are_refused_and_run_nothing(model_path, tmp_path, damage):
+    import pickle
+
+    path = tmp_path / "model.pt"
+    marker = tmp_path / "executed"
+    if damage == "truncated":
+        path.write_bytes(model_path.read_bytes()[:5000])
+    elif damage == "text":
+        path.write_text("weights")
+    else:
+
+        class Evil:
+            def __reduce__(self):
+                return Path.touch, (marker,)
+
+        path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(UserError, match="not a sound checkpoint"):
+        load_checkpoint(path)
+    assert not marker.exists()
+
+
+def test_missing_checkpoint_names_the_command(tmp_path):
+    with pytest.raises(UserError, match="speech2lip train"):
+        load_checkpoint(tmp_path / "model.pt")
+
+
+def test_no_window_of_frames_crosses_a_cut_or_a_gap(quick):
+    trainer = Trainer(quick)
+    index = trainer.index
+    trainer.index = replace(index, subject=replace(index.subject, shots=((0, 40), (40, index.subject.frames))))
+    frames = np.setdiff1d(np.arange(100), [70])
+    starts = trainer._windows(frames)
+    size = quick.sync.window
+    assert not any(s < 40 < s + size for s in starts)
+    assert not any(s <= 70 < s + size for s in starts)
+    assert {0, 35, 40, 65, 71} <= set(starts.tolist()) and not {36, 39, 66, 70, 96} & set(starts.tolist())
+
+
+def test_loss_weight_of_zero_switches_a_term_off(quick):
+    off = {"perceptual": 0.0, "depth": 0.0, "sync": 0.0, "shape": 0.0}
+    trainer = Trainer(_changed(quick, loss=off))
+    assert set(trainer._step()) == {"photometric", "fused", "total"}
+
+
+def test_test_frames_and_windows_that_reach_them_are_not_trained_on(quick):
+    index = Trainer(quick).index
+    reach = index.windows.shape[1] * index.subject.audio["step"] / 2 * index.subject.fps
+    assert index.train.max() + reach <= index.test.min()
+    assert len(index.test) == pytest.approx(0.2 * index.subject.frames, abs=1)
