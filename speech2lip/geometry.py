@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 
@@ -47,10 +46,21 @@ class Poses:
         return rigid_matrices(self.rotvec, self.trans)
 
 
+def rotation_matrices(rotvec: np.ndarray) -> np.ndarray:
+    """Axis-angle [T, 3] in radians -> rotations [T, 3, 3] (Rodrigues)."""
+    angle = np.linalg.norm(rotvec, axis=1)[:, None, None]
+    x, y, z = np.asarray(rotvec, np.float64).T
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
+    first = np.sinc(angle / np.pi)  # sin(a) / a, also at 0
+    second = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2  # (1 - cos(a)) / a^2
+    return np.asarray(np.eye(3) + first * cross + second * cross @ cross)
+
+
 def rigid_matrices(rotvec: np.ndarray, trans: np.ndarray) -> np.ndarray:
     """[T, 3] axis-angle and [T, 3] translations -> [T, 4, 4] homogeneous matrices."""
     out = np.zeros((len(rotvec), 4, 4))
-    out[:, :3, :3] = Rotation.from_rotvec(rotvec).as_matrix()
+    out[:, :3, :3] = rotation_matrices(rotvec)
     out[:, :3, 3] = trans
     out[:, 3, 3] = 1
     return out
@@ -99,7 +109,7 @@ def warp_to_observed(pixels: Tensor, depth: Tensor, transform: Tensor, camera: I
 
 
 def warp_to_canonical(
-    pixels: Tensor, depth_map: Tensor, transform: Tensor, camera: Intrinsics, iterations: int = 4
+    pixels: Tensor, depth_map: Tensor, transform: Tensor, camera: Intrinsics, iterations: int = 8
 ) -> Tensor:
     """Where observed pixels lie in the canonical frame, given the canonical depth alone.
 

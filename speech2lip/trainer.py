@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from . import losses
 from .builder import bfloat16_pays, build_expert, build_model, facts_of, pick_device
@@ -99,7 +98,7 @@ class Trainer:
         if self.progress >= 1:
             print(f"{self.folder}: already trained; give more minutes or steps, or --fresh to start over")
             return True
-        writer = SummaryWriter(str(self.folder / "tensorboard"))
+        writer = _scalar_writer(self.folder / "tensorboard")
         train = self.config.train
         if self.config.loss.sync > 0 and not self.state.expert_done:
             self._train_expert(writer)
@@ -139,7 +138,7 @@ class Trainer:
 
     # -------------------------------------------------------------- phases
 
-    def _train_expert(self, writer: SummaryWriter) -> None:
+    def _train_expert(self, writer: Any) -> None:
         """Contrastive training on real windows: the right moment against other moments."""
         sync = self.config.sync
         starts = self._windows(self.index.train)
@@ -168,7 +167,7 @@ class Trainer:
             writer.add_scalar("sync_expert/test_accuracy", accuracy, 0)
             print(f"sync expert: {step} steps, picks the right of 2 moments in {accuracy:.0%} of unseen windows")
 
-    def _train_speech(self, writer: SummaryWriter) -> None:
+    def _train_speech(self, writer: Any) -> None:
         """Speech -> mouth shape alone: cheap steps, with a rate that falls to zero."""
         train = self.config.train
         self.model.train()
@@ -357,7 +356,7 @@ class Trainer:
                 self.average[name].copy_(value)
 
     @torch.no_grad()
-    def _validate(self, writer: SummaryWriter) -> None:
+    def _validate(self, writer: Any) -> None:
         """Averaged weights, predicted shapes, on the test split; keeps the best as model.pt."""
         kept = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
@@ -406,7 +405,7 @@ class Trainer:
         self.random.bit_generator.state = content["numpy_random"]
         print(f"{path}: continuing after {self.state.step} steps ({self.progress:.0%} of the budget)")
 
-    def _log(self, writer: SummaryWriter, terms: dict[str, float], rate: float, meter: Any) -> None:
+    def _log(self, writer: Any, terms: dict[str, float], rate: float, meter: Any) -> None:
         for name, value in terms.items():
             writer.add_scalar(f"train/{name}", value, self.state.step)
         writer.add_scalar("train/rate", rate, self.state.step)
@@ -432,6 +431,22 @@ class Trainer:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+class _NoWriter:
+    """Stands in for TensorBoard's writer where that package is missing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: None
+
+
+def _scalar_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print("tensorboard is not installed: training without its curves")
+        return _NoWriter()
+    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
 
 
 def _parameter_groups(model: Speech2Lip, train: TrainConfig) -> list[dict[str, Any]]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 
 import cv2
-import imageio_ffmpeg
 import numpy as np
 
 from .errors import UserError
@@ -26,6 +25,8 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 def ffmpeg() -> str:
     """Path of the ffmpeg program (the one that imageio-ffmpeg carries, or IMAGEIO_FFMPEG_EXE)."""
+    import imageio_ffmpeg  # here, so that training starts where it is missing
+
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from speech2lip.config import Config, default_config
 from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
 from speech2lip.face.preprocess import preprocess
 from speech2lip.trainer import Trainer
 
-torch.set_num_threads(os.cpu_count() or 1)
 CLIP_SENTENCES = TRAINING_SENTENCES[:3]
 
 

@@ -11,6 +11,7 @@ from speech2lip.geometry import (
     pixel_to_grid,
     project,
     relative_transforms,
+    rotation_matrices,
     sample_map,
     unproject,
     warp_to_canonical,
@@ -25,6 +26,11 @@ CAMERA = Intrinsics(500.0, 63.5, 47.5)
 def test_unproject_inverts_project(x, y, z):
     point = np.array([x, y, z])
     np.testing.assert_allclose(unproject(project(point, CAMERA), np.array(z), CAMERA), point, atol=1e-9)
+
+
+def test_rotations_equal_scipys():
+    rotvec = np.concatenate([np.zeros((1, 3)), np.random.default_rng(0).normal(0, 1, (20, 3)), [[1e-9, 0, 0]]])
+    np.testing.assert_allclose(rotation_matrices(rotvec), Rotation.from_rotvec(rotvec).as_matrix(), atol=1e-12)
 
 
 def test_projection_convention():

@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,12 +80,8 @@ def test_imports_point_one_way():
                 assert level[full.split(".")[0]] <= level[parts[0]], f"{file.name} imports {full}"
 
 
-@pytest.mark.parametrize("package", ["mediapipe", "espeakng_loader"])
-def test_training_and_rendering_do_not_import_stage_packages(package):
-    import subprocess
-    import sys
-
-    code = (
-        f"import sys; sys.modules['{package}'] = None; import speech2lip.trainer, speech2lip.predictor, speech2lip.cli"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+def test_training_starts_where_only_its_own_packages_are():
+    """On a GPU machine: torch, numpy, OmegaConf, tqdm and OpenCV, nothing else."""
+    missing = ["mediapipe", "espeakng_loader", "imageio_ffmpeg", "scipy", "tensorboard", "skimage"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import speech2lip.trainer, speech2lip.predictor"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -124,7 +124,9 @@ def test_cuts_are_found_and_motion_is_not_one():
 def test_the_larger_more_persistent_face_is_chosen():
     big = np.array([100.0, 100, 80, 80])
     small = np.array([400.0, 50, 30, 30])
-    samples = [(i * 10, np.stack([small, big + i]) if i % 3 else np.stack([big + i])) for i in range(10)]
+    samples = [
+        (i * 10, np.stack([small, big + [i, i, 0, 0]]) if i % 3 else np.stack([big + [i, i, 0, 0]])) for i in range(10)
+    ]
     boxes = dominant_face(samples, [(0, 100)])
     assert len(boxes) == 10 and (boxes[:, 2] == 80).all()
 
@@ -140,9 +142,11 @@ def test_crops_keep_source_pixels_and_repeat_the_border(x, y, side):
 
 
 def test_head_crop_holds_the_head_and_shrinks_large_ones():
-    crop = head_crop(np.array([[500.0, 400, 300, 300]]), 1080, 1920, 640)
+    crop = head_crop(np.array([[300.0, 500, 400, 400]]), 1080, 1920, 640)
     assert crop.size == 640 and crop.side > 640
-    assert crop.x < 500 and crop.y < 400 - 150 and crop.x + crop.side > 800 and crop.y + crop.side > 750
+    assert crop.x < 300 - 80 and crop.y < 500 - 200 and crop.x + crop.side > 700 + 80 and crop.y + crop.side > 1000
+    small = head_crop(np.array([[200.0, 100, 100, 100]]), 640, 480, 640)
+    assert small.size == small.side < 300
 
 
 # ---------------------------------------------------------------- canonical space
@@ -192,8 +196,8 @@ def test_colour_match_recovers_gain_and_offset_despite_outliers():
     observed = 1.1 * reference - 6
     observed[:40] = 0
     found = match_colour(reference, observed)
-    np.testing.assert_allclose(found[0], 1.1, atol=0.02)
-    np.testing.assert_allclose(found[1], -6, atol=3)
+    for level in (60, 140, 220):
+        np.testing.assert_allclose(found[0] * level + found[1], 1.1 * level - 6, atol=1.0)
 
 
 # ---------------------------------------------------------------- the synthetic speaker
@@ -226,10 +230,8 @@ def test_warps_between_observed_and_canonical_invert_each_other(subject_config):
     observed = warp_to_observed(pixels, sample_map(depth, pixels), transform, index.subject.camera)
     back = warp_to_canonical(observed, depth, transform, index.subject.camera)
     again = warp_to_observed(back, sample_map(depth, back), transform, index.subject.camera)
-    error = (again - observed).norm(dim=-1)
-    assert (
-        error.quantile(0.999) < 0.5 if error.numel() < 1e7 else error[::4].flatten()[:9_000_000].quantile(0.999) < 0.5
-    )
+    error = (again - observed).norm(dim=-1).flatten()
+    assert error[:: max(1, len(error) // 1_000_000)].quantile(0.999) < 0.5
 
 
 def test_canonical_lips_hold_the_mouth_still(subject_config):

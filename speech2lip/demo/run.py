@@ -15,7 +15,7 @@ from ..layout import SubjectLayout, atomic_path
 from ..metrics.basic import best_lag, correlation
 from ..predictor import join_side_by_side, render_video
 from ..trainer import Trainer
-from ..video import read_frames
+from ..video import read_frames, write_image
 from .speaker import HELD_OUT_SENTENCE, TRAINING_SENTENCES, make_speaker
 
 
@@ -31,6 +31,7 @@ def run_demo(config: Config, out: Path) -> dict[str, float]:
     join_side_by_side(held_out, result, out / "real_and_generated.mp4")
     print_report(evaluate(model, Path(config.data.root)), out / "evaluation.json")
     figures = judge(result, held_out, SubjectLayout(config.data.root), config.data.fps)
+    preview(held_out, result, config.data.fps, out / "preview.jpg")
     with atomic_path(out / "figures.json") as path:
         path.write_text(json.dumps(figures, indent=1))
     print(f"\nheld-out sentence, {count} frames: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
@@ -48,6 +49,16 @@ def _clips(out: Path) -> tuple[Path, Path]:
     if not (out / "held_out_truth.npz").is_file():
         make_speaker(out, (HELD_OUT_SENTENCE,), seed=7, name="held_out")
     return paths
+
+
+def preview(real: Path, generated: Path, fps: float, target: Path, moments: int = 5) -> None:
+    """A picture of `moments` moments, spread over the most open mouths: real above generated."""
+    with np.load(real.with_name(f"{real.stem}_truth.npz"), allow_pickle=False) as truth:
+        opening = truth["mouth"][:, 0]
+    parts = np.array_split(np.arange(len(opening)), moments)
+    wanted = [int(p[opening[p].argmax() if k % 2 == 0 else opening[p].argmin()]) for k, p in enumerate(parts)]
+    rows = [[f for i, f in enumerate(read_frames(path, fps)) if i in wanted] for path in (real, generated)]
+    write_image(target, np.vstack([np.hstack(row) for row in rows]), 92)
 
 
 def judge(result: Path, held_out: Path, layout: SubjectLayout, fps: float) -> dict[str, float]:

@@ -158,7 +158,7 @@ def match_colour(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
         for _ in range(3):
             a = np.array([[(x[keep] ** 2).sum(), x[keep].sum()], [x[keep].sum(), keep.sum()]])
             b = np.array([(x[keep] * y[keep]).sum(), y[keep].sum()])
-            prior = np.diag([keep.sum() * 400.0, keep.sum() * 0.05])
+            prior = np.diag([keep.sum() * 100.0, keep.sum() * 0.01])
             out[:, c] = np.linalg.solve(a + prior, b + prior @ np.array([1.0, 0.0]))
             error = np.abs(out[0, c] * x + out[1, c] - y)
             keep = error <= 2.5 * np.median(error) + 1.0
