@@ -109,6 +109,8 @@ def lip_region(mouth: np.ndarray, nose_y: float, size: int, margin: float, feath
     rows = np.arange(size)[:, None]
     limit = min(nose_y, float(low[: len(LIPS), 1].min()) - 1)
     mask *= np.clip((rows - limit) / max(soft * 0.6, 2.0) + 1, 0, 1)
+    chin = float(high[:, 1].max()) + 0.4 * reach  # below it neck and clothes begin, which move on their own
+    mask *= np.clip((chin + soft - rows) / soft, 0, 1)
     mask = mask * mask * (3 - 2 * mask)
     mask[[0, -1]] = 0
     mask[:, [0, -1]] = 0
