@@ -62,7 +62,7 @@ def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | 
         backend.window, backend.channels, ((width, 1), (width, 2), (width, 2)), lip.embedding, lip.audio_dropout
     )
     picture = LipModel(
-        facts.lip_size, {"audio": lip.embedding, "shape": lip.shape_codes}, lip.width, lip.layers, lip.skip_after,
+        facts.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
         lip.frequencies, lip.upsample, lip.features, lip.ensemble,
     )  # fmt: skip
     size = facts.crop_size
@@ -74,7 +74,7 @@ def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | 
     space = CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*facts.camera), facts.lip_box)
     return Speech2Lip(
         encoder, ShapeHead(lip.embedding, lip.shape_codes), ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
-        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, lip.audio_dropout,
+        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, lip.embedding, lip.detail, lip.audio_dropout,
     )  # fmt: skip
 
 

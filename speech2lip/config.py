@@ -51,6 +51,7 @@ class AudioConfig:
 class LipConfig:
     embedding: int = 64
     shape_codes: int = 12
+    detail: int = 8
     audio_width: int = 128
     audio_dropout: float = 0.2
     frequencies: int = 10

@@ -95,7 +95,7 @@ def evaluate(model: Path, root: Path, protocol: str = "self", device: str = "aut
 def _freeze(predictor: Predictor) -> None:
     """Make the model paste its mean lip image, whatever is said."""
     base = predictor.model.lip.base
-    predictor.model.draw = lambda embedding, codes: base.expand(len(codes), -1, -1, -1)  # type: ignore[method-assign]
+    predictor.model.draw = lambda embedding, codes, transform: base.expand(len(codes), -1, -1, -1)  # type: ignore[method-assign]
 
 
 class _Render:

@@ -110,7 +110,7 @@ class Predictor:
                 picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
                 self.transforms[at].to(self.device), self.colour[at].to(self.device),
             )  # fmt: skip
-            lip = self.model.draw(embedding[keep], codes[keep])
+            lip = self.model.draw(embedding[keep], codes[keep], region.transform)
             blended, mask = self.model.fuse(lip, region, self.depth)
             pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}

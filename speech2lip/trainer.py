@@ -30,7 +30,7 @@ from .nets.sync import SyncExpert
 from .progress import bar
 
 _DEPTH_POINTS = 512
-_VALIDATION_FRAMES = 128
+_VALIDATION_FRAMES = 64
 
 
 @dataclass
@@ -242,7 +242,7 @@ class Trainer:
         weights, model = self.config.loss, self.model
         embedding, _ = model.speak(augment(batch.windows, self.generator))
         codes = model.basis.encode(batch.mouth)
-        lip = model.draw(embedding, codes + 0.1 * torch.randn_like(codes))
+        lip = model.draw(embedding, codes + 0.1 * torch.randn_like(codes), batch.region.transform)
         lip_mask = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         lip_mask = lip_mask.clamp(min=0.05)
         region, mask = model.fuse(lip, batch.region, model.space.depth().detach(), weights.black_hole)
@@ -280,7 +280,7 @@ class Trainer:
         frames = self._frames_of(first)
         windows = self.data.windows[torch.from_numpy(frames.ravel()).to(self.device)]
         embedding, codes = self.model.speak(windows)
-        made = self.model.draw(embedding, codes)
+        made = self.model.draw(embedding, codes, self.data.transforms[torch.from_numpy(frames.ravel()).to(self.device)])
         made = made.reshape(len(first), -1, *made.shape[2:])
         audio = self.expert.embed_audio(self.data.windows[torch.from_numpy(first + sync.window // 2).to(self.device)])
         wrong = np.stack([self._other_moments(f, starts, 4) for f in first])
@@ -474,9 +474,11 @@ def _symmetric_contrast(lips: Tensor, audio: Tensor, frames: Tensor, apart: int)
 def validate(model: Speech2Lip, data: SubjectDataset, index: SubjectIndex) -> tuple[dict[str, float], Tensor]:
     """Metrics of a model in eval mode on the test frames, driven by speech alone.
 
-    psnr_lip (dB) over the lip mask, psnr_region (dB) over the compositor's region,
-    opening_r and opening_ratio of the predicted mouth shape; score is what the best
-    checkpoint is chosen by. Also a picture [3, H, W]: real above generated.
+    psnr_lip (dB) over the lip mask, psnr_drawn the same when the mouth's shape is the
+    measured one, psnr_region (dB) over the compositor's region, opening_r and opening_ratio
+    of the predicted mouth shape. score, by which the best checkpoint is chosen, takes
+    psnr_drawn: with a predicted shape PSNR would prefer a blurred mouth to a sharp one that
+    is slightly off. Also a picture [3, H, W]: real above generated.
     """
     pool = index.test if len(index.test) else index.train[-_VALIDATION_FRAMES:]
     every = torch.from_numpy(pool).to(data.windows.device)
@@ -484,21 +486,25 @@ def validate(model: Speech2Lip, data: SubjectDataset, index: SubjectIndex) -> tu
     predicted = opening_of_points(model.basis.decode(codes).cpu().numpy())
     real = opening_of_points(data.mouth[every].cpu().numpy())
     frames = pool[np.linspace(0, len(pool) - 1, min(_VALIDATION_FRAMES, len(pool))).astype(int)]
-    depth, rows, fused, shown = model.space.depth(), [], [], []
+    depth, rows, drawn, fused, shown = model.space.depth(), [], [], [], []
     for part in np.array_split(frames, max(1, len(frames) // 16)):
         batch = data.batch(part)
-        lip = model.draw(*model.speak(batch.windows))
+        embedding, spoken = model.speak(batch.windows)
+        lip = model.draw(embedding, spoken, batch.region.transform)
+        measured = model.draw(embedding, model.basis.encode(batch.mouth), batch.region.transform)
         region, mask = model.fuse(lip, batch.region, depth)
         weight = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         rows += psnr(lip.clamp(0, 1), batch.lips, weight)
+        drawn += psnr(measured.clamp(0, 1), batch.lips, weight)
         fused += psnr(region.clamp(0, 1), batch.region.image, torch.ones_like(mask))
         shown.append(torch.cat([batch.region.image[:1], region[:1].clamp(0, 1)], 2)[0])
     r = correlation(predicted, real)
     metrics = {
-        "psnr_lip": float(np.mean(rows)), "psnr_region": float(np.mean(fused)), "opening_r": r,
+        "psnr_lip": float(np.mean(rows)),
+        "psnr_drawn": float(np.mean(drawn)), "psnr_region": float(np.mean(fused)), "opening_r": r,
         "opening_ratio": float(predicted.std() / max(real.std(), 1e-9)),
     }  # fmt: skip
-    metrics["score"] = metrics["psnr_lip"] + 10 * (r if np.isfinite(r) else 0.0)
+    metrics["score"] = metrics["psnr_drawn"] + 10 * (r if np.isfinite(r) else 0.0)
     return metrics, torch.cat(shown[:8], 2).cpu()
 
 

@@ -51,7 +51,7 @@ class SubjectDataset:
         self._load(frames)
         self.windows = torch.from_numpy(index.windows).to(device)
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
-        self._transforms = torch.from_numpy(index.transforms).float().to(device)
+        self.transforms = torch.from_numpy(index.transforms).float().to(device)
         self._origins = torch.from_numpy(index.origins).float().to(device)
         colour = torch.from_numpy(index.track.colour).float()
         self._colour = (colour * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
@@ -67,7 +67,7 @@ class SubjectDataset:
         """The given frame indices [B] as a batch."""
         lips, regions, small = (self._images(k, self.row[frames]) for k in range(3))
         at = torch.from_numpy(frames).to(self.device)
-        region = ObservedRegion(regions, self._origins[at], self._transforms[at], self._colour[at])
+        region = ObservedRegion(regions, self._origins[at], self.transforms[at], self._colour[at])
         return Batch(lips, region, self.windows[at], self.mouth[at], small)
 
     def lips(self, frames: np.ndarray) -> Tensor:

@@ -58,11 +58,17 @@ class CanonicalSpace(nn.Module):
         return self.depth_start + self.free * change * 10.0  # in centimetres, so that one rate fits all parameters
 
     def to_canonical(self, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
-        """Canonical pixels [B, R, R, 2] of a region's pixels."""
+        """Canonical pixels [B, R, R, 2] of a region's pixels (R even).
+
+        The warp is smooth: it is solved at every second pixel and interpolated linearly.
+        """
         size = region.image.shape[-1]
-        pixels = pixel_lattice(size, size, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
+        coarse = size // 2 + 1
+        pixels = 2 * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
         canonical = warp_to_canonical(pixels, self.depth() if depth is None else depth, region.transform, self.camera)
-        return canonical.reshape(len(pixels), size, size, 2)
+        nodes = canonical.reshape(len(pixels), coarse, coarse, 2).permute(0, 3, 1, 2)
+        fine = F.interpolate(nodes, (size + 1, size + 1), mode="bilinear", align_corners=True)
+        return fine[:, :, :size, :size].permute(0, 2, 3, 1)
 
     def paste(self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Warp canonical lip images [B, 3, h, w] into the region, in its exposure.

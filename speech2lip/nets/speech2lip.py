@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn as nn
 from torch import Tensor
@@ -21,17 +19,19 @@ class Speech2Lip(nn.Module):
     The published model receives a frame index beside the audio, to explain what audio does
     not. New audio has none, so ours receives the mouth's shape instead: measured on the
     training frames, predicted from speech in use. The picture is thus never asked to
-    average over mouths, which is what makes lips mumble and blur.
+    average over mouths, which is what makes lips mumble and blur. The picture sees the
+    speech through a narrow bottleneck only, wide enough for teeth and tongue, too narrow to
+    recognise single training frames by their sound.
     """
 
     def __init__(
         self, encoder: AudioEncoder, shape_head: ShapeHead, basis: ShapeBasis, lip: LipModel, blend: BlendNet,
-        space: CanonicalSpace, audio_dropout: float,
+        space: CanonicalSpace, embedding: int, detail: int, audio_dropout: float,
     ):  # fmt: skip
         super().__init__()
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
-        self.drop = nn.Dropout(audio_dropout)
+        self.narrow = nn.Sequential(nn.Linear(embedding, detail), nn.Tanh(), nn.Dropout(audio_dropout))
         self.reduced = False  # run the networks, and only them, in bfloat16
 
     def _precision(self, like: Tensor) -> torch.autocast:
@@ -43,10 +43,15 @@ class Speech2Lip(nn.Module):
             embedding = self.encoder(window)
             return embedding.float(), self.shape_head(embedding).float()
 
-    def draw(self, embedding: Tensor, codes: Tensor) -> Tensor:
-        """Canonical lip images [B, 3, h, w] in the canonical exposure."""
-        conditions: Mapping[str, Tensor] = {"audio": self.drop(embedding), "shape": codes}
+    def draw(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
+        """Canonical lip images [B, 3, h, w] in the canonical exposure.
+
+        transform: [B, 4, 4] canonical -> observed camera. Shading and what is left of
+        parallax change with the head's turn, which is known for every frame, also in use;
+        without it the picture would have to guess them from speech.
+        """
         with self._precision(codes):
+            conditions = {"audio": self.narrow(embedding), "shape": codes, "pose": head_turn(transform)}
             image: Tensor = self.lip(conditions)
         return image.float()
 
@@ -67,3 +72,10 @@ class Speech2Lip(nn.Module):
         with self._precision(merged):
             blended = self.blend(torch.cat([merged, mask], 1))
         return merge(blended.float(), merged, mask), mask
+
+
+def head_turn(transform: Tensor) -> Tensor:
+    """Rotation of [B, 4, 4] rigid transforms as [B, 3]: sine times axis, in units of 0.15."""
+    r = transform[:, :3, :3]
+    twist = torch.stack([r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1]], 1)
+    return twist / (2 * 0.15)
