@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 source scripts/subject.sh "$@"
 video=()
 if [ ! -d "dataset/$SUBJECT/images" ] && [ -f "dataset/$SUBJECT.mp4" ]; then video=(--video "dataset/$SUBJECT.mp4"); fi
-exec python preprocess/preprocess_subject.py "$SUBJECT_CONFIG" "${SUBJECT_SETTINGS[@]}" "${video[@]}"
+exec python preprocess/preprocess_subject.py "$SUBJECT_CONFIG" ${SUBJECT_SETTINGS[@]+"${SUBJECT_SETTINGS[@]}"} ${video[@]+"${video[@]}"}

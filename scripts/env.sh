@@ -3,7 +3,7 @@
 # Uses the active virtual environment, else makes .venv with the first of python3.12,
 # 3.11, 3.10 or python3 that has a fitting version. Installs only when a requirements file
 # changed since the last time, so that everything works offline afterwards.
-# usage: source scripts/env.sh [requirements file ...]
+# usage: [EXTRA_REQUIREMENTS=file] source scripts/env.sh
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -28,7 +28,7 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
     source .venv/bin/activate
 fi
 
-for list in requirements.txt "$@"; do
+for list in requirements.txt ${EXTRA_REQUIREMENTS:-}; do
     stamp="$VIRTUAL_ENV/.speech2lip-$(basename "$list")"
     if ! cmp -s "$list" "$stamp"; then
         echo "installing $list"

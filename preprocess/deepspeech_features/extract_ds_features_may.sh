@@ -8,6 +8,6 @@ source scripts/subject.sh "$@"
 for part in audio audio_test; do
     wav="$SUBJECT_ROOT/$part/audio.wav"
     if [ "$part" = audio ] || [ -f "$wav" ]; then
-        python preprocess/extract_features.py "$SUBJECT_CONFIG" "${SUBJECT_SETTINGS[@]}" --audio "$wav"
+        python preprocess/extract_features.py "$SUBJECT_CONFIG" ${SUBJECT_SETTINGS[@]+"${SUBJECT_SETTINGS[@]}"} --audio "$wav"
     fi
 done

@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source scripts/subject.sh "$@"
-exec python train.py "$SUBJECT_CONFIG" "${SUBJECT_SETTINGS[@]}"
+exec python train.py "$SUBJECT_CONFIG" ${SUBJECT_SETTINGS[@]+"${SUBJECT_SETTINGS[@]}"}
