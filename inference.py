@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument(
         "--use_new_audio", action="store_true", help="drive by audio_test/audio.npy of the subject's folder"
     )
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     return run_guarded(lambda: render(load_config(options.config, options.settings), options))
 
 

@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("config", type=Path, help="YAML configuration")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
     parser.add_argument("--fresh", action="store_true", help="start over instead of continuing")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     return run_guarded(lambda: train(load_config(options.config, options.settings), options.fresh))
 
 

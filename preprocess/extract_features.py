@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("config", type=Path, help="YAML configuration of the subject")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
     parser.add_argument("--audio", type=Path, required=True, help="any file with sound")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     return run_guarded(lambda: extract(options))
 
 

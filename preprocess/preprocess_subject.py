@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
     parser.add_argument("--video", type=Path, help="video or folder of frames (default: data.video)")
     parser.add_argument("--audio", type=Path, help="sound (default: the video's, or audio/audio.wav of the folder)")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     return run_guarded(lambda: run(options))
 
 
