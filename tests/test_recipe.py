@@ -36,7 +36,19 @@ def test_recipe_from_frames_to_new_audio(workspace, clip):
         folder.mkdir(parents=True)
     video = clip / "speaker.mp4"
     run(ffmpeg(), "-v", "error", "-i", video, "-q:v", "2", "-r", "25", images / "%05d.jpg")
-    run(ffmpeg(), "-v", "error", "-i", video, "-vn", "-acodec", "pcm_s16le", "-ar", "16000", subject / "audio" / "audio.wav")
+    run(
+        ffmpeg(),
+        "-v",
+        "error",
+        "-i",
+        video,
+        "-vn",
+        "-acodec",
+        "pcm_s16le",
+        "-ar",
+        "16000",
+        subject / "audio" / "audio.wav",
+    )
     run("bash", "extract_ds_features_may.sh", NAME, cwd="preprocess/deepspeech_features")
     assert (subject / "audio" / "audio.npy").is_file()
     run("bash", "preprocess_may.sh", NAME, cwd="preprocess")
