@@ -77,7 +77,6 @@ class Subject:
     lip_size: tuple[int, int]
     region_size: int
     audio: dict[str, Any]
-    has_audio: bool = True
     version: int = FORMAT_VERSION
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
 from ..audio.waveform import SAMPLE_RATE, save_wav
 from ..geometry import Poses
 from ..layout import atomic_path
+from ..progress import track
 from ..video import VideoWriter
 from .render import FrameState, HeadRenderer
 from .speech import mouth_track, synthesize
@@ -100,7 +100,7 @@ def make_speaker(folder: Path, sentences: tuple[str, ...] = TRAINING_SENTENCES, 
     with atomic_path(folder / f"{name}.mp4") as path:
         video = VideoWriter(path, script.fps, folder / f"{name}.wav", length / script.fps, crf=12)
         with video:
-            for frame in tqdm(frames, f"rendering {name}", length, unit="frame", disable=not progress):
+            for frame in track(frames, f"rendering {name}", length) if progress else frames:
                 video.write(frame)
     write_truth(folder / f"{name}_truth.npz", script, size)
     return script

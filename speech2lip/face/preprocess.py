@@ -56,12 +56,10 @@ def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subjec
         face.pop(name)
     stages.run("frames", [source, face], lambda: _frames_stage(config, video, layout), [layout.landmarks])
     stages.run("track", [config.face.smooth], lambda: _track_stage(config, layout), [layout.root / "head.npz"])
-    wave = [_fingerprint(sound) if sound else None, config.data.fps, asdict(config.audio)]
-    stages.run("audio", wave, lambda: _audio_stage(config, sound, layout), [layout.features] if sound else [])
+    wave = [_fingerprint(sound), config.data.fps, asdict(config.audio)]
+    stages.run("audio", wave, lambda: _audio_stage(config, sound, layout), [layout.features])
     lips = [config.face.lip_margin, config.face.lip_feather, config.face.lip_max_width, config.name]
-    stages.run(
-        "canonical", lips, lambda: _canonical_stage(config, video, layout, sound), [layout.subject, layout.track]
-    )
+    stages.run("canonical", lips, lambda: _canonical_stage(config, video, layout), [layout.subject, layout.track])
     return layout.load_subject()
 
 
@@ -284,7 +282,7 @@ def _audio_stage(config: Config, sound: Path, layout: SubjectLayout) -> None:
 # ---------------------------------------------------------------- canonical space and lips
 
 
-def _canonical_stage(config: Config, video: Path, layout: SubjectLayout, sound: Path | None) -> None:
+def _canonical_stage(config: Config, video: Path, layout: SubjectLayout) -> None:
     head, landmarks, valid, segments = _load_head(layout)
     with np.load(layout.landmarks, allow_pickle=False) as data:
         sharpness, shots = data["sharpness"], data["shots"]
@@ -312,7 +310,6 @@ def _canonical_stage(config: Config, video: Path, layout: SubjectLayout, sound: 
         size=(int(size[0]), int(size[1])), crop=crop, shots=tuple((int(a), int(b)) for a, b in shots),
         camera=head.camera, canonical_frame=index, lip_box=region.box, lip_size=lip_size,
         region_size=_region_size(head, depth, pose, region, valid), audio=make_backend(config.audio).params(),
-        has_audio=sound is not None,
     )  # fmt: skip
     layout.save_subject(subject)
 
