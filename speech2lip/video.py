@@ -71,6 +71,11 @@ def check_video(path: Path) -> MediaInfo:
     return info
 
 
+def expected_frames(path: Path, fps: float) -> int | None:
+    """About how many frames `read_frames` will yield; None where the container does not say."""
+    return len(frame_files(path)) if path.is_dir() else round(probe(path).duration * fps) or None
+
+
 def read_frames(
     path: Path, fps: float, max_side: int | None = None, start: int = 0
 ) -> Generator[np.ndarray, None, None]:

@@ -26,7 +26,7 @@ from ..errors import UserError
 from ..geometry import Intrinsics, Poses, project
 from ..layout import Box, Crop, Subject, SubjectLayout, Track, atomic_path
 from ..progress import track as progress
-from ..video import check_video, frame_files, read_frames, read_image, write_image
+from ..video import check_video, expected_frames, frame_files, read_frames, read_image, write_image
 from . import canonical as space
 from .crop import dominant_face, extract, head_crop
 from .detect import FaceDetector, FaceMesh, person_mask
@@ -137,7 +137,8 @@ def _survey(video: Path, fps: float) -> _Survey:
     samples: list[tuple[int, np.ndarray]] = []
     shape = _first_frame(video, fps).shape
     previous: np.ndarray | None = None
-    for index, frame in enumerate(progress(read_frames(video, fps, _SURVEY_SIDE), "survey")):
+    frames = read_frames(video, fps, _SURVEY_SIDE)
+    for index, frame in enumerate(progress(frames, "survey", expected_frames(video, fps))):
         thumbs.append(thumbnail(frame))
         jump = previous is None or np.abs(thumbs[-1] - previous).mean() > 3
         if index % every == 0 or jump:
