@@ -46,6 +46,7 @@ def measure_mouth(frames: Iterator[np.ndarray], resets: frozenset[int] = frozens
         scale = float(interocular(points)) if points is not None else np.nan
         opening.append(float(mouth_opening(points)) / scale if points is not None else np.nan)
         width.append(float(mouth_width(points)) / scale if points is not None else np.nan)
+    mesh.close()
     return MouthSeries(np.array(opening), np.array(width))
 
 

@@ -185,6 +185,7 @@ def _frames_stage(config: Config, video: Path, layout: SubjectLayout) -> None:
         sharpness.append(_sharpness(patch, found))
         writer.submit(write_image, layout.face_image(index), patch, config.face.jpeg_quality)
     writer.close()
+    mesh.close()
     seen = np.array([p is not None for p in points])
     if seen.sum() < MIN_FRAMES:
         raise UserError(
