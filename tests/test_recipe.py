@@ -59,5 +59,5 @@ def test_recipe_from_frames_to_new_audio(workspace, clip):
     shutil.copy(clip / "speaker.wav", subject / "audio_test" / "audio.wav")
     run("bash", "scripts/example/inference_new_audio_may.sh", NAME, *QUICK)
     fresh = workspace / "rendering_result" / NAME / "new_audio"
-    assert len(frame_files(fresh / "postfusion")) == len(frame_files(images))
+    assert abs(len(frame_files(fresh / "postfusion")) - len(frame_files(images))) <= 1  # sound ends within a frame
     assert (fresh / "result.mp4").is_file()
