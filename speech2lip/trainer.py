@@ -26,7 +26,6 @@ from .layout import SubjectLayout
 from .metrics.basic import correlation, psnr
 from .metrics.mouth import opening_of_points
 from .nets.speech2lip import Speech2Lip
-from .nets.sync import SyncExpert
 from .progress import bar
 
 _DEPTH_POINTS = 512
@@ -506,10 +505,3 @@ def validate(model: Speech2Lip, data: SubjectDataset, index: SubjectIndex) -> tu
     }  # fmt: skip
     metrics["score"] = metrics["psnr_drawn"] + 10 * (r if np.isfinite(r) else 0.0)
     return metrics, torch.cat(shown[:8], 2).cpu()
-
-
-def load_expert(path: Path, config: Config, facts: Any) -> SyncExpert:
-    """The subject's own sync expert from `last.pt`, for evaluation."""
-    expert = build_expert(config, facts)
-    expert.load_state_dict(load_tensors(path, "train the subject first")["expert"])
-    return expert.eval()

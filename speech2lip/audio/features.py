@@ -127,7 +127,7 @@ def load_features(path: Path, params: dict[str, Any]) -> np.ndarray:
     except (OSError, ValueError) as error:
         raise UserError(
             f"audio features {path} (with its .json) cannot be read ({error}): "
-            "extract them with `bash preprocess/deepspeech_features/extract_ds_features.sh`"
+            "extract them with `bash preprocess/deepspeech_features/extract_ds_features_may.sh`"
         ) from error
     if found != params:
         raise UserError(f"{path} holds features {found}, the model needs {params}: extract them again")
