@@ -41,8 +41,24 @@ class FaceConfig:
 
 
 @dataclass(frozen=True)
+class FitConfig:
+    landmarks: str = "mesh"
+    identities: int = 100
+    expressions: int = 79
+    textures: int = 100
+    identity_weight: float = 1.0
+    expression_weight: float = 1.0
+    noise: float = 0.02
+    keyframes: int = 160
+    photometric: float = 1.0
+    laplacian: float = 0.5
+
+
+@dataclass(frozen=True)
 class AudioConfig:
     backend: str = "mel"
+    model: str = ""
+    layer: int = -1
     window: int = 24
     step: float = 0.02
 
@@ -81,11 +97,16 @@ class ModelConfig:
 class LossConfig:
     photometric: float = 10.0
     fused: float = 10.0
-    perceptual: float = 0.1
+    perceptual: str = "structure"
+    perceptual_weight: float = 0.1
     shape: float = 0.5
     depth: float = 0.1
     sync: float = 0.01
     black_hole: float = 0.5
+
+    def weight(self, term: str) -> float:
+        """Weight of a term of the total loss."""
+        return float(self.perceptual_weight if term == "perceptual" else getattr(self, term))
 
 
 @dataclass(frozen=True)
@@ -94,8 +115,12 @@ class SyncConfig:
     share: float = 0.08
     epochs: int = 150
     start: float = 0.75
+    start_step: int = 0
+    freeze_blend: bool = False
     window: int = 5
     negative_offset: int = 5
+    mel_offset: int = 2
+    mel_fmin: float = 55.0
     width: int = 32
 
 
@@ -133,8 +158,10 @@ class RenderConfig:
 @dataclass(frozen=True)
 class Config:
     name: str = "subject"
+    rasterizer: str = "cpu"
     data: DataConfig = field(default_factory=DataConfig)
     face: FaceConfig = field(default_factory=FaceConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -144,11 +171,14 @@ class Config:
 
 
 _CHOICES = {
-    "face.tracker": ("bundle",),
-    "face.parsing": ("mediapipe",),
-    "audio.backend": ("mel",),
+    "face.tracker": ("bundle", "bfm", "gnm"),
+    "fit.landmarks": ("mesh", "68", "face_alignment"),
+    "face.parsing": ("mediapipe", "bisenet"),
+    "rasterizer": ("cpu", "pytorch3d"),
+    "audio.backend": ("mel", "deepspeech", "hubert", "wav2vec2", "phones"),
     "model.lip.ensemble": ("center", "corners"),
-    "sync.expert": ("own",),
+    "loss.perceptual": ("structure", "lpips"),
+    "sync.expert": ("own", "wav2lip"),
 }
 _RANGES = {
     "data.fps": (1, 240), "data.test_fraction": (0, 0.5), "face.max_crop": (64, 4096), "face.jpeg_quality": (50, 100),
@@ -234,8 +264,10 @@ def _check(config: Config, origin: str) -> None:
     if len(config.model.blend.widths) < 2:
         raise UserError(f"configuration {origin}: model.blend.widths needs at least two entries")
     for key, value in asdict(config.loss).items():
-        if value < 0:
+        if not isinstance(value, str) and value < 0:
             raise UserError(f"configuration {origin}: loss.{key} is {value}, a weight must be 0 (off) or positive")
+    if config.sync.expert == "wav2lip" and config.sync.window != 5:
+        raise UserError(f"configuration {origin}: sync.window is {config.sync.window}, the Wav2Lip expert needs 5")
     if config.model.lip.skip_after >= config.model.lip.layers - 1:
         raise UserError(f"configuration {origin}: model.lip.skip_after must be below model.lip.layers - 1")
 

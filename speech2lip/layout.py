@@ -115,6 +115,7 @@ class SubjectLayout:
         self.lip_mask = self.root / "canonical_lip_mask.png"
         self.face_mask = self.root / "canonical_face_mask.png"
         self.head_mask = self.root / "canonical_head_mask.png"
+        self.parsing = self.root / "canonical_face_parsing.png"
         self.canonical = self.root / "canonical_face.png"
         self.depth = self.root / "depth_face_canonical.npy"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,6 +29,20 @@ def structure(a: Tensor, b: Tensor, mask: Tensor, levels: int = 3) -> Tensor:
         if level == 0:
             total = total + gradient_difference(a, b, mask)
     return total
+
+
+def perceptual_distance(net: nn.Module, a: Tensor, b: Tensor, mask: Tensor, least: int = 64) -> Tensor:
+    """Mean LPIPS of pictures [B, 3, H, W] in [0, 1] that differ where mask [B or 1, 1, H, W] counts.
+
+    net: `nets.lpips.Lpips`. Pictures smaller than `least` pixels are enlarged, as AlexNet
+    needs some room.
+    """
+    a = b + mask * (a - b)
+    factor = max(1, -(-least // min(a.shape[-2:])))
+    if factor > 1:
+        a, b = (F.interpolate(x, scale_factor=factor, mode="bilinear") for x in (a, b))
+    distance: Tensor = net(2 * a - 1, 2 * b - 1)
+    return distance.mean()
 
 
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ front of the camera, which heads do).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -35,6 +36,23 @@ class Fragments:
         out = np.einsum("hwk,hwkc->hwc", self.barycentric, corners)
         out[~self.mask] = 0
         return out
+
+
+class Rasterizer(Protocol):
+    """`rasterize` below, or PyTorch3D's in `rasterizer_pytorch3d`."""
+
+    def __call__(
+        self, pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int, height: int
+    ) -> Fragments: ...
+
+
+def make_rasterizer(name: str) -> Rasterizer:
+    """The rasterizer that `rasterizer` names."""
+    if name == "cpu":
+        return rasterize
+    from . import rasterizer_pytorch3d
+
+    return rasterizer_pytorch3d.rasterize
 
 
 def rasterize(pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int, height: int) -> Fragments:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from . import losses
+from .audio.features import backend_from_params
 from .builder import bfloat16_pays, build_expert, build_model, facts_of, pick_device
 from .checkpoint import FORMAT, load_tensors, save_checkpoint, save_tensors
 from .config import Config, TrainConfig, config_to_dict
@@ -26,7 +27,9 @@ from .layout import SubjectLayout
 from .metrics.basic import correlation, psnr
 from .metrics.mouth import opening_of_points
 from .nets.speech2lip import Speech2Lip
+from .perceptual import load_lpips
 from .progress import bar
+from .wav2lip_loss import Wav2LipLoss
 
 _DEPTH_POINTS = 512
 _VALIDATION_FRAMES = 64
@@ -59,6 +62,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.train.seed)
         self.random = np.random.default_rng(config.train.seed)
         index = parse_subject(SubjectLayout(config.data.root), config.data.test_fraction)
+        self.spectral = backend_from_params(index.subject.audio).spectral
         self.data = SubjectDataset(index, self.device, config.data.memory_gb)
         self.index = index
         self.facts = facts_of(index.subject, index.track.mouth.shape[1])
@@ -67,6 +71,15 @@ class Trainer:
         self.model.reduced = config.train.amp and bfloat16_pays(self.device)
         self._fit_constants()
         self.expert = build_expert(config, self.facts).to(self.device)
+        own = config.sync.expert == "own"
+        self.judge = (
+            Wav2LipLoss(config.sync, index, self.data, self.device) if config.loss.sync > 0 and not own else None
+        )
+        self.lpips = (
+            load_lpips().to(self.device)
+            if config.loss.perceptual == "lpips" and config.loss.perceptual_weight > 0
+            else None
+        )
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.model, config.train), lr=config.train.rate)
         self.speech_optimizer = torch.optim.AdamW(
             [*self.model.encoder.parameters(), *self.model.shape_head.parameters()],
@@ -99,7 +112,7 @@ class Trainer:
             return True
         writer = _scalar_writer(self.folder / "tensorboard")
         train = self.config.train
-        if self.config.loss.sync > 0 and not self.state.expert_done:
+        if self.config.loss.sync > 0 and self.judge is None and not self.state.expert_done:
             self._train_expert(writer)
         if train.speech_share > 0 and not self.state.speech_done and self.stop is None:
             self._train_speech(writer)
@@ -151,7 +164,9 @@ class Trainer:
                 frames = self.random.choice(starts, min(64, len(starts)), replace=False)
                 lips = small[self._stack(frames)].flatten(1, 2).to(self.device).float() / 255
                 lips = lips * (1 + 0.1 * torch.randn(len(lips), 1, 1, 1, device=self.device))
-                audio = augment(self.data.windows[torch.from_numpy(frames + sync.window // 2)], self.generator)
+                audio = augment(
+                    self.data.windows[torch.from_numpy(frames + sync.window // 2)], self.generator, self.spectral
+                )
                 a, b = self.expert.embed_lips(lips), self.expert.embed_audio(audio)
                 loss = _symmetric_contrast(a, b, torch.from_numpy(frames).to(self.device), sync.negative_offset)
                 self.expert_optimizer.zero_grad(set_to_none=True)
@@ -212,15 +227,18 @@ class Trainer:
         """One optimisation step; returns the loss terms, unweighted."""
         weights = self.config.loss
         self.model.train()
+        judged = weights.sync > 0 and (self.judge is not None or self.state.expert_done) and self._sync_acts()
+        if judged and self.config.sync.freeze_blend:
+            self.model.blend.requires_grad_(False).eval()
         frames = self.random.choice(self.index.train, self.config.train.batch)
         batch = self.data.batch(frames)
         terms = {"shape": self._shape_term(self.config.train.speech_batch // 2)} if weights.shape > 0 else {}
         terms |= self._picture_terms(batch)
         if weights.depth > 0:
             terms["depth"] = self._depth_term(batch)
-        if weights.sync > 0 and self.state.expert_done and self.progress >= self.config.sync.start:
+        if judged:
             terms["sync"] = self._sync_term()
-        total = torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
+        total = torch.stack([weights.weight(name) * value for name, value in terms.items()]).sum()
         if not torch.isfinite(total):
             raise FloatingPointError(f"loss is {total.item()} at step {self.state.step}: {terms}")
         self.optimizer.zero_grad(set_to_none=True)
@@ -233,13 +251,13 @@ class Trainer:
     def _shape_term(self, count: int) -> Tensor:
         """Speech -> mouth shape, on many windows."""
         frames = torch.from_numpy(self.random.choice(self.index.train, count)).to(self.device)
-        _, codes = self.model.speak(augment(self.data.windows[frames], self.generator))
+        _, codes = self.model.speak(augment(self.data.windows[frames], self.generator, self.spectral))
         return losses.shape_loss(codes, self.model.basis.encode(self.data.mouth[frames]), self.model.basis.weights)
 
     def _picture_terms(self, batch: Batch) -> dict[str, Tensor]:
         """Canonical lips and fused regions from the measured mouth shape and the speech."""
         weights, model = self.config.loss, self.model
-        embedding, _ = model.speak(augment(batch.windows, self.generator))
+        embedding, _ = model.speak(augment(batch.windows, self.generator, self.spectral))
         codes = model.basis.encode(batch.mouth)
         lip = model.draw(embedding, codes + 0.1 * torch.randn_like(codes), batch.region.transform)
         lip_mask = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
@@ -250,10 +268,16 @@ class Trainer:
             "photometric": losses.masked_mse(lip, batch.lips, lip_mask),
             "fused": losses.masked_mse(region, batch.region.image, mask),
         }
-        if weights.perceptual > 0:
-            terms["perceptual"] = losses.structure(lip, batch.lips, lip_mask)
-            terms["perceptual"] += losses.structure(region, batch.region.image, mask)
+        if weights.perceptual_weight > 0:
+            terms["perceptual"] = self._perceptual(lip, batch.lips, lip_mask)
+            terms["perceptual"] += self._perceptual(region, batch.region.image, mask)
         return terms
+
+    def _perceptual(self, made: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+        """The perceptual loss that `loss.perceptual` names, where the mask counts."""
+        if self.lpips is None:
+            return losses.structure(made, real, mask)
+        return losses.perceptual_distance(self.lpips, made, real, mask)
 
     def _depth_term(self, batch: Batch) -> Tensor:
         """Photometric error of the observed -> canonical warp on the head without the face."""
@@ -271,11 +295,18 @@ class Trainer:
         ).square().mean()
         return ((seen - offset) / gain - target).abs().mean() + 0.1 * bend
 
+    def _sync_acts(self) -> bool:
+        """Whether training is far enough for the sync loss."""
+        sync = self.config.sync
+        return self.state.step >= sync.start_step if sync.start_step > 0 else self.progress >= sync.start
+
     def _sync_term(self) -> Tensor:
         """Generated windows against real windows of other moments, judged by the frozen expert."""
         sync = self.config.sync
         starts = self._windows(self.index.train)
         first = self.random.choice(starts, 2)
+        if self.judge is not None:
+            return self.judge(self.model, first)
         frames = self._frames_of(first)
         windows = self.data.windows[torch.from_numpy(frames.ravel()).to(self.device)]
         embedding, codes = self.model.speak(windows)

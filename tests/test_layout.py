@@ -56,9 +56,11 @@ def test_crop_coordinates_scale_areas_not_centres():
 
 ORDER = [
     {"errors", "progress", "__init__"},
-    {"geometry", "rasterizer", "layout", "video", "config"},
+    {"geometry", "rasterizer", "layout", "video", "config", "safeload"},
+    {"rasterizer_pytorch3d", "weights", "compat"},
     {"nets", "audio", "losses", "metrics"},
-    {"builder", "data", "checkpoint"},
+    {"builder", "data", "checkpoint", "perceptual"},
+    {"wav2lip_loss", "official"},
     {"trainer", "predictor", "face", "demo", "evaluation"},
     {"cli"},
     {"__main__"},

@@ -47,7 +47,7 @@ def test_field_with_shared_terms_equals_the_plain_computation():
             for i, layer in enumerate(field.hidden):
                 h = torch.relu(layer(h))
                 if i == 1:
-                    h = torch.cat([h, field.again["uv"](uv[n]) + field.again["audio"](audio[b])])
+                    h = torch.cat([field.again["uv"](uv[n]) + field.again["audio"](audio[b]), h])
             torch.testing.assert_close(out[b, n], field.output(h), atol=1e-5, rtol=1e-4)
 
 
@@ -76,7 +76,7 @@ def test_corner_ensemble_of_a_linear_field_is_its_centre():
         model.field.first["uv"].weight[0] = torch.tensor([2.0, 3.0])
         model.field.first["uv"].bias[0] = 5.0
         for layer in model.field.hidden:
-            layer.weight[0, 0] = 1.0
+            layer.weight[0, layer.in_features - 4] = 1.0  # the hidden half of a skip
         model.field.output.weight[0, 0] = 1.0
     image = model({"audio": torch.zeros(1, 1)})[0, 0]
     centre = (lattice(9, 7) @ torch.tensor([2.0, 3.0]) + 5).reshape(7, 9)

@@ -120,7 +120,7 @@ def test_no_window_of_frames_crosses_a_cut_or_a_gap(quick):
 
 
 def test_loss_weight_of_zero_switches_a_term_off(quick):
-    off = {"perceptual": 0.0, "depth": 0.0, "sync": 0.0, "shape": 0.0}
+    off = {"perceptual_weight": 0.0, "depth": 0.0, "sync": 0.0, "shape": 0.0}
     trainer = Trainer(_changed(quick, loss=off))
     assert set(trainer._step()) == {"photometric", "fused", "total"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,56 +12,127 @@ import numpy as np
 from ..config import AudioConfig
 from ..errors import UserError
 from ..layout import atomic_path
+from . import deepspeech, phones
 from .mel import BANDS, ROWS_PER_SECOND, mel_spectrogram
+from .rows import row_windows, window_offsets
+from .speech_models import DEFAULT_MODELS, SpeechModel
 from .waveform import SAMPLE_RATE
 
 
 class FeatureBackend(Protocol):
     """Turns a waveform into one window of features per video frame.
 
-    `window` rows by `channels`; `silence` is the value of a row of silence, used where a
-    window reaches beyond a cut; `params()` identifies the features: a subject and a
-    checkpoint carry it, and rendering refuses another.
+    `window` rows by `channels`, `offsets` [window] seconds from the frame's time; `silence`
+    is the value of a row of silence, used where a window reaches beyond a cut; `spectral`
+    tells that channels are neighbouring frequency bands of unit variance, which training
+    may disturb; `params()` identifies the features: a subject and a checkpoint carry it,
+    and rendering refuses another.
     """
 
     window: int
+    step: float
     channels: int
     silence: float
+    spectral: bool
+
+    @property
+    def offsets(self) -> np.ndarray: ...
 
     def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray: ...
 
     def params(self) -> dict[str, Any]: ...
 
 
-class LogMel:
-    """Log-mel windows: no weights, any language.
+class _Backend:
+    """What all backends share: rows of features become windows."""
 
-    Bands are standardised with the statistics of the file's own speech, which takes out
-    level, microphone and much of the voice, so that new speakers drive the model too.
-    Rows lie `step` seconds apart around the frame's time i / fps, by linear interpolation
-    of the 80-rows-per-second spectrogram.
-    """
-
-    channels = BANDS
-    silence = -2.0
+    name = ""
+    channels = 0
+    silence = 0.0
+    spectral = False
 
     def __init__(self, window: int, step: float):
         self.window, self.step = window, step
 
+    @property
+    def offsets(self) -> np.ndarray:
+        return window_offsets(self.window, self.step)
+
     def params(self) -> dict[str, Any]:
-        return {"backend": "mel", "window": self.window, "step": self.step, "bands": BANDS}
+        return {"backend": self.name, "window": self.window, "step": self.step, "channels": self.channels}
+
+    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+        """16 kHz waveform [N] -> rows [T, channels], and how many there are per second."""
+        raise NotImplementedError
 
     def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray:
-        """wav: float [samples] 16 kHz -> float32 [frames, window, 80], frames = round(seconds * fps)."""
-        count = frame_count(wav, fps)
-        rows = standardise(mel_spectrogram(even_level(wav)).T, self.silence)
-        offsets = (np.arange(self.window) - (self.window - 1) / 2) * self.step
-        position = (np.arange(count)[:, None] / fps + offsets) * ROWS_PER_SECOND
-        below = np.floor(position).astype(int)
-        blend = (position - below)[..., None].astype(np.float32)
-        padded = np.concatenate([rows, np.full((1, BANDS), self.silence, np.float32)])
-        first, second = (padded[np.where((i >= 0) & (i < len(rows)), i, len(rows))] for i in (below, below + 1))
-        return first * (1 - blend) + second * blend
+        """wav: float [samples] 16 kHz -> float32 [frames, window, channels], frames = round(seconds * fps)."""
+        rows, rate = self.rows(wav)
+        return row_windows(rows, rate, fps, frame_count(wav, fps), self.offsets, self.silence)
+
+
+class LogMel(_Backend):
+    """Log-mel windows: no weights, any language.
+
+    Bands are standardised with the statistics of the file's own speech, which takes out
+    level, microphone and much of the voice, so that new speakers drive the model too.
+    """
+
+    name, channels, silence, spectral = "mel", BANDS, -2.0, True
+
+    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+        return standardise(mel_spectrogram(even_level(wav)).T, self.silence), ROWS_PER_SECOND
+
+
+class Phones(_Backend):
+    """Which of 39 English phones is heard; no weights beyond PocketSphinx's own."""
+
+    name, channels = "phones", len(phones.PHONES)
+
+    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+        return phones.phone_rows(even_level(wav)), phones.ROWS_PER_SECOND
+
+
+class DeepSpeech(_Backend):
+    """Logits of DeepSpeech 0.1.0, as published: at 25 frames per second and 16 rows of 0.02 s the
+    windows are the authors' own."""
+
+    name, channels = "deepspeech", deepspeech.LOGITS
+
+    def __init__(self, window: int, step: float, weights: Path | None = None):
+        super().__init__(window, step)
+        self._weights = weights
+
+    @property
+    def offsets(self) -> np.ndarray:
+        return window_offsets(self.window, self.step, centred=False)
+
+    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+        return deepspeech.logit_rows(wav, self._weights), deepspeech.ROWS_PER_SECOND
+
+
+class HiddenStates(_Backend):
+    """Hidden states of HuBERT or wav2vec 2.0, standardised per channel over the file."""
+
+    def __init__(self, kind: str, window: int, step: float, model: str, layer: int, channels: int = 0):
+        super().__init__(window, step)
+        self.name, self.model, self.layer = kind, model or DEFAULT_MODELS[kind], layer
+        self._loaded: SpeechModel | None = None
+        self.channels = channels or self._load().channels
+
+    def params(self) -> dict[str, Any]:
+        return {**super().params(), "model": self.model, "layer": self.layer}
+
+    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+        model = self._load()
+        states = model(wav)
+        scaled = (states - states.mean(0)) / (states.std(0) + 1e-3)
+        return np.clip(scaled, -5, 5).astype(np.float32), model.rate
+
+    def _load(self) -> SpeechModel:
+        if self._loaded is None:
+            self._loaded = SpeechModel(self.name, self.model, self.layer)
+        return self._loaded
 
 
 def standardise(rows: np.ndarray, silence: float) -> np.ndarray:
@@ -89,17 +161,33 @@ def frame_count(wav: np.ndarray, fps: float) -> int:
     return round(len(wav) / SAMPLE_RATE * fps)
 
 
+_PLAIN: dict[str, Callable[[int, float], FeatureBackend]] = {"mel": LogMel, "phones": Phones, "deepspeech": DeepSpeech}
+
+
 def make_backend(config: AudioConfig) -> FeatureBackend:
-    """The backend that a configuration names."""
-    assert config.backend == "mel"
-    return LogMel(config.window, config.step)
+    """The backend that a configuration names; UserError where its package or model is missing."""
+    if config.backend == "deepspeech" and config.model:
+        return DeepSpeech(config.window, config.step, Path(config.model))
+    if config.backend in _PLAIN:
+        return _PLAIN[config.backend](config.window, config.step)
+    return HiddenStates(config.backend, config.window, config.step, config.model, config.layer)
 
 
 def backend_from_params(params: dict[str, Any]) -> FeatureBackend:
-    """The backend that a subject or checkpoint was made with."""
-    if params.get("backend") != "mel" or params.get("bands") != BANDS:
-        raise UserError(f"audio features {params} are unknown to this version: train again with audio.backend=mel")
-    return LogMel(int(params["window"]), float(params["step"]))
+    """The backend that a subject or checkpoint was made with; its weights are loaded when it is first used."""
+    try:
+        name, window, step, channels = (params[k] for k in ("backend", "window", "step", "channels"))
+        if name in _PLAIN:
+            backend = _PLAIN[name](int(window), float(step))
+        else:
+            backend = HiddenStates(name, int(window), float(step), params["model"], int(params["layer"]), int(channels))
+    except KeyError as error:
+        raise UserError(f"audio features {params} are unknown to this version ({error}): train again") from error
+    if backend.channels != channels:
+        raise UserError(
+            f"audio features {params} have {channels} channels, this version's have {backend.channels}: train again"
+        )
+    return backend
 
 
 def extract_features(wav: np.ndarray, fps: float, backend: FeatureBackend, origin: Path) -> np.ndarray:
@@ -134,16 +222,17 @@ def load_features(path: Path, params: dict[str, Any]) -> np.ndarray:
     return np.asarray(windows, np.float32)
 
 
-def mask_cuts(windows: np.ndarray, shots: list[tuple[int, int]], fps: float, step: float, silence: float) -> np.ndarray:
+def mask_cuts(
+    windows: np.ndarray, shots: list[tuple[int, int]], fps: float, offsets: np.ndarray, silence: float
+) -> np.ndarray:
     """Replace rows that lie beyond a cut by silence, so that no window crosses one.
 
-    windows: [frames, window, channels], rows `step` seconds apart around i / fps.
+    windows: [frames, window, channels]; offsets: [window] seconds from a frame to its rows.
     """
     out = windows.copy()
-    offsets = (np.arange(windows.shape[1]) - (windows.shape[1] - 1) / 2) * step * fps
     for start, end in shots:
         frames = np.arange(start, min(end, len(windows)))
-        position = frames[:, None] + offsets
+        position = frames[:, None] + offsets * fps
         outside = (position < start - 0.5) | (position > end - 0.5)
         out[frames[:, None].repeat(windows.shape[1], 1)[outside], np.nonzero(outside)[1]] = silence
     return out

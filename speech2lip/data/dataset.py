@@ -120,16 +120,19 @@ def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
     return array
 
 
-def augment(windows: Tensor, generator: torch.Generator) -> Tensor:
+def augment(windows: Tensor, generator: torch.Generator, spectral: bool = True) -> Tensor:
     """Disturb standardised audio windows [B, rows, channels]: level, tilt, noise, missing bands.
 
-    What a new microphone or voice changes, the mouth must not follow.
+    What a new microphone or voice changes, the mouth must not follow. Features that are no
+    spectrum get a little noise only.
     """
     count, rows, channels = windows.shape
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).to(windows.device)
 
+    if not spectral:
+        return windows + 0.1 * normal(count, rows, channels)
     tilt = torch.linspace(-1, 1, channels, device=windows.device)
     out = windows + 0.2 * normal(count, 1, 1) + 0.2 * normal(count, 1, 1) * tilt + 0.1 * normal(count, rows, channels)
     start = torch.randint(0, channels, (count, 1, 1), generator=generator).to(windows.device)

@@ -53,11 +53,10 @@ def parse_subject(layout: SubjectLayout, test_fraction: float) -> SubjectIndex:
     subject, track = layout.load_subject(), layout.load_track()
     backend = backend_from_params(subject.audio)
     windows = load_features(layout.features, subject.audio)
-    step = float(subject.audio["step"])
-    windows = mask_cuts(windows, list(subject.shots), subject.fps, step, backend.silence)
+    windows = mask_cuts(windows, list(subject.shots), subject.fps, backend.offsets, backend.silence)
     count = min(len(windows), subject.frames)
     split = round(subject.frames * (1 - test_fraction))
-    guard = int(np.ceil(backend.window * step / 2 * subject.fps)) if test_fraction > 0 else 0
+    guard = int(np.ceil(float(np.abs(backend.offsets).max()) * subject.fps)) if test_fraction > 0 else 0
     frames = np.flatnonzero(track.valid[:count])
     train, test = frames[frames < split - guard], frames[frames >= split]
     if len(train) < 50:

@@ -18,6 +18,7 @@ EYE = np.array([31.5, -3.0])  # x, y of the left-of-image eye is (-31.5, -3)
 LIP_WIDTH = 24.0  # half width of the closed inner lip line
 _POLE_RADIUS = 92.0  # mm of surface per radian from the pole
 _SEGMENTS = 96
+_LAST_RING = 29.5
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Head:
 
 def build_head() -> Head:
     """The fixed head of the demo (about 9,000 triangles)."""
-    skin = _skin()
+    skin = skin_grid(np.concatenate([np.linspace(0, 1, 6), 1 + np.geomspace(0.15, _LAST_RING, 44)]), _SEGMENTS)
     y, z = skin[0][:_SEGMENTS, 1:].mean(0)  # the inner lip line
     parts = [
         (SKIN, *skin[:2]),
@@ -92,10 +93,18 @@ def build_head() -> Head:
     )  # fmt: skip
 
 
-def _skin() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices, triangles, ring and angle of the mouth-centred polar grid."""
-    ring = np.concatenate([np.linspace(0, 1, 6), 1 + np.geomspace(0.15, 29.5, 44)])
-    angle = np.arange(_SEGMENTS) * 2 * np.pi / _SEGMENTS
+def skin_head(rings: int, segments: int) -> Head:
+    """The skin alone, as a grid of `rings` x `segments` vertices (for models of any size)."""
+    inside = max(rings // 9, 3)
+    ring = np.concatenate([np.linspace(0, 1, inside), 1 + np.geomspace(0.15, _LAST_RING, rings - inside)])
+    vertices, triangles, s, angle = skin_grid(ring, segments)
+    part = np.full(len(vertices), SKIN)
+    return Head(vertices, triangles, np.full(len(triangles), SKIN), s, angle, np.ones(len(vertices)), part)
+
+
+def skin_grid(ring: np.ndarray, segments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices, triangles, ring and angle of the mouth-centred polar grid with rings [R]."""
+    angle = np.arange(segments) * 2 * np.pi / segments
     s, phi = np.meshgrid(ring, angle, indexing="ij")
     beyond = np.maximum(s - 1, 0) * 9.0
     across = LIP_WIDTH + 3.0 * np.minimum(s, 1) + beyond * 0.98 - LIP_WIDTH * 0.92 * (1 - np.exp(-beyond / 60))

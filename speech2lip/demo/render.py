@@ -105,14 +105,14 @@ class HeadRenderer:
         for name, value in _COLOURS.items():
             out[part == name] = value
         skin = part == h.SKIN
-        out[skin] = self._skin_colour(neutral[skin], ring[skin], hair[skin], state)
+        out[skin] = self.skin_colour(neutral[skin], ring[skin], hair[skin], state)
         teeth = (part == h.UPPER_TEETH) | (part == h.LOWER_TEETH)
         out[teeth] *= (1 - 0.35 * np.exp(-((np.mod(neutral[teeth, 0], 7.0) - 3.5) ** 2) / 0.18))[:, None]
         torso = part == h.TORSO
         out[torso] *= (1 + 0.18 * np.sign(np.sin(neutral[torso, 0] / 5)))[:, None]
         return out
 
-    def _skin_colour(self, p: np.ndarray, ring: np.ndarray, hair: np.ndarray, state: FrameState) -> np.ndarray:
+    def skin_colour(self, p: np.ndarray, ring: np.ndarray, hair: np.ndarray, state: FrameState) -> np.ndarray:
         x, y = p[:, 0], p[:, 1]
         grain = self._texture(x * 2.1, y * 2.1)
         blotch = self._texture(x * 0.5 + 77, y * 0.5 + 31)

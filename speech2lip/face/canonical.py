@@ -11,7 +11,7 @@ from scipy.spatial import Delaunay
 
 from ..geometry import Intrinsics, Poses, project, relative_transforms, unproject
 from ..layout import Box
-from ..rasterizer import rasterize
+from ..rasterizer import Rasterizer, rasterize
 from .topology import (
     BROWS,
     CHIN,
@@ -44,16 +44,21 @@ def choose_canonical(landmarks: np.ndarray, usable: np.ndarray, rotvec: np.ndarr
     return int(np.flatnonzero(usable)[score[usable].argmax()])
 
 
-def canonical_depth(mesh: np.ndarray, pose: np.ndarray, camera: Intrinsics, size: int) -> tuple[np.ndarray, np.ndarray]:
+def canonical_depth(
+    mesh: np.ndarray, pose: np.ndarray, camera: Intrinsics, size: int, triangles: np.ndarray | None = None,
+    rasterizer: Rasterizer = rasterize,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Depth map [size, size] float32 (mm) of the posed mesh, and the mask [size, size] it covers.
 
-    mesh: [468, 3]; pose: [4, 4] head -> camera. Outside the mesh the depth of the nearest
+    mesh: [468, 3] of FaceMesh, or a model's vertices with their triangles [F, 3]; pose:
+    [4, 4] head -> camera. Outside the mesh the depth of the nearest
     covered pixel continues, smoothed, so that chin, ears and neck have a sensible start
     for the learnable depth.
     """
     points = mesh @ pose[:3, :3].T + pose[:3, 3]
     pixels = project(points, camera)
-    fragments = rasterize(pixels, points[:, 2], mesh_triangles(pixels), size, size)
+    faces = mesh_triangles(pixels) if triangles is None else triangles
+    fragments = rasterizer(pixels, points[:, 2], faces, size, size)
     covered = fragments.mask
     rows, columns = distance_transform_edt(~covered, return_distances=False, return_indices=True)
     extended = gaussian_filter(fragments.depth[rows, columns], size / 64)

@@ -26,10 +26,12 @@ from ..errors import UserError
 from ..geometry import Intrinsics, Poses, project
 from ..layout import Box, Crop, Subject, SubjectLayout, Track, atomic_path
 from ..progress import track as progress
+from ..rasterizer import make_rasterizer
 from ..video import check_video, expected_frames, frame_files, read_frames, read_image, write_image
 from . import canonical as space
 from .crop import dominant_face, extract, head_crop
-from .detect import FaceDetector, FaceMesh, person_mask
+from .detect import FaceDetector, FaceMesh
+from .parsing import parse_head
 from .shots import find_shots, thumbnail
 from .topology import LIPS, MOUTH, NOSE_BASE
 from .tracker import HeadTrack, TrackerConfig, bridge, fill_landmarks, track_head
@@ -52,13 +54,24 @@ def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subjec
     stages = _Stages(layout.stages)
     source = _fingerprint(video)
     face = {"fps": config.data.fps, **asdict(config.face)}
-    for name in ("lip_margin", "lip_feather", "lip_max_width", "smooth"):
+    for name in ("lip_margin", "lip_feather", "lip_max_width", "smooth", "tracker", "parsing"):
         face.pop(name)
     stages.run("frames", [source, face], lambda: _frames_stage(config, video, layout), [layout.landmarks])
-    stages.run("track", [config.face.smooth], lambda: _track_stage(config, layout), [layout.root / "head.npz"])
+    tracker = (
+        [config.face.smooth]
+        if config.face.tracker == "bundle"
+        else [config.face.smooth, config.face.tracker, asdict(config.fit)]
+    )
+    stages.run("track", tracker, lambda: _track_stage(config, layout), [layout.root / "head.npz"])
     wave = [_fingerprint(sound), config.data.fps, asdict(config.audio)]
     stages.run("audio", wave, lambda: _audio_stage(config, sound, layout), [layout.features])
-    lips = [config.face.lip_margin, config.face.lip_feather, config.face.lip_max_width, config.name]
+    lips = [
+        config.face.lip_margin,
+        config.face.lip_feather,
+        config.face.lip_max_width,
+        config.name,
+        config.face.parsing,
+    ]
     stages.run("canonical", lips, lambda: _canonical_stage(config, video, layout), [layout.subject, layout.track])
     return layout.load_subject()
 
@@ -241,8 +254,7 @@ def _track_stage(config: Config, layout: SubjectLayout) -> None:
     segments = bridge(seen, [(int(a), int(b)) for a, b in shots], gap)
     centre = crop.to_crop(np.array([(width - 1) / 2, (height - 1) / 2]))
     side = max(width, height) * crop.scale
-    options = TrackerConfig(smooth=config.face.smooth)
-    head = track_head(landmarks, seen, segments, (float(centre[0]), float(centre[1])), float(side), options)
+    head = _track(config, layout, landmarks, seen, segments, (float(centre[0]), float(centre[1])), float(side))
     print(
         f"track: {int(seen.sum())} of {len(seen)} frames, {len(shots)} shots, focal length {head.camera.focal:.0f} px, "
         f"landmark residual {head.residual:.2f} px"
@@ -251,12 +263,28 @@ def _track_stage(config: Config, layout: SubjectLayout) -> None:
     for start, end in segments:
         valid[start:end] = True
     filled = fill_landmarks(landmarks, seen, segments)
+    coefficients = {} if head.surface is None else {k: getattr(head.surface, k) for k in ("identity", "expression")}
     with atomic_path(layout.root / "head.npz") as path, open(path, "wb") as stream:
         np.savez(
             stream, rotvec=head.poses.rotvec, trans=head.poses.trans, mesh=head.mesh, noise=head.noise, valid=valid,
             camera=np.array([head.camera.focal, head.camera.cx, head.camera.cy]), landmarks=filled[..., :2],
-            segments=np.array(segments), residual=head.residual,
+            segments=np.array(segments), residual=head.residual, **coefficients,
         )  # fmt: skip
+
+
+def _track(
+    config: Config, layout: SubjectLayout, landmarks: np.ndarray, seen: np.ndarray, segments: list[tuple[int, int]],
+    centre: tuple[float, float], side: float,
+) -> HeadTrack:  # fmt: skip
+    """The tracker that `face.tracker` names."""
+    if config.face.tracker == "bundle":
+        return track_head(landmarks, seen, segments, centre, side, TrackerConfig(smooth=config.face.smooth))
+    from .morphable_tracker import load_model, track_morphable
+
+    return track_morphable(
+        load_model(config.face.tracker, config.fit), landmarks, seen, segments, centre, side,
+        lambda frame: read_image(layout.face_image(frame)), config.fit, config.face.smooth, make_rasterizer(config.rasterizer),
+    )  # fmt: skip
 
 
 def _load_head(layout: SubjectLayout) -> tuple[HeadTrack, np.ndarray, np.ndarray, np.ndarray]:
@@ -293,7 +321,10 @@ def _canonical_stage(config: Config, video: Path, layout: SubjectLayout) -> None
     pose = head.poses.matrices()[index]
     points = head.mesh @ pose[:3, :3].T + pose[:3, 3]
     pixels = project(points, head.camera)
-    depth, covered = space.canonical_depth(head.mesh, pose, head.camera, crop.size)
+    surface, triangles = _surface(config, layout, head.mesh, index)
+    depth, covered = space.canonical_depth(
+        surface, pose, head.camera, crop.size, triangles, make_rasterizer(config.rasterizer)
+    )
     mouth = np.zeros((len(valid), len(MOUTH), 2))
     mouth[valid] = space.to_canonical(
         landmarks[valid][:, MOUTH], head.poses[valid], head.mesh[MOUTH], pose, head.camera
@@ -302,7 +333,7 @@ def _canonical_stage(config: Config, video: Path, layout: SubjectLayout) -> None
     region = space.lip_region(mouth[valid], nose_y, crop.size, config.face.lip_margin, config.face.lip_feather)
     lip_size = _lip_size(region.box, config.face.lip_max_width)
     canonical = read_image(layout.face_image(index))
-    _write_masks(layout, region, covered, canonical, pixels, depth)
+    _write_masks(config.face.parsing, layout, region, covered, canonical, pixels, depth)
     colour = _colour_and_lips(
         layout, head, depth, pose, region.box, lip_size, canonical, pixels, covered, valid, segments
     )
@@ -316,6 +347,20 @@ def _canonical_stage(config: Config, video: Path, layout: SubjectLayout) -> None
     layout.save_subject(subject)
 
 
+def _surface(
+    config: Config, layout: SubjectLayout, mesh: np.ndarray, index: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Vertices and triangles whose depth is the canonical one: the fitted model in that frame's
+    expression, or the tracker's own 468 points (None: triangulated in the picture)."""
+    if config.face.tracker == "bundle":
+        return mesh, None
+    from .morphable_tracker import load_model
+
+    model = load_model(config.face.tracker, config.fit)
+    with np.load(layout.root / "head.npz", allow_pickle=False) as data:
+        return model.geometry(data["identity"], data["expression"][index])[0], model.triangles
+
+
 def _lip_size(box: Box, max_width: int) -> tuple[int, int]:
     """Lip image (width, height): the box's own pixels up to `max_width`, in multiples of 8."""
     width = max(16, min(round(box.width / 8) * 8, max_width // 8 * 8))
@@ -323,13 +368,16 @@ def _lip_size(box: Box, max_width: int) -> tuple[int, int]:
 
 
 def _write_masks(
-    layout: SubjectLayout, region: space.LipRegion, covered: np.ndarray, canonical: np.ndarray, pixels: np.ndarray,
+    parsing: str, layout: SubjectLayout, region: space.LipRegion, covered: np.ndarray, canonical: np.ndarray, pixels: np.ndarray,
     depth: np.ndarray,
 ) -> None:  # fmt: skip
     write_image(layout.canonical, canonical)
     write_image(layout.lip_mask, (region.mask * 255).round().astype(np.uint8))
     write_image(layout.face_mask, covered.astype(np.uint8) * 255)
-    write_image(layout.head_mask, space.head_mask(person_mask(canonical), pixels))
+    mask, labels = parse_head(parsing, canonical, pixels)
+    write_image(layout.head_mask, mask)
+    if labels is not None:
+        write_image(layout.parsing, labels)
     with atomic_path(layout.depth) as path, open(path, "wb") as stream:
         np.save(stream, depth)
 

@@ -45,17 +45,30 @@ class TrackerConfig:
 
 
 @dataclass(frozen=True)
+class Surface:
+    """A morphable model fitted to the clip: neutral vertices [V, 3] float32 mm, triangles [F, 3],
+    identity [K] and expression [T, E] coefficients in standard deviations."""
+
+    model: str
+    vertices: np.ndarray
+    triangles: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+
+
+@dataclass(frozen=True)
 class HeadTrack:
     """poses: one per frame (interpolated over bridged gaps; identity rotation where there
     is no face); mesh: [468, 3] mm; camera: in crop pixels; residual: root mean square
     reprojection error of the rigid points, in pixels; noise: measured standard deviation
-    of the raw poses, [6] (rad, mm)."""
+    of the raw poses, [6] (rad, mm); surface: from trackers with a morphable model."""
 
     poses: Poses
     mesh: np.ndarray
     camera: Intrinsics
     residual: float
     noise: np.ndarray
+    surface: Surface | None = None
 
 
 def track_head(
@@ -68,12 +81,12 @@ def track_head(
     which poses may be smoothed (no cut, no long gap inside); centre: principal point;
     source_side: longer side of the source image in crop pixels, the scale of the focal prior.
     """
-    keys = _keyframes(seen, config.keyframes)
-    shape, scale, rotations = _procrustes(landmarks[keys].astype(np.float64))
+    keys = pick_keyframes(seen, config.keyframes)
+    shape, scale, rotations = procrustes(landmarks[keys].astype(np.float64))
     rigid = rigid_points(shape)
     observed = landmarks[:, rigid, :2].astype(np.float64) - np.array(centre)
     focal = config.focal_guess * source_side
-    start = _initial_poses(landmarks[keys].astype(np.float64), scale, rotations, shape, focal, centre)
+    start = weak_perspective_poses(landmarks[keys].astype(np.float64), scale, rotations, shape, focal, centre)
     weights = np.ones(len(rigid))
     points = shape[rigid]
     params, focal_now = start, focal
@@ -81,10 +94,10 @@ def track_head(
         params, points, focal_now = _adjust(
             observed[keys], params, points, shape[rigid], focal_now, focal, weights, config
         )
-        weights = _point_weights(observed[keys], params, points, focal_now)
+        weights = measure_point_weights(observed[keys] - _project_all(params, points, focal_now))
     every = _pose_all(observed, seen, params, keys, points, focal_now, weights)
     raw, information = every
-    smooth, noise = _smooth(raw, information, seen, segments, config.smooth)
+    smooth, noise = smooth_poses(raw, information, seen, segments, config.smooth)
     camera = Intrinsics(focal_now, float(centre[0]), float(centre[1]))
     mesh = _full_mesh(landmarks, seen, smooth, shape, camera)
     mesh[rigid] = points
@@ -93,12 +106,12 @@ def track_head(
     return HeadTrack(Poses(smooth[:, :3], smooth[:, 3:]), mesh, camera, float(inlier), noise)
 
 
-def _keyframes(seen: np.ndarray, count: int) -> np.ndarray:
+def pick_keyframes(seen: np.ndarray, count: int) -> np.ndarray:
     index = np.flatnonzero(seen)
     return index[np.unique(np.linspace(0, len(index) - 1, min(count, len(index))).astype(int))]
 
 
-def _procrustes(clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def procrustes(clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Generalised Procrustes of FaceMesh's own 3D points [K, 478, 3].
 
     Returns the mean shape [468, 3] in mm (median over frames, faced to the camera), mm per
@@ -111,7 +124,7 @@ def _procrustes(clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     rotations = np.broadcast_to(np.eye(3), (len(clouds), 3, 3)).copy()
     for _ in range(6):
         for k, cloud in enumerate(centred):
-            rotations[k] = _kabsch(reference[stable], cloud[stable])
+            rotations[k] = kabsch(reference[stable], cloud[stable])
         reference = np.median(np.einsum("kji,knj->kni", rotations, centred / size[:, None, None]), 0)
     upright = _frontal(reference)
     reference = reference @ upright.T
@@ -120,7 +133,7 @@ def _procrustes(clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return (reference * factor)[:MESH_POINTS], factor / size, rotations @ upright.T
 
 
-def _kabsch(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def kabsch(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Rotation R with R @ source ~ target."""
     u, _, vt = np.linalg.svd(target.T @ source)
     return np.asarray(u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt)
@@ -136,7 +149,7 @@ def _frontal(shape: np.ndarray) -> np.ndarray:
     return np.stack([x, y, np.cross(x, y)])
 
 
-def _initial_poses(
+def weak_perspective_poses(
     clouds: np.ndarray, scale: np.ndarray, rotations: np.ndarray, shape: np.ndarray, focal: float,
     centre: tuple[float, float],
 ) -> np.ndarray:  # fmt: skip
@@ -155,14 +168,14 @@ def _project_all(params: np.ndarray, points: np.ndarray, focal: float) -> np.nda
     return project(camera_points, Intrinsics(focal, 0.0, 0.0))
 
 
-def _left_jacobian(rotvec: np.ndarray) -> np.ndarray:
+def left_jacobian(rotvec: np.ndarray) -> np.ndarray:
     """[K, 3, 3]: change of the left perturbation of exp(rotvec) with rotvec."""
     angle = np.linalg.norm(rotvec, axis=1).clip(1e-8)[:, None, None]
-    cross = _skew(rotvec)
+    cross = skew(rotvec)
     return np.eye(3) + (1 - np.cos(angle)) / angle**2 * cross + (angle - np.sin(angle)) / angle**3 * cross @ cross
 
 
-def _skew(v: np.ndarray) -> np.ndarray:
+def skew(v: np.ndarray) -> np.ndarray:
     out = np.zeros((*v.shape[:-1], 3, 3))
     out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
     return out - np.swapaxes(out, -1, -2)
@@ -187,13 +200,13 @@ def _linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, foc
     by_camera[..., 0, 0] = by_camera[..., 1, 1] = focal / z
     by_camera[..., 0, 2], by_camera[..., 1, 2] = -focal * x / z**2, -focal * y / z**2
     predicted = focal * np.stack([x / z, y / z], -1)
-    by_turn = -np.einsum("knab,knbc,kcd->knad", by_camera, _skew(turned), _left_jacobian(params[:, :3]), optimize=True)
+    by_turn = -np.einsum("knab,knbc,kcd->knad", by_camera, skew(turned), left_jacobian(params[:, :3]), optimize=True)
     by_pose = np.concatenate([by_turn, by_camera], -1)
     by_point = np.einsum("knab,kbc->knac", by_camera, rotation)
     return _Linearised(observed - predicted, by_pose, by_point, predicted)
 
 
-def _robust(residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def huber_weights(residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Huber weights [K, N] on top of the points' own weights [N]."""
     size = np.linalg.norm(residual, axis=2) * np.sqrt(weights)
     limit = 2.0 * np.median(size) + 1e-9
@@ -208,7 +221,7 @@ def _adjust(
     count, size = len(points), 3 * len(points) + 1
     for _ in range(config.iterations):
         lin = _linearise(observed, params, points, focal)
-        w = _robust(lin.residual, weights)
+        w = huber_weights(lin.residual, weights)
         variance = max(float((w[..., None] * lin.residual**2).mean()), 1e-6)
         w = w / variance
         shared = np.zeros((len(params), 6, size))
@@ -255,11 +268,10 @@ def _shared_normal(
     return hessian, gradient
 
 
-def _point_weights(observed: np.ndarray, params: np.ndarray, points: np.ndarray, focal: float) -> np.ndarray:
-    """Inverse variances [N] of the points' residuals, scaled to a median of 1."""
-    error = observed - _project_all(params, points, focal)
+def measure_point_weights(error: np.ndarray) -> np.ndarray:
+    """Inverse variances [N] of the points' errors [K, N, 2], scaled to a median of 1."""
     variance = np.median((error**2).sum(2), 0) + 1e-4
-    return np.median(variance) / variance
+    return np.asarray(np.median(variance) / variance)
 
 
 def _pose_all(
@@ -274,7 +286,7 @@ def _pose_all(
         current = params[part]
         for _ in range(8):
             lin = _linearise(observed[part], current, points, focal)
-            w = _robust(lin.residual, weights)
+            w = huber_weights(lin.residual, weights)
             block = np.einsum("kn,knap,knaq->kpq", w, lin.pose, lin.pose, optimize=True)
             right = np.einsum("kn,knap,kna->kp", w, lin.pose, lin.residual, optimize=True)
             current = current + np.linalg.solve(block, right[..., None])[..., 0]
@@ -282,7 +294,7 @@ def _pose_all(
     return params, information
 
 
-def _smooth(
+def smooth_poses(
     raw: np.ndarray, information: np.ndarray, seen: np.ndarray, segments: Sequence[tuple[int, int]], factor: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """MAP poses [T, 6] under white accelerations, and the measured noise [6].
@@ -297,7 +309,7 @@ def _smooth(
     for start, end in segments:
         if end - start >= 3 and seen[start:end].any() and factor > 0:
             weights = information[start:end] * trust / factor
-            out[start:end] = _solve_banded(raw[start:end], weights, 1 / acceleration)
+            out[start:end] = solve_smooth(raw[start:end], weights, 1 / acceleration)
     return out, np.sqrt(noise)
 
 
@@ -323,7 +335,7 @@ def _clipped_square(values: np.ndarray) -> np.ndarray:
     return np.minimum(square, 10 * np.nanmedian(square, axis=0) + 1e-12)
 
 
-def _solve_banded(raw: np.ndarray, weights: np.ndarray, stiffness: np.ndarray) -> np.ndarray:
+def solve_smooth(raw: np.ndarray, weights: np.ndarray, stiffness: np.ndarray) -> np.ndarray:
     """min over p: sum_t (p_t - raw_t)' W_t (p_t - raw_t) + sum_t stiffness . (second diff p)_t^2."""
     frames = len(raw)
     band = np.zeros((13, 6 * frames))  # lower form: band[d, j] = A[j + d, j]
@@ -345,7 +357,7 @@ def _full_mesh(
     landmarks: np.ndarray, seen: np.ndarray, params: np.ndarray, shape: np.ndarray, camera: Intrinsics
 ) -> np.ndarray:
     """Neutral positions [468, 3] of all points: triangulated over frames, FaceMesh's average as prior."""
-    index = _keyframes(seen, 200)
+    index = pick_keyframes(seen, 200)
     rotation = Rotation.from_rotvec(params[index, :3]).as_matrix()
     observed = landmarks[index, :MESH_POINTS, :2] - np.array([camera.cx, camera.cy])
     ray = np.concatenate([observed / camera.focal, np.ones((*observed.shape[:2], 1))], -1)

@@ -16,7 +16,7 @@ class ImplicitField(nn.Module):
     """MLP whose inputs each pass a linear layer of their own and are summed, twice.
 
     The first sum starts the hidden layers (ReLU); after hidden layer `skip_after` a second
-    sum is concatenated. Terms of the coordinates are shared by the batch and terms of the
+    sum is put before the hidden units. Terms of the coordinates are shared by the batch and terms of the
     conditions by all pixels, so neither is computed more often than it changes.
     """
 
@@ -36,7 +36,8 @@ class ImplicitField(nn.Module):
         for i, layer in enumerate(self.hidden):
             h = F.relu(layer(h))
             if i == self.skip_after:
-                h = torch.cat([h, self._sum(self.again, coordinates, conditions)], -1)
+                again = self._sum(self.again, coordinates, conditions)
+                h = torch.cat([again, h], -1)
         colour: Tensor = self.output(h)
         return colour
 

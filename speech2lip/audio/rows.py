@@ -1,0 +1,55 @@
+"""Rows of features at a steady rate -> windows per video frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def window_offsets(window: int, step: float, centred: bool = True) -> np.ndarray:
+    """Seconds [window] from a frame's time to its rows.
+
+    Centred windows lie evenly around the frame; else, as in DeepSpeech's, half the rows
+    come before the frame and the other half starts on it.
+    """
+    middle = (window - 1) / 2 if centred else window // 2
+    return (np.arange(window) - middle) * step
+
+
+def row_windows(
+    rows: np.ndarray, rate: float, fps: float, count: int, offsets: np.ndarray, silence: float
+) -> np.ndarray:
+    """Windows [count, W, C] of rows [T, C], row k at second k / rate, by linear interpolation.
+
+    Frame i looks at seconds i / fps + offsets [W]; what lies outside the rows is `silence`.
+    """
+    position = (np.arange(count)[:, None] / fps + offsets) * rate
+    nearest = np.round(position)
+    position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)  # rows that are hit need no blending
+    below = np.floor(position).astype(int)
+    blend = (position - below)[..., None].astype(np.float32)
+    padded = np.concatenate([rows, np.full((1, rows.shape[1]), silence, np.float32)])
+    first, second = (padded[np.where((i >= 0) & (i < len(rows)), i, len(rows))] for i in (below, below + 1))
+    return np.asarray(first * (1 - blend) + second * blend, np.float32)
+
+
+def resample_rows(rows: np.ndarray, rate: float, new_rate: float, count: int) -> np.ndarray:
+    """Linear interpolation of rows [T, C] at `rate` per second to `count` rows at `new_rate`; the last row continues."""
+    position = np.minimum(np.arange(count) / new_rate * rate, len(rows) - 1)
+    below = np.minimum(position.astype(int), max(len(rows) - 2, 0))
+    blend = (position - below)[:, None]
+    above = np.minimum(below + 1, len(rows) - 1)
+    return ((1 - blend) * rows[below] + blend * rows[above]).astype(rows.dtype)
+
+
+def chunks_at_silence(wav: np.ndarray, longest: int, block: int = 800) -> list[tuple[int, int]]:
+    """Cut samples [N] into [start, end) pieces of at most `longest`, each cut in the quietest
+    block of the piece's last quarter, so that words are not cut where speech has pauses."""
+    pieces, start = [], 0
+    while len(wav) - start > longest:
+        search = start + longest * 3 // 4
+        stretch = wav[search : start + longest]
+        level = (stretch[: len(stretch) // block * block].reshape(-1, block) ** 2).mean(1)
+        end = search + int(level.argmin()) * block + block // 2
+        pieces.append((start, end))
+        start = end
+    return [*pieces, (start, len(wav))]

@@ -1,0 +1,241 @@
+"""Optional files that a user brings: what each is for, its licence, where it lies, whether it is sound.
+
+Nothing is downloaded unless `speech2lip weights fetch NAME` asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UserError
+from .layout import atomic_path
+from .progress import bar
+
+_BLOCK = 1 << 20
+_TRACKING = "preprocess/data_util/face_tracking/3DMM"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One optional file.
+
+    path: below `home()`; size: bytes, 0 where unknown; checksum: "sha1:", "sha256:" (may be
+    a prefix) or "git:" (blob id) and hexadecimal digits, empty where none is known; url:
+    public address, empty where there is none; source: how to get it otherwise; instead: the
+    built-in alternative.
+    """
+
+    name: str
+    path: str
+    purpose: str
+    licence: str
+    size: int
+    checksum: str
+    url: str
+    source: str
+    instead: str
+
+    @property
+    def file(self) -> Path:
+        return home() / self.path
+
+    def remedy(self) -> str:
+        """What to do when the file is missing or unusable."""
+        get = f"run `speech2lip weights fetch {self.name}`" if self.url else self.source
+        return f"{get} (licence: {self.licence}), or use {self.instead}"
+
+
+_EXPRESSIONS = "https://github.com/YudongGuo/AD-NeRF/raw/master/data_util/face_tracking/3DMM"
+FILES = (
+    WeightFile(
+        "bfm", f"{_TRACKING}/01_MorphableModel.mat", "head geometry and texture of the published tracker",
+        "Basel Face Model 2009, by registration, research only", 0, "", "",
+        "register at https://faces.dmi.unibas.ch/bfm/ and put the file of the 2009 release there",
+        "face.tracker=bundle (built in) or face.tracker=gnm (open)",
+    ),
+    WeightFile(
+        "bfm-expression", f"{_TRACKING}/exp_info.npy", "expression basis of the published tracker", "MIT (AD-NeRF)",
+        0, "git:7a1b5469a9125430b5c911a5c9780855d1f9ff16", f"{_EXPRESSIONS}/exp_info.npy", "", "face.tracker=bundle",
+    ),
+    WeightFile(
+        "bfm-topology", f"{_TRACKING}/topology_info.npy", "triangles of the tracker's 34,650 vertices", "MIT (AD-NeRF)",
+        4_145_201, "sha256:2edff6a6ad574d2dddf0d0815e0beabfea9369d7c2d6e53e0ba81f809b81e963", f"{_EXPRESSIONS}/topology_info.npy", "", "face.tracker=bundle",
+    ),
+    WeightFile(
+        "bfm-keys", f"{_TRACKING}/keys_info.npy", "landmark vertices of the tracker", "MIT (AD-NeRF)",
+        7_375, "sha256:028d3c383bae129c4bdcac880e22c551a5d2436ec7db7a26f5c57148d12469e6", f"{_EXPRESSIONS}/keys_info.npy", "", "face.tracker=bundle",
+    ),
+    WeightFile(
+        "gnm", "models/gnm_head.npz", "open head model for face.tracker=gnm", "Apache-2.0 (Google)", 0, "",
+        "https://huggingface.co/google/gnm-v3/resolve/main/v3_0/gnm_head.npz", "", "face.tracker=bundle",
+    ),
+    WeightFile(
+        "face-parsing", "preprocess/face_parsing/79999_iter.pth", "face.parsing=bisenet", "MIT (face-parsing.PyTorch)",
+        0, "", "", "follow the link to the pretrained model in the README of github.com/zllrunning/face-parsing.PyTorch",
+        "face.parsing=mediapipe",
+    ),
+    WeightFile(
+        "deepspeech", "models/deepspeech-0_1_0-b90017e8.pb", "audio.backend=deepspeech", "MPL-2.0 (Mozilla)", 0,
+        "sha1:b90017e816572ddce84f5843f1fa21e6a377975e",
+        "https://github.com/osmr/deepspeech_features/releases/download/v0.0.1/deepspeech-0_1_0-b90017e8.pb.zip", "",
+        "audio.backend=mel",
+    ),
+    WeightFile(
+        "lipsync-expert", "models/lipsync_expert.pth", "sync.expert=wav2lip", "non-commercial (Wav2Lip)", 0, "", "",
+        "follow the link to the expert discriminator in the README of github.com/Rudrabha/Wav2Lip", "sync.expert=own",
+    ),
+    WeightFile(
+        "syncnet", "models/syncnet_v2.model", "LSE-C and LSE-D in evaluation", "research (VGG, Oxford)", 0, "",
+        "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model", "",
+        "the weight-free sync measures of the evaluation",
+    ),
+    WeightFile(
+        "alexnet", "models/alexnet-owt-7be5be79.pth", "loss.lpips: its backbone", "BSD-3 (torchvision)", 244_408_911,
+        "sha256:7be5be79", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "", "loss.perceptual (built in)",
+    ),
+    WeightFile(
+        "lpips", "models/alex.pth", "loss.lpips: its linear heads", "BSD-2 (PerceptualSimilarity)", 6_009, "",
+        "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/alex.pth", "",
+        "loss.perceptual (built in)",
+    ),
+    WeightFile(
+        "face-landmarker", "models/face_landmarker.task", "landmarks with MediaPipe 0.10.30 and later", "Apache-2.0 (Google)",
+        3_758_596, "sha256:64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+        "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
+        "", "mediapipe==0.10.21, which carries its weights (Python 3.10 to 3.12)",
+    ),
+    WeightFile(
+        "may", "log/face_simple/may/model_may.pt", "the authors' pretrained subject", "none stated (authors of Speech2Lip)",
+        0, "", "", "follow the link in the README of the authors' repository", "a model trained with `speech2lip train`",
+    ),
+)  # fmt: skip
+
+
+def home() -> Path:
+    """Folder below which weights lie: $SPEECH2LIP_HOME, else the repository."""
+    given = os.environ.get("SPEECH2LIP_HOME")
+    return Path(given) if given else Path(__file__).resolve().parents[1]
+
+
+def find(name: str) -> WeightFile:
+    """The entry of that name."""
+    for entry in FILES:
+        if entry.name == name:
+            return entry
+    raise UserError(
+        f"no optional file is named {name!r}: `speech2lip weights` lists {', '.join(f.name for f in FILES)}"
+    )
+
+
+def require(name: str) -> Path:
+    """Path of a file that is there and has the right checksum; UserError otherwise."""
+    entry = find(name)
+    state = check(entry)
+    if state == MISSING:
+        raise UserError(f"{entry.file} is missing ({entry.purpose}): {entry.remedy()}")
+    if state == DAMAGED:
+        raise UserError(
+            f"{entry.file} is damaged (its checksum is not {entry.checksum}): remove it and {entry.remedy()}"
+        )
+    return entry.file
+
+
+MISSING, SOUND, DAMAGED, UNVERIFIED = "missing", "sound", "damaged", "there, no checksum known"
+
+
+def check(entry: WeightFile) -> str:
+    """One of MISSING, SOUND, DAMAGED, UNVERIFIED."""
+    if not entry.file.is_file():
+        return MISSING
+    if not entry.checksum:
+        return UNVERIFIED if entry.file.stat().st_size > 0 else DAMAGED
+    return SOUND if matches(entry.file, entry.checksum) else DAMAGED
+
+
+def matches(path: Path, checksum: str) -> bool:
+    """Whether a file has a checksum ("sha1:...", "sha256:...", "git:..."; a prefix is enough)."""
+    kind, wanted = checksum.split(":")
+    digest = hashlib.sha256() if kind == "sha256" else hashlib.sha1()
+    if kind == "git":
+        digest.update(f"blob {path.stat().st_size}\0".encode())
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest().startswith(wanted)
+
+
+def fetch(name: str, say: Callable[[str], None] = print) -> Path:
+    """Download a file that has a public address, continuing where an earlier try stopped, and verify it."""
+    entry = find(name)
+    if check(entry) in (SOUND, UNVERIFIED):
+        say(f"{entry.file}: already there")
+        return entry.file
+    if not entry.url:
+        raise UserError(f"{name} has no public address: {entry.source} (licence: {entry.licence}; path: {entry.file})")
+    say(f"{entry.url} -> {entry.file} (licence: {entry.licence})")
+    entry.file.parent.mkdir(parents=True, exist_ok=True)
+    part = entry.file.with_name(entry.file.name + ".part")
+    _download(entry.url, part)
+    if entry.url.endswith(".zip"):
+        part = _unzip(part, entry)
+    if entry.checksum and not matches(part, entry.checksum):
+        part.unlink()
+        raise UserError(
+            f"{entry.url} gave a file whose checksum is not {entry.checksum}: try again, or {entry.source or 'look for a mirror'}"
+        )
+    os.replace(part, entry.file)
+    say(f"{entry.file}: {'verified' if entry.checksum else 'downloaded, no checksum is known'}")
+    return entry.file
+
+
+def _download(url: str, part: Path) -> None:
+    """Append to `part` what of `url` it does not hold yet."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            if have and answer.status != 206:  # the server does not continue: start over
+                have = 0
+            length = int(answer.headers.get("Content-Length") or 0)
+            with open(part, "ab" if have else "wb") as stream:
+                meter = bar(part.name, have + length, "B")
+                meter.update(have)
+                while block := answer.read(_BLOCK):
+                    stream.write(block)
+                    meter.update(len(block))
+                meter.close()
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing is left to send
+            return
+        raise UserError(
+            f"{url} answered {error.code} ({error.reason}): check the address, or get the file by hand"
+        ) from error
+    except (urllib.error.URLError, OSError) as error:
+        raise UserError(
+            f"{url} cannot be reached ({error}): connect and run the same command again, it continues"
+        ) from error
+    if length and part.stat().st_size < have + length:
+        raise UserError(f"{url} ended early: run the same command again, it continues")
+
+
+def _unzip(archive: Path, entry: WeightFile) -> Path:
+    """Replace a downloaded archive by the file in it that has the entry's name."""
+    target = archive.with_name(entry.file.name + ".unzipped")
+    try:
+        with zipfile.ZipFile(archive) as content:
+            member = next(m for m in content.namelist() if Path(m).name == entry.file.name)
+            with content.open(member) as source, atomic_path(target) as path, open(path, "wb") as sink:
+                shutil.copyfileobj(source, sink, _BLOCK)
+    except (zipfile.BadZipFile, StopIteration) as error:
+        archive.unlink()
+        raise UserError(f"{entry.url} gave no archive with {entry.file.name} in it: try again") from error
+    archive.unlink()
+    return target
