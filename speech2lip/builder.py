@@ -19,6 +19,7 @@ from .nets.audio_encoder import AudioEncoder, ShapeHead
 from .nets.blend import BlendNet
 from .nets.compositor import CanonicalSpace
 from .nets.lip import LipModel
+from .nets.published import PublishedSpeech2Lip
 from .nets.shape import ShapeBasis
 from .nets.speech2lip import Speech2Lip
 from .nets.sync import SyncExpert
@@ -53,10 +54,23 @@ def facts_of(subject: Subject, mouth_points: int) -> ModelFacts:
     )  # fmt: skip
 
 
-def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | None = None) -> Speech2Lip:
+Model = Speech2Lip | PublishedSpeech2Lip
+
+
+def works_on_whole(config: Config) -> bool:
+    """Whether the model's compositor works on the whole face crop, as the published one does."""
+    return config.model.kind == "published"
+
+
+def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | None = None) -> Model:
     """Wire the networks. Without `canonical` (when loading a checkpoint) buffers start empty."""
-    lip, blend = config.model.lip, config.model.blend
+    space = _canonical_space(facts, canonical)
     backend = backend_from_params(dict(facts.audio))
+    lip, blend = config.model.lip, config.model.blend
+    if config.model.kind == "published":
+        return PublishedSpeech2Lip(
+            facts.lip_size, backend.window, backend.channels, lip.ensemble, space, config.model.compat
+        )
     width = lip.audio_width
     encoder = AudioEncoder(
         backend.window, backend.channels, ((width, 1), (width, 2), (width, 2)), lip.embedding, lip.audio_dropout
@@ -65,17 +79,20 @@ def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | 
         facts.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
         lip.frequencies, lip.upsample, lip.features, lip.ensemble,
     )  # fmt: skip
+    return Speech2Lip(
+        encoder, ShapeHead(lip.embedding, lip.shape_codes), ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
+        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, lip.embedding, lip.detail, lip.audio_dropout,
+    )  # fmt: skip
+
+
+def _canonical_space(facts: ModelFacts, canonical: CanonicalImages | None) -> CanonicalSpace:
     size = facts.crop_size
     maps = (
         [torch.from_numpy(np.ascontiguousarray(m)) for m in (canonical.depth, canonical.face, canonical.lip)]
         if canonical is not None
         else [torch.zeros(size, size) for _ in range(3)]
     )
-    space = CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*facts.camera), facts.lip_box)
-    return Speech2Lip(
-        encoder, ShapeHead(lip.embedding, lip.shape_codes), ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
-        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, lip.embedding, lip.detail, lip.audio_dropout,
-    )  # fmt: skip
+    return CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*facts.camera), facts.lip_box)
 
 
 def build_expert(config: Config, facts: ModelFacts) -> SyncExpert:

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
-from .builder import ModelFacts, build_model
+from .builder import Model, ModelFacts, build_model
 from .config import Config, config_from_dict, config_to_dict
 from .errors import UserError
 from .layout import Subject, atomic_path
-from .nets.speech2lip import Speech2Lip
 
 FORMAT = "speech2lip-1"
 
@@ -24,13 +23,11 @@ class Checkpoint:
 
     config: Config
     facts: ModelFacts
-    model: Speech2Lip
+    model: Model
     metrics: dict[str, float]
 
 
-def save_checkpoint(
-    path: Path, config: Config, facts: ModelFacts, model: Speech2Lip, metrics: dict[str, float]
-) -> None:
+def save_checkpoint(path: Path, config: Config, facts: ModelFacts, model: Model, metrics: dict[str, float]) -> None:
     """Write the weights of `model` with all that rebuilds it."""
     content = {
         "format": FORMAT, "config": config_to_dict(config), "facts": facts.to_dict(),

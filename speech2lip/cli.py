@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_render(commands)
     _add_evaluate(commands)
     _add_demo(commands)
+    _add_import(commands)
+    _add_weights(commands)
     return parser
 
 
@@ -253,6 +255,78 @@ def _demo(options: argparse.Namespace) -> int:
     config = _config(options, "name=demo", f"data.root={options.out / 'subject'}", f"train.minutes={options.minutes}",
                      f"train.output={options.out / 'log'}")  # fmt: skip
     run_demo(config, options.out)
+    return 0
+
+
+# ---------------------------------------------------------------- import
+
+
+def _add_import(commands) -> None:  # type: ignore[no-untyped-def]
+    example = (
+        "speech2lip import dataset dataset/may_face_crop_lip\n  speech2lip import checkpoint log/face_simple/may/model_may.pt "
+        "--data dataset/may_imported\n  speech2lip import config may.yaml"
+    )
+    parser = _command(commands, "import", "turn the authors' own files into ours", example, _import)
+    parser.add_argument("kind", choices=("checkpoint", "dataset", "config"), help="what the file is")
+    parser.add_argument("path", type=Path, help="checkpoint (.pt), dataset folder, or YAML file of the authors")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="what to write (default: log/NAME/model.pt, dataset/NAME_imported, configs/imported/NAME.yaml)",
+    )
+    parser.add_argument("--data", type=Path, help="checkpoint: the imported dataset (default: dataset/NAME_imported)")
+    parser.add_argument("--name", help="name of the subject (default: from the file's name)")
+
+
+def _import(options: argparse.Namespace) -> int:
+    from . import official
+
+    path: Path = options.path
+    if options.kind == "dataset":
+        from .face.official_dataset import import_dataset
+
+        out = options.out or official.imported_root(path)
+        subject = import_dataset(path, out, options.name or path.name.removesuffix("_face_crop_lip"))
+        print(f"{out}: {subject.frames} frames of {subject.name}")
+    elif options.kind == "checkpoint":
+        name = options.name or path.stem.removeprefix("model_")
+        out = options.out or Path("log") / name / "model.pt"
+        official.import_checkpoint(path, options.data or official.imported_root(Path(name)), out)
+        print(f"{out}: the published model, for `speech2lip render`")
+    else:
+        out = options.out or Path("configs/imported") / f"{path.stem}.yaml"
+        unused = official.import_config(path, out)
+        print(f"{out}: written" + (f"; without a meaning here: {', '.join(unused)}" if unused else ""))
+    return 0
+
+
+# ---------------------------------------------------------------- weights
+
+
+def _add_weights(commands) -> None:  # type: ignore[no-untyped-def]
+    example = "speech2lip weights\n  speech2lip weights fetch face-landmarker\n  speech2lip weights where bfm"
+    parser = _command(commands, "weights", "list, fetch and explain optional files", example, _weights)
+    parser.add_argument("action", nargs="?", choices=("list", "fetch", "where"), default="list", help="default: list")
+    parser.add_argument("name", nargs="?", help="name of a file, from the list")
+
+
+def _weights(options: argparse.Namespace) -> int:
+    from . import weights
+
+    if options.action == "list":
+        for entry in weights.FILES:
+            size = f"{entry.size / 2**20:.1f} MB" if entry.size else "size unknown"
+            print(
+                f"{entry.name:<16} {weights.check(entry)}\n    for: {entry.purpose}\n    licence: {entry.licence}; {size}"
+            )
+            print(f"    checksum: {entry.checksum or 'none known'}\n    path: {entry.file}")
+        return 0
+    if options.name is None:
+        raise UserError(f"`speech2lip weights {options.action}` needs a name: `speech2lip weights` lists them")
+    if options.action == "fetch":
+        weights.fetch(options.name)
+    else:
+        print(weights.explain(options.name))
     return 0
 
 

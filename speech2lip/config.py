@@ -89,6 +89,8 @@ class BlendConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
+    kind: str = "speech2lip"
+    compat: bool = False
     lip: LipConfig = field(default_factory=LipConfig)
     blend: BlendConfig = field(default_factory=BlendConfig)
 
@@ -176,6 +178,7 @@ _CHOICES = {
     "face.parsing": ("mediapipe", "bisenet"),
     "rasterizer": ("cpu", "pytorch3d"),
     "audio.backend": ("mel", "deepspeech", "hubert", "wav2vec2", "phones"),
+    "model.kind": ("speech2lip", "published"),
     "model.lip.ensemble": ("center", "corners"),
     "loss.perceptual": ("structure", "lpips"),
     "sync.expert": ("own", "wav2lip"),

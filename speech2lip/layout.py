@@ -111,6 +111,7 @@ class SubjectLayout:
         self.features = self.root / "audio" / "audio.npy"
         self.test_features = self.root / "audio_test" / "audio.npy"
         self.face_images = self.root / "ori_images_face"
+        self.grids = self.root / "coords"
         self.lip_images = self.root / "images"
         self.lip_mask = self.root / "canonical_lip_mask.png"
         self.face_mask = self.root / "canonical_face_mask.png"
@@ -121,6 +122,10 @@ class SubjectLayout:
 
     def face_image(self, index: int) -> Path:
         return self.face_images / f"{index:05d}.jpg"
+
+    def grid(self, index: int) -> Path:
+        """Correspondences that an imported dataset stores."""
+        return self.grids / f"{index:05d}.npy"
 
     def lip_image(self, index: int) -> Path:
         return self.lip_images / f"{index:05d}.jpg"

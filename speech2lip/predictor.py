@@ -14,10 +14,10 @@ import torch
 
 from .audio.features import backend_from_params, extract_features, load_features
 from .audio.waveform import SAMPLE_RATE, load_audio, save_wav
-from .builder import pick_device
+from .builder import pick_device, works_on_whole
 from .checkpoint import Checkpoint, check_same_subject, load_checkpoint
-from .data.dataset import cut
-from .data.parser import load_canonical, parse_subject, region_origins
+from .data.dataset import cut, load_grids
+from .data.parser import load_canonical, parse_subject, region_of
 from .errors import UserError
 from .face.crop import extract
 from .geometry import relative_transforms
@@ -58,7 +58,8 @@ class Predictor:
         canonical = load_canonical(layout)
         pose = self.track.poses.matrices()[self.subject.canonical_frame]
         self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
-        self.origins = region_origins(self.subject, self.track.poses, canonical)
+        whole = works_on_whole(checkpoint.config)
+        self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, whole)
         self.colour = torch.from_numpy(self.track.colour).float() * torch.tensor([1.0, 1 / 255])[:, None]
         with torch.no_grad():
             self.depth = self.model.space.depth()
@@ -68,14 +69,19 @@ class Predictor:
         return extract_features(load_audio(audio), self.subject.fps, backend_from_params(dict(self.facts.audio)), audio)
 
     @torch.no_grad()
-    def codes(self, windows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings and mouth-shape codes of all windows."""
+    def codes(self, windows: np.ndarray, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings and codes of all windows, which are painted on the frames `order` [N].
+
+        The published model's time input is the number of the rendered frame, as in the
+        authors' inference.
+        """
+        order = np.arange(len(windows)) if works_on_whole(self.config) else order
         parts = [
-            self.model.speak(torch.from_numpy(w).to(self.device))
-            for w in np.array_split(windows, len(windows) // 256 + 1)
+            self.model.speak(torch.from_numpy(windows[p]).to(self.device), torch.from_numpy(order[p]).to(self.device))
+            for p in np.array_split(np.arange(len(windows)), len(windows) // 256 + 1)
         ]
         embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
-        return embedding, codes * self.config.render.articulation
+        return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes
 
     def render(self, windows: np.ndarray, first: int = 0, loop: tuple[int, int] | None = None) -> Iterator[Rendered]:
         """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
@@ -83,8 +89,8 @@ class Predictor:
         start, end = loop or (0, self.subject.frames)
         if end - start < 1:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
-        embedding, codes = self.codes(windows)
         order = forth_and_back(len(windows), first - start, end - start) + start
+        embedding, codes = self.codes(windows, order)
         frames = _frames_in_order(self.source, self.subject.fps, order)
         size = self.config.render.batch
         with closing(frames):
@@ -92,6 +98,11 @@ class Predictor:
                 part = order[at : at + size]
                 images = [next(frames) for _ in part]
                 yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size])
+
+    def _grids(self, frames: np.ndarray) -> torch.Tensor | None:
+        """Stored correspondences, for published networks on an imported dataset."""
+        grids = load_grids(self.layout, frames) if works_on_whole(self.config) else None
+        return None if grids is None else grids.to(self.device)
 
     @torch.no_grad()
     def _paint(
@@ -108,7 +119,7 @@ class Predictor:
             picture = torch.from_numpy(regions).to(self.device).permute(0, 3, 1, 2).float() / 255
             region = ObservedRegion(
                 picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
-                self.transforms[at].to(self.device), self.colour[at].to(self.device),
+                self.transforms[at].to(self.device), self.colour[at].to(self.device), self._grids(sources[keep]),
             )  # fmt: skip
             lip = self.model.draw(embedding[keep], codes[keep], region.transform)
             blended, mask = self.model.fuse(lip, region, self.depth)

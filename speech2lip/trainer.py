@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import losses
 from .audio.features import backend_from_params
-from .builder import bfloat16_pays, build_expert, build_model, facts_of, pick_device
+from .builder import Model, bfloat16_pays, build_expert, build_model, facts_of, pick_device, works_on_whole
 from .checkpoint import FORMAT, load_tensors, save_checkpoint, save_tensors
 from .config import Config, TrainConfig, config_to_dict
 from .data.dataset import Batch, SubjectDataset, augment
@@ -61,7 +61,7 @@ class Trainer:
         torch.manual_seed(config.train.seed)
         self.generator = torch.Generator().manual_seed(config.train.seed)
         self.random = np.random.default_rng(config.train.seed)
-        index = parse_subject(SubjectLayout(config.data.root), config.data.test_fraction)
+        index = parse_subject(SubjectLayout(config.data.root), config.data.test_fraction, works_on_whole(config))
         self.spectral = backend_from_params(index.subject.audio).spectral
         self.data = SubjectDataset(index, self.device, config.data.memory_gb)
         self.index = index
@@ -69,6 +69,7 @@ class Trainer:
         self.model = build_model(config, self.facts, index.canonical).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.reduced = config.train.amp and bfloat16_pays(self.device)
+        self._canonical = torch.from_numpy(index.canonical.frame).to(self.device).permute(2, 0, 1).float() / 255
         self._fit_constants()
         self.expert = build_expert(config, self.facts).to(self.device)
         own = config.sync.expert == "own"
@@ -82,8 +83,7 @@ class Trainer:
         )
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.model, config.train), lr=config.train.rate)
         self.speech_optimizer = torch.optim.AdamW(
-            [*self.model.encoder.parameters(), *self.model.shape_head.parameters()],
-            weight_decay=config.train.weight_decay,
+            self.model.speech_parameters(), weight_decay=config.train.weight_decay
         )
         self.expert_optimizer = torch.optim.AdamW(self.expert.parameters(), lr=1e-3, weight_decay=1e-2)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -96,7 +96,6 @@ class Trainer:
             self._resume()
         head = index.canonical.head * (index.canonical.face < 0.5)
         self._head_pixels = torch.from_numpy(np.argwhere(head > 0.5)[:, ::-1].copy()).float()
-        self._canonical = torch.from_numpy(index.canonical.frame).to(self.device).float() / 255
 
     @property
     def progress(self) -> float:
@@ -114,7 +113,7 @@ class Trainer:
         train = self.config.train
         if self.config.loss.sync > 0 and self.judge is None and not self.state.expert_done:
             self._train_expert(writer)
-        if train.speech_share > 0 and not self.state.speech_done and self.stop is None:
+        if train.speech_share > 0 and self.model.predicts_shape and not self.state.speech_done and self.stop is None:
             self._train_speech(writer)
         meter = bar("training", 1000, "‰")
         saved = last = time.monotonic()
@@ -232,7 +231,8 @@ class Trainer:
             self.model.blend.requires_grad_(False).eval()
         frames = self.random.choice(self.index.train, self.config.train.batch)
         batch = self.data.batch(frames)
-        terms = {"shape": self._shape_term(self.config.train.speech_batch // 2)} if weights.shape > 0 else {}
+        shapes = weights.shape > 0 and self.model.predicts_shape
+        terms = {"shape": self._shape_term(self.config.train.speech_batch // 2)} if shapes else {}
         terms |= self._picture_terms(batch)
         if weights.depth > 0:
             terms["depth"] = self._depth_term(batch)
@@ -251,15 +251,18 @@ class Trainer:
     def _shape_term(self, count: int) -> Tensor:
         """Speech -> mouth shape, on many windows."""
         frames = torch.from_numpy(self.random.choice(self.index.train, count)).to(self.device)
-        _, codes = self.model.speak(augment(self.data.windows[frames], self.generator, self.spectral))
+        assert isinstance(self.model, Speech2Lip)
+        _, codes = self.model.speak(augment(self.data.windows[frames], self.generator, self.spectral), frames)
         return losses.shape_loss(codes, self.model.basis.encode(self.data.mouth[frames]), self.model.basis.weights)
 
     def _picture_terms(self, batch: Batch) -> dict[str, Tensor]:
         """Canonical lips and fused regions from the measured mouth shape and the speech."""
         weights, model = self.config.loss, self.model
-        embedding, _ = model.speak(augment(batch.windows, self.generator, self.spectral))
-        codes = model.basis.encode(batch.mouth)
-        lip = model.draw(embedding, codes + 0.1 * torch.randn_like(codes), batch.region.transform)
+        embedding, _ = model.speak(augment(batch.windows, self.generator, self.spectral), batch.frame)
+        codes = model.real_codes(batch.mouth, batch.frame)
+        if model.predicts_shape:  # speech will not predict them exactly
+            codes = codes + 0.1 * torch.randn_like(codes)
+        lip = model.draw(embedding, codes, batch.region.transform)
         lip_mask = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         lip_mask = lip_mask.clamp(min=0.05)
         region, mask = model.fuse(lip, batch.region, model.space.depth().detach(), weights.black_hole)
@@ -285,7 +288,7 @@ class Trainer:
             return self.model.space.depth_change.sum() * 0
         pick = torch.randint(len(self._head_pixels), (_DEPTH_POINTS,), generator=self.generator)
         pixels = self._head_pixels[pick].to(self.device)
-        target = self._canonical[pixels[:, 1].long(), pixels[:, 0].long()].T[None]
+        target = self._canonical[:, pixels[:, 1].long(), pixels[:, 0].long()][None]
         expanded = pixels.expand(len(batch.small), -1, -1)
         seen = self.model.space.look_up(expanded, batch.region.transform, batch.small, self.data.small_scale)
         gain, offset = batch.region.colour[:, 0, :, None], batch.region.colour[:, 1, :, None]
@@ -308,9 +311,9 @@ class Trainer:
         if self.judge is not None:
             return self.judge(self.model, first)
         frames = self._frames_of(first)
-        windows = self.data.windows[torch.from_numpy(frames.ravel()).to(self.device)]
-        embedding, codes = self.model.speak(windows)
-        made = self.model.draw(embedding, codes, self.data.transforms[torch.from_numpy(frames.ravel()).to(self.device)])
+        at = torch.from_numpy(frames.ravel()).to(self.device)
+        embedding, codes = self.model.speak(self.data.windows[at], at)
+        made = self.model.draw(embedding, codes, self.data.transforms[at])
         made = made.reshape(len(first), -1, *made.shape[2:])
         audio = self.expert.embed_audio(self.data.windows[torch.from_numpy(first + sync.window // 2).to(self.device)])
         wrong = np.stack([self._other_moments(f, starts, 4) for f in first])
@@ -365,10 +368,10 @@ class Trainer:
     # -------------------------------------------------------------- state
 
     def _fit_constants(self) -> None:
-        """Shape basis and mean lip image of the training frames."""
-        self.model.basis.fit(self.data.mouth[torch.from_numpy(self.index.train).to(self.device)])
+        """What networks take from the training frames as it is: shape basis, mean lip, canonical face."""
+        mouth = self.data.mouth[torch.from_numpy(self.index.train).to(self.device)]
         frames = self.index.train[:: max(1, len(self.index.train) // 256)]
-        self.model.lip.base.copy_(self.data.lips(frames).mean(0))
+        self.model.learn_constants(mouth, self.data.lips(frames).mean(0), self._canonical)
 
     def _rate(self) -> float:
         """Cosine from `rate` to `final_rate` of it over the budget, after 200 steps of warm-up."""
@@ -479,9 +482,9 @@ def _scalar_writer(folder: Path) -> Any:
     return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
 
 
-def _parameter_groups(model: Speech2Lip, train: TrainConfig) -> list[dict[str, Any]]:
+def _parameter_groups(model: Model, train: TrainConfig) -> list[dict[str, Any]]:
     """The speech encoder, trained beforehand on few words, moves slowly and decays; pictures are free."""
-    speech = [*model.encoder.parameters(), *model.shape_head.parameters()]
+    speech = model.speech_parameters()
     known = {id(p) for p in speech}
     rest = [p for p in model.parameters() if id(p) not in known]
     return [
@@ -501,7 +504,7 @@ def _symmetric_contrast(lips: Tensor, audio: Tensor, frames: Tensor, apart: int)
 
 
 @torch.no_grad()
-def validate(model: Speech2Lip, data: SubjectDataset, index: SubjectIndex) -> tuple[dict[str, float], Tensor]:
+def validate(model: Model, data: SubjectDataset, index: SubjectIndex) -> tuple[dict[str, float], Tensor]:
     """Metrics of a model in eval mode on the test frames, driven by speech alone.
 
     psnr_lip (dB) over the lip mask, psnr_drawn the same when the mouth's shape is the
@@ -512,27 +515,32 @@ def validate(model: Speech2Lip, data: SubjectDataset, index: SubjectIndex) -> tu
     """
     pool = index.test if len(index.test) else index.train[-_VALIDATION_FRAMES:]
     every = torch.from_numpy(pool).to(data.windows.device)
-    _, codes = model.speak(data.windows[every])
-    predicted = opening_of_points(model.basis.decode(codes).cpu().numpy())
-    real = opening_of_points(data.mouth[every].cpu().numpy())
+    movement = _opening_metrics(model, data, every) if isinstance(model, Speech2Lip) else {}
     frames = pool[np.linspace(0, len(pool) - 1, min(_VALIDATION_FRAMES, len(pool))).astype(int)]
     depth, rows, drawn, fused, shown = model.space.depth(), [], [], [], []
     for part in np.array_split(frames, max(1, len(frames) // 16)):
         batch = data.batch(part)
-        embedding, spoken = model.speak(batch.windows)
+        embedding, spoken = model.speak(batch.windows, batch.frame)
         lip = model.draw(embedding, spoken, batch.region.transform)
-        measured = model.draw(embedding, model.basis.encode(batch.mouth), batch.region.transform)
+        measured = model.draw(embedding, model.real_codes(batch.mouth, batch.frame), batch.region.transform)
         region, mask = model.fuse(lip, batch.region, depth)
         weight = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         rows += psnr(lip.clamp(0, 1), batch.lips, weight)
         drawn += psnr(measured.clamp(0, 1), batch.lips, weight)
         fused += psnr(region.clamp(0, 1), batch.region.image, torch.ones_like(mask))
         shown.append(torch.cat([batch.region.image[:1], region[:1].clamp(0, 1)], 2)[0])
-    r = correlation(predicted, real)
     metrics = {
-        "psnr_lip": float(np.mean(rows)),
-        "psnr_drawn": float(np.mean(drawn)), "psnr_region": float(np.mean(fused)), "opening_r": r,
-        "opening_ratio": float(predicted.std() / max(real.std(), 1e-9)),
+        "psnr_lip": float(np.mean(rows)), "psnr_drawn": float(np.mean(drawn)), "psnr_region": float(np.mean(fused)), **movement,
     }  # fmt: skip
-    metrics["score"] = metrics["psnr_drawn"] + 10 * (r if np.isfinite(r) else 0.0)
+    metrics["score"] = metrics["psnr_drawn"] + 10 * movement.get("opening_r", 0.0)
     return metrics, torch.cat(shown[:8], 2).cpu()
+
+
+def _opening_metrics(model: Speech2Lip, data: SubjectDataset, frames: Tensor) -> dict[str, float]:
+    """Correlation and ratio of deviations of the mouth opening that speech predicts, on frames [N]."""
+    _, codes = model.speak(data.windows[frames], frames)
+    predicted = opening_of_points(model.basis.decode(codes).cpu().numpy())
+    real = opening_of_points(data.mouth[frames].cpu().numpy())
+    r = correlation(predicted, real)
+    ratio = float(predicted.std() / max(real.std(), 1e-9))
+    return {"opening_r": r if np.isfinite(r) else 0.0, "opening_ratio": ratio}

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from .audio.mel import ROWS_PER_SECOND, mel_spectrogram
 from .audio.waveform import load_audio
+from .builder import Model
 from .config import SyncConfig
 from .data.dataset import SubjectDataset
 from .data.parser import SubjectIndex
 from .geometry import pixel_lattice, pixel_to_grid
-from .nets.speech2lip import Speech2Lip
 from .nets.wav2lip import Wav2LipExpert
 from .progress import track
 from .safeload import fill, load_state
@@ -54,12 +54,12 @@ class Wav2LipLoss:
         for frame in track(frames, "faces for the sync expert"):
             self._faces[frame] = crop_face(read_image(index.layout.face_image(int(frame))), self.boxes[frame])
 
-    def __call__(self, model: Speech2Lip, first: np.ndarray) -> Tensor:
+    def __call__(self, model: Model, first: np.ndarray) -> Tensor:
         """Loss of windows that start at frames `first` [B], drawn by the model from speech alone."""
         size = self.config.window
         frames = (first[:, None] + np.arange(size)).ravel()
         batch = self.data.batch(frames)
-        embedding, codes = model.speak(batch.windows)
+        embedding, codes = model.speak(batch.windows, batch.frame)
         lip = model.draw(embedding, codes, batch.region.transform)
         region, _ = model.fuse(lip, batch.region)
         change = self._on_faces(region - batch.region.image, batch.region.origin, frames)

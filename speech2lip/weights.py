@@ -148,6 +148,16 @@ def require(name: str) -> Path:
     return entry.file
 
 
+def explain(name: str) -> str:
+    """Where a file comes from and where it must lie, in a few lines."""
+    entry = find(name)
+    get = f"`speech2lip weights fetch {name}` downloads it from {entry.url}" if entry.url else entry.source
+    return (
+        f"{name}: {entry.purpose}\nlicence: {entry.licence}\nget it: {get}\nput it at: {entry.file}\n"
+        f"now: {check(entry)}\nwithout it: {entry.instead}"
+    )
+
+
 MISSING, SOUND, DAMAGED, UNVERIFIED = "missing", "sound", "damaged", "there, no checksum known"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
 from speech2lip.face.preprocess import preprocess
 from speech2lip.trainer import Trainer
 
+ROOT = Path(__file__).resolve().parents[1]
 CLIP_SENTENCES = TRAINING_SENTENCES[:3]
 
 
@@ -66,3 +68,13 @@ def model_path(subject_config: Config) -> Path:
     """A checkpoint after few steps: enough to run everything, not to look good."""
     assert Trainer(subject_config).run()
     return Path(subject_config.train.output) / subject_config.name / "model.pt"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A copy of the repository's files, so that nothing lands among the user's subjects."""
+    for part in ("speech2lip", "configs", "scripts", "preprocess"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("train.py", "inference.py", "requirements.txt"):
+        shutil.copy(ROOT / file, tmp_path)
+    return tmp_path

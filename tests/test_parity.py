@@ -28,7 +28,7 @@ from speech2lip.metrics.cpbd import cpbd
 from speech2lip.nets.bisenet import BiSeNet
 from speech2lip.nets.encodings import frame_encoding, frequency_encoding
 from speech2lip.nets.lpips import Lpips, state_from_official
-from speech2lip.nets.published import PublishedFaces, PublishedSpeech2Lip, lip_mask
+from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
 from speech2lip.nets.syncnet import SyncNet
 from speech2lip.nets.wav2lip import Wav2LipExpert
 from speech2lip.official import state_from_checkpoint
@@ -92,8 +92,8 @@ def _no_gradients():
         yield
 
 
-def _talking_face(fixture: Fixture) -> PublishedSpeech2Lip:
-    net = PublishedSpeech2Lip((36, 24)).eval()
+def _talking_face(fixture: Fixture) -> PublishedNets:
+    net = PublishedNets((36, 24)).eval()
     net.load_state_dict(state_from_checkpoint(fixture.state()), strict=False)
     return net
 
@@ -118,7 +118,7 @@ def test_fusion_of_the_published_model():
     faces = PublishedFaces(
         canonical, observed, lip_mask(height, width, (36, 24), 38, 50), tensor(fixture.outputs["grid"]), 38, 50
     )
-    fusion = net.fuse(planes(fixture.uniform("input:lip", 1, 24, 36, 3)), faces)
+    fusion = net.fuse_whole(planes(fixture.uniform("input:lip", 1, 24, 36, 3)), faces)
     fixture.check("merged_canonical", fusion.canonical.permute(0, 2, 3, 1))
     fixture.check("merged", fusion.merged.permute(0, 2, 3, 1))
     fixture.check("recon", fusion.result.permute(0, 2, 3, 1))

@@ -3,25 +3,13 @@
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from speech2lip.video import ffmpeg, frame_files
 
-ROOT = Path(__file__).resolve().parents[1]
 NAME = "recipe-test"
 QUICK = ["train.steps=60", "train.minutes=0", "train.batch=4", "model.lip.width=64", "data.test_fraction=0.2"]
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    """A copy of the repository's files, so that nothing lands among the user's subjects."""
-    for part in ("speech2lip", "configs", "scripts", "preprocess"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("train.py", "inference.py", "requirements.txt"):
-        shutil.copy(ROOT / file, tmp_path)
-    return tmp_path
 
 
 @pytest.mark.slow

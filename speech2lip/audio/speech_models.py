@@ -103,4 +103,5 @@ def _import_transformers(kind: str) -> Any:
             "`pip install -r requirements-extra.txt`, or use audio.backend=mel"
         ) from error
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     return transformers

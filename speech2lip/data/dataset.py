@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..layout import SubjectLayout
 from ..nets.compositor import ObservedRegion
 from ..progress import bar
 from ..video import read_image
@@ -25,13 +26,14 @@ SMALL_SIDE = 96  # whole crops, shrunk, for the depth loss
 class Batch:
     """lips: [B, 3, h, w] real canonical lips in the canonical exposure; region: what the
     compositor needs; windows: [B, rows, channels]; mouth: [B, K, 2] canonical landmarks;
-    small: [B, 3, s, s] whole crops. Images are float32 RGB in [0, 1]."""
+    small: [B, 3, s, s] whole crops; frame: [B] indices. Images are float32 RGB in [0, 1]."""
 
     lips: Tensor
     region: ObservedRegion
     windows: Tensor
     mouth: Tensor
     small: Tensor
+    frame: Tensor
 
 
 class SubjectDataset:
@@ -67,8 +69,16 @@ class SubjectDataset:
         """The given frame indices [B] as a batch."""
         lips, regions, small = (self._images(k, self.row[frames]) for k in range(3))
         at = torch.from_numpy(frames).to(self.device)
-        region = ObservedRegion(regions, self._origins[at], self.transforms[at], self._colour[at])
-        return Batch(lips, region, self.windows[at], self.mouth[at], small)
+        whole = self.index.subject.region_size == self.index.subject.crop.size
+        grid = load_grids(self.index.layout, frames) if whole else None
+        region = ObservedRegion(
+            regions,
+            self._origins[at],
+            self.transforms[at],
+            self._colour[at],
+            None if grid is None else grid.to(self.device),
+        )
+        return Batch(lips, region, self.windows[at], self.mouth[at], small, at)
 
     def lips(self, frames: np.ndarray) -> Tensor:
         """Real canonical lips [B, 3, h, w] of frames [B]."""
@@ -97,6 +107,13 @@ class SubjectDataset:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for _ in bar("loading", len(frames), "frame", pool.map(load, range(len(frames)))):
                 pass
+
+
+def load_grids(layout: SubjectLayout, frames: np.ndarray) -> Tensor | None:
+    """Stored correspondences [B, S, S, 2] of an imported dataset; None where there are none."""
+    if not layout.grids.is_dir():
+        return None
+    return torch.from_numpy(np.stack([np.load(layout.grid(int(f)), allow_pickle=False) for f in frames])).float()
 
 
 def cut(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:

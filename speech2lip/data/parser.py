@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,10 +45,11 @@ class SubjectIndex:
     origins: np.ndarray
 
 
-def parse_subject(layout: SubjectLayout, test_fraction: float) -> SubjectIndex:
+def parse_subject(layout: SubjectLayout, test_fraction: float, whole: bool = False) -> SubjectIndex:
     """Read a subject's folder; the last `test_fraction` of the clip is for testing.
 
-    Frames whose audio window would reach across the split are left out of training.
+    Frames whose audio window would reach across the split are left out of training. whole:
+    the compositor's region is the whole crop.
     """
     subject, track = layout.load_subject(), layout.load_track()
     backend = backend_from_params(subject.audio)
@@ -66,7 +67,7 @@ def parse_subject(layout: SubjectLayout, test_fraction: float) -> SubjectIndex:
         )
     canonical = load_canonical(layout)
     transforms = relative_transforms(track.poses, track.poses.matrices()[subject.canonical_frame])
-    origins = region_origins(subject, track.poses, canonical)
+    subject, origins = region_of(subject, track.poses, canonical, whole)
     return SubjectIndex(layout, subject, track, canonical, windows, train, test, transforms, origins)
 
 
@@ -80,6 +81,13 @@ def load_canonical(layout: SubjectLayout) -> CanonicalImages:
         read_image(p)[..., 0].astype(np.float32) / 255 for p in (layout.face_mask, layout.head_mask, layout.lip_mask)
     ]
     return CanonicalImages(depth, masks[0], masks[1], masks[2], read_image(layout.canonical))
+
+
+def region_of(subject: Subject, poses: Poses, canonical: CanonicalImages, whole: bool) -> tuple[Subject, np.ndarray]:
+    """The subject with the region's size, and where the region starts in every frame, [T, 2]."""
+    if whole:
+        return replace(subject, region_size=subject.crop.size), np.zeros((len(poses), 2), np.int64)
+    return subject, region_origins(subject, poses, canonical)
 
 
 def region_origins(subject: Subject, poses: Poses, canonical: CanonicalImages) -> np.ndarray:

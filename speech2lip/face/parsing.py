@@ -42,6 +42,6 @@ def parse_head(backend: str, image: np.ndarray, mesh_pixels: np.ndarray) -> tupl
     image: RGB uint8; mesh_pixels: [468, 2] of the face in it.
     """
     if backend == "mediapipe":
-        return head_mask(person_mask(image), mesh_pixels), None
+        return head_mask(person_mask(image, mesh_pixels), mesh_pixels), None
     labels = FaceParser()(image)
     return np.where(np.isin(labels, HEAD_CLASSES), 255, 0).astype(np.uint8), labels

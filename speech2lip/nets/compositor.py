@@ -18,13 +18,15 @@ class ObservedRegion:
 
     image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] crop pixel (x, y) of its first pixel;
     transform: [B, 4, 4] canonical -> observed camera; colour: [B, 2, 3] gain and offset,
-    observed = gain * canonical + offset.
+    observed = gain * canonical + offset; grid: [B, R, R, 2] stored correspondences of an
+    imported dataset (published networks only).
     """
 
     image: Tensor
     origin: Tensor
     transform: Tensor
     colour: Tensor
+    grid: Tensor | None = None
 
 
 class CanonicalSpace(nn.Module):

@@ -37,8 +37,26 @@ class Speech2Lip(nn.Module):
     def _precision(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, torch.bfloat16, enabled=self.reduced)
 
-    def speak(self, window: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio windows [B, rows, channels] -> embedding [B, E] and predicted shape codes [B, K]."""
+    predicts_shape = True
+
+    def learn_constants(self, mouth: Tensor, lip: Tensor, face: Tensor) -> None:
+        """Shape basis of training landmarks [N, K, 2], and the mean lip image [3, h, w]."""
+        self.basis.fit(mouth)
+        self.lip.base.copy_(lip)
+
+    def speech_parameters(self) -> list[nn.Parameter]:
+        """What speech alone trains."""
+        return [*self.encoder.parameters(), *self.shape_head.parameters()]
+
+    def real_codes(self, mouth: Tensor, frame: Tensor) -> Tensor:
+        """Codes [B, K] of measured landmarks [B, points, 2]."""
+        return self.basis.encode(mouth)
+
+    def speak(self, window: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio windows [B, rows, channels] -> embedding [B, E] and predicted shape codes [B, K].
+
+        frame: [B] index of the frame that is painted on; only the published model uses it.
+        """
         with self._precision(window):
             embedding = self.encoder(window)
             return embedding.float(), self.shape_head(embedding).float()
