@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from . import weights
+from .audio.waveform import SAMPLE_RATE, load_audio
 from .checkpoint import load_checkpoint
 from .data.parser import SubjectIndex, parse_subject
 from .errors import UserError
 from .face.crop import extract
 from .face.detect import FaceMesh
-from .face.topology import interocular, mouth_opening, mouth_width
+from .face.topology import BROWS, FACE_OVAL, interocular, mouth_opening, mouth_width
 from .layout import SubjectLayout, atomic_path
 from .metrics.basic import best_lag, correlation
+from .metrics.lse import crop_for_syncnet, load_syncnet, measure_sync
+from .nets.syncnet import SyncNet
 from .predictor import Predictor
 from .progress import track as progress
 from .video import read_frames
@@ -28,6 +32,7 @@ class MouthSeries:
 
     opening: np.ndarray
     width: np.ndarray
+    crops: np.ndarray | None = None  # [T, 224, 224, 3] for SyncNet, where asked for
 
     @property
     def found(self) -> float:
@@ -35,10 +40,12 @@ class MouthSeries:
         return float(np.isfinite(self.opening).mean())
 
 
-def measure_mouth(frames: Iterator[np.ndarray], resets: frozenset[int] = frozenset()) -> MouthSeries:
-    """FaceMesh over frames (RGB uint8); `resets` are the first frames after cuts."""
+def measure_mouth(
+    frames: Iterator[np.ndarray], resets: frozenset[int] = frozenset(), crops: bool = False
+) -> MouthSeries:
+    """FaceMesh over frames (RGB uint8); `resets` are the first frames after cuts; crops: keep faces for SyncNet."""
     mesh = FaceMesh()
-    opening, width = [], []
+    opening, width, faces = [], [], []
     for number, frame in enumerate(frames):
         if number in resets:
             mesh.reset()
@@ -46,8 +53,18 @@ def measure_mouth(frames: Iterator[np.ndarray], resets: frozenset[int] = frozens
         scale = float(interocular(points)) if points is not None else np.nan
         opening.append(float(mouth_opening(points)) / scale if points is not None else np.nan)
         width.append(float(mouth_width(points)) / scale if points is not None else np.nan)
+        if crops:
+            box = _face_box(points) if points is not None else np.array([0.0, 0.0, *frame.shape[1::-1]])
+            faces.append(crop_for_syncnet(frame, box))
     mesh.close()
-    return MouthSeries(np.array(opening), np.array(width))
+    return MouthSeries(np.array(opening), np.array(width), np.stack(faces) if faces else None)
+
+
+def _face_box(points: np.ndarray) -> np.ndarray:
+    """Box (left, top, width, height) of a face as detectors draw it, brows to chin."""
+    low = np.array([points[FACE_OVAL, 0].min(), points[BROWS, 1].min()])
+    high = points[FACE_OVAL, :2].max(0)
+    return np.concatenate([low, high - low])
 
 
 def compare_mouths(generated: MouthSeries, real: MouthSeries) -> dict[str, float]:
@@ -80,17 +97,40 @@ def evaluate(model: Path, root: Path, protocol: str = "self", device: str = "aut
     cuts = frozenset(start - first for start, _ in index.subject.shots)
     count = last - first
     real_frames = read_frames(layout.source_path(index.subject), fps, start=first)
-    real = measure_mouth((extract(f, crop) for f, _ in zip(real_frames, range(count), strict=False)), cuts)
-    rows = {}
+    syncnet = _syncnet(fps)
+    source = (extract(f, crop) for f, _ in zip(real_frames, range(count), strict=False))
+    real = measure_mouth(source, cuts, syncnet is not None)
+    wav = load_audio(layout.audio)[round(first * SAMPLE_RATE / fps) :]
+    rows = {"real": _sync_row(syncnet, real, wav)} if syncnet is not None else {}
     for name in ("generated", "frozen"):
         if name == "frozen":
             _freeze(predictor)
         rendered = _Render(predictor, index, first, last, protocol, name)
         series = measure_mouth(
-            (image for image, _, _ in rendered.frames()), cuts if protocol == "self" else frozenset()
+            (image for image, _, _ in rendered.frames()),
+            cuts if protocol == "self" else frozenset(),
+            syncnet is not None,
         )
-        rows[name] = compare_mouths(series, real) | rendered.pixels
+        rows[name] = compare_mouths(series, real) | rendered.pixels | _sync_row(syncnet, series, wav)
     return rows
+
+
+def _syncnet(fps: float) -> SyncNet | None:
+    """SyncNet v2 where its weights are there and the rate is the one it knows."""
+    if weights.check(weights.find("syncnet")) == weights.MISSING:
+        print("LSE-C and LSE-D are unavailable: `speech2lip weights where syncnet` says what they need")
+        return None
+    if fps != 25:
+        print(f"LSE-C and LSE-D are unavailable: SyncNet knows 25 frames per second, this subject has {fps:g}")
+        return None
+    return load_syncnet()
+
+
+def _sync_row(net: SyncNet | None, series: MouthSeries, wav: np.ndarray) -> dict[str, float]:
+    if net is None or series.crops is None:
+        return {}
+    found = measure_sync(net, series.crops, wav)
+    return {"lse_c": found.confidence, "lse_d": found.distance, "lse_offset": float(found.offset)}
 
 
 def _freeze(predictor: Predictor) -> None:
