@@ -14,6 +14,7 @@ from torch import Tensor
 from .geometry import Intrinsics, pixel_to_grid, project, transform_points, unproject
 
 UNIT = 100.0  # mm per published unit of length
+FLIP = np.array([1.0, -1.0, -1.0])  # published axes <-> OpenCV's
 
 
 def pose_matrices(euler: np.ndarray, trans: np.ndarray, unit: float = UNIT) -> np.ndarray:
@@ -30,7 +31,7 @@ def pose_matrices(euler: np.ndarray, trans: np.ndarray, unit: float = UNIT) -> n
     about_y = _matrices([[cy, zero, -sy], [zero, one, zero], [sy, zero, cy]])
     about_z = _matrices([[cz, -sz, zero], [sz, cz, zero], [zero, zero, one]])
     out[:, :3, :3] = about_x @ about_y @ about_z
-    out[:, :3, 3] = np.asarray(trans, np.float64) * np.array([1, -1, -1]) * unit
+    out[:, :3, 3] = np.asarray(trans, np.float64) * FLIP * unit
     return out
 
 

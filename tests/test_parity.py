@@ -22,7 +22,7 @@ from speech2lip.audio.deepspeech import network_input, stride_windows
 from speech2lip.audio.mel import mel_spectrogram
 from speech2lip.audio.rows import resample_rows
 from speech2lip.face.bfm import model_of_tensors
-from speech2lip.face.morphable import BFM_UNIT, FLIP, light_up, select_contour
+from speech2lip.face.morphable import light_up, select_contour
 from speech2lip.geometry import Intrinsics, project
 from speech2lip.metrics.cpbd import cpbd
 from speech2lip.nets.bisenet import BiSeNet
@@ -181,13 +181,13 @@ def test_morphable_model():
     model = _morphable(fixture)
     identity, expression = 0.5 * fixture.normal("input:id", 1, 100), 0.5 * fixture.normal("input:exp", 5, 79)
     vertices = model.geometry(identity, expression)  # mm, OpenCV axes
-    published = vertices / BFM_UNIT * FLIP
+    published = vertices / compat.UNIT * compat.FLIP
     fixture.check("geometry", published)
     euler, trans = _poses(fixture)
     poses = compat.pose_matrices(euler, trans)
     seen = vertices @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
     pixels = project(seen, Intrinsics(1100.0, 250.0, 240.0))
-    projected = np.concatenate([pixels, -seen[..., 2:] / BFM_UNIT], 2)
+    projected = np.concatenate([pixels, -seen[..., 2:] / compat.UNIT], 2)
     fixture.check("projected", projected)
     assert model.keys is not None
     chosen = select_contour(model.keys, pixels)

@@ -9,11 +9,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from ..compat import FLIP, UNIT
 from ..errors import UserError
 from ..layout import atomic_path
 from ..safeload import load_pickled_dict
 from ..weights import find, home, require
-from .morphable import BFM_UNIT, FLIP, LandmarkKeys, MorphableModel
+from .morphable import LandmarkKeys, MorphableModel
 
 CONVERTED = "preprocess/data_util/face_tracking/3DMM/3DMM_info.safetensors"
 VERTICES, COMPONENTS, SUBSET, EXPRESSIONS = 53_490, 199, 34_650, 79
@@ -73,7 +74,7 @@ def model_of_tensors(
     """
     mean = tensors["shape_mean"] + tensors["expression_mean"]
     mean = mean - mean.mean(0)
-    unit = BFM_UNIT / _SCALE
+    unit = UNIT / _SCALE
 
     def basis(name: str, count: int, scale: np.ndarray | float) -> np.ndarray:
         sigma = tensors[f"{name}_sigma"][:count, None, None]

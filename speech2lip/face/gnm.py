@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..compat import FLIP
 from ..errors import UserError
 from ..safeload import load_arrays
 from ..weights import find, require
-from .morphable import FLIP, MorphableModel
+from .morphable import MorphableModel
 
 _MM_PER_UNIT = 1000.0  # the file is in metres, y up, z to the viewer
 _CLAY = (201.0, 167.0, 148.0)  # the model has no texture: an even skin colour to be found by a face detector

@@ -1,8 +1,8 @@
 """Morphable head models: linear geometry and texture, points on their surface, SH lighting.
 
 Inside the program every model is in millimetres and OpenCV axes (x right, y down, z away
-from the viewer when the face looks into the camera). The Basel Face Model's own frame has y
-up and z towards the viewer, and a unit of 100 mm; `FLIP` changes one into the other.
+from the viewer when the face looks into the camera); `compat` changes the Basel Face Model's
+own frame (y up, z towards the viewer, unit 100 mm) into it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-FLIP = np.array([1.0, -1.0, -1.0])
-BFM_UNIT = 100.0  # mm per unit of the published tracker
 
 
 @dataclass(frozen=True)

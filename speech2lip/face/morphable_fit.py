@@ -18,8 +18,9 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
+from ..geometry import Intrinsics, project
 from .morphable import LandmarkKeys, MorphableModel, SurfacePoints, select_contour
-from .tracker import huber_weights, left_jacobian, skew
+from .tracker import camera_jacobian, huber_weights, turn_jacobian
 
 _CHUNK = 32  # frames whose Jacobians are in memory at once
 
@@ -94,7 +95,9 @@ class LandmarkFit:
     def predict(self, state: FitState) -> np.ndarray:
         """Projected landmarks [T, N, 2] relative to the principal point."""
         parts = np.array_split(np.arange(len(state.poses)), len(state.poses) // 512 + 1)
-        return np.concatenate([_project(self._place(_part(state, p))[0], state.focal) for p in parts])
+        return np.concatenate(
+            [project(self._place(_part(state, p))[0], Intrinsics(state.focal, 0.0, 0.0)) for p in parts]
+        )
 
     def joint(
         self, observed: np.ndarray, state: FitState, weights: np.ndarray, iod: float, prior_focal: float
@@ -225,15 +228,12 @@ class LandmarkFit:
     def _linearise(self, state: FitState, observed: np.ndarray) -> _Linearised:
         seen, turned, pick = self._place(state)
         rotation = Rotation.from_rotvec(state.poses[:, :3]).as_matrix()
-        predicted = _project(seen, state.focal)
-        x, y, z = np.moveaxis(seen, -1, 0)
-        camera = np.zeros((*x.shape, 2, 3))
-        camera[..., 0, 0] = camera[..., 1, 1] = state.focal / z
-        camera[..., 0, 2], camera[..., 1, 2] = -state.focal * x / z**2, -state.focal * y / z**2
-        turn = -camera @ (skew(turned) @ left_jacobian(state.poses[:, :3])[:, None])
+        predicted = project(seen, Intrinsics(state.focal, 0.0, 0.0))
+        camera = camera_jacobian(seen, state.focal)
+        turn = camera @ turn_jacobian(turned, state.poses[:, :3])
         point = camera @ rotation[:, None]
         expression, identity = (b if pick is None else b[pick] for b in (self.expression, self.identity))
-        frames, rows = len(x), 2 * x.shape[1]
+        frames, rows = len(seen), 2 * seen.shape[1]
         local = np.concatenate([turn, camera, point @ expression], -1).reshape(frames, rows, -1)
         return _Linearised(
             predicted,
@@ -242,11 +242,6 @@ class LandmarkFit:
             (point @ identity).reshape(frames, rows, -1),
             predicted.reshape(frames, rows),
         )
-
-
-def _project(points: np.ndarray, focal: float) -> np.ndarray:
-    """Camera-space points [..., 3] -> pixels [..., 2] relative to the principal point."""
-    return focal * points[..., :2] / points[..., 2:]
 
 
 @dataclass(frozen=True)

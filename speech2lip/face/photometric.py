@@ -18,9 +18,11 @@ import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.spatial.transform import Rotation
 
-from .morphable import FLIP, sh_basis
+from ..compat import FLIP
+from ..geometry import Intrinsics, project
+from .morphable import sh_basis
 from .morphable_fit import FitState
-from .tracker import left_jacobian, skew
+from .tracker import camera_jacobian, turn_jacobian
 
 _BATCH = 64  # frames
 _MARGIN = 2  # frames of the neighbouring batch that take part in the smoothness of one
@@ -146,7 +148,7 @@ def _pose_metric(rigid: np.ndarray, poses: np.ndarray) -> np.ndarray:
     """[6, 6]: mean squared motion (mm^2) of rigid points under a change of pose, summed over points."""
     rotation = Rotation.from_rotvec(poses[:, :3]).as_matrix()
     turned = rigid @ rotation.transpose(0, 2, 1)
-    by_turn = -skew(turned) @ left_jacobian(poses[:, :3])[:, None]
+    by_turn = turn_jacobian(turned, poses[:, :3])
     motion = np.concatenate([by_turn, np.broadcast_to(np.eye(3), by_turn.shape)], -1)
     return np.einsum("tnap,tnaq->pq", motion, motion) / len(poses)
 
@@ -170,15 +172,12 @@ def _project(state: FitState, points: FacePoints) -> _Projected:
     shape = points.mean + np.einsum("nce,te->tnc", points.expression, state.expression, optimize=True)
     turned = shape @ rotation.transpose(0, 2, 1)
     seen = turned + state.poses[:, None, 3:]
-    x, y, z = np.moveaxis(seen, -1, 0)
-    camera = np.zeros((*x.shape, 2, 3))
-    camera[..., 0, 0] = camera[..., 1, 1] = state.focal / z
-    camera[..., 0, 2], camera[..., 1, 2] = -state.focal * x / z**2, -state.focal * y / z**2
-    turn = -camera @ (skew(turned) @ left_jacobian(state.poses[:, :3])[:, None])
+    camera = camera_jacobian(seen, state.focal)
+    turn = camera @ turn_jacobian(turned, state.poses[:, :3])
     jacobian = np.concatenate([turn, camera, camera @ rotation[:, None] @ points.expression], -1)
     normals = points.normals @ rotation.transpose(0, 2, 1)
     facing = -(normals * seen).sum(-1) / np.linalg.norm(seen, axis=-1)
-    pixels = state.focal * np.stack([x / z, y / z], -1)
+    pixels = project(seen, Intrinsics(state.focal, 0.0, 0.0))
     return _Projected(pixels, jacobian, facing > 0.3, sh_basis(normals * FLIP))
 
 

@@ -175,6 +175,20 @@ def left_jacobian(rotvec: np.ndarray) -> np.ndarray:
     return np.eye(3) + (1 - np.cos(angle)) / angle**2 * cross + (angle - np.sin(angle)) / angle**3 * cross @ cross
 
 
+def turn_jacobian(turned: np.ndarray, rotvec: np.ndarray) -> np.ndarray:
+    """[K, N, 3, 3]: change of rotated points [K, N, 3] with the axis-angle [K, 3] that rotated them."""
+    return -skew(turned) @ left_jacobian(rotvec)[:, None]
+
+
+def camera_jacobian(points: np.ndarray, focal: float) -> np.ndarray:
+    """[..., 2, 3]: change of a pinhole projection with camera-space points [..., 3]."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    out = np.zeros((*x.shape, 2, 3))
+    out[..., 0, 0] = out[..., 1, 1] = focal / z
+    out[..., 0, 2], out[..., 1, 2] = -focal * x / z**2, -focal * y / z**2
+    return out
+
+
 def skew(v: np.ndarray) -> np.ndarray:
     out = np.zeros((*v.shape[:-1], 3, 3))
     out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
@@ -195,12 +209,10 @@ class _Linearised:
 def _linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, focal: float) -> _Linearised:
     rotation = Rotation.from_rotvec(params[:, :3]).as_matrix()
     turned = np.einsum("kij,nj->kni", rotation, points)
-    x, y, z = np.moveaxis(turned + params[:, None, 3:], -1, 0)
-    by_camera = np.zeros((*x.shape, 2, 3))
-    by_camera[..., 0, 0] = by_camera[..., 1, 1] = focal / z
-    by_camera[..., 0, 2], by_camera[..., 1, 2] = -focal * x / z**2, -focal * y / z**2
-    predicted = focal * np.stack([x / z, y / z], -1)
-    by_turn = -np.einsum("knab,knbc,kcd->knad", by_camera, skew(turned), left_jacobian(params[:, :3]), optimize=True)
+    seen = turned + params[:, None, 3:]
+    by_camera = camera_jacobian(seen, focal)
+    predicted = project(seen, Intrinsics(focal, 0.0, 0.0))
+    by_turn = by_camera @ turn_jacobian(turned, params[:, :3])
     by_pose = np.concatenate([by_turn, by_camera], -1)
     by_point = np.einsum("knab,kbc->knac", by_camera, rotation)
     return _Linearised(observed - predicted, by_pose, by_point, predicted)
