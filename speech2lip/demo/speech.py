@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
-from functools import cache
+from pathlib import Path
 
 import numpy as np
 from scipy.signal import resample_poly
 
 from ..audio.waveform import SAMPLE_RATE
-
-_SYNCHRONOUS, _PHONEME_EVENTS = 2, 1
-_EVENT_END, _EVENT_PHONEME = 0, 7
-_UTF8 = 1
 
 
 @dataclass(frozen=True)
@@ -28,67 +26,20 @@ class Utterance:
         return len(self.wav) / SAMPLE_RATE
 
 
-class _EventId(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
-
-
-class _Event(ctypes.Structure):  # espeak_EVENT of speak_lib.h
-    _fields_ = [
-        ("type", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p),
-        ("id", _EventId),
-    ]
-
-
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-
-
-@cache
-def _espeak() -> tuple[ctypes.CDLL, int]:
-    import espeakng_loader
-
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
-    path = espeakng_loader.get_data_path().encode()
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, path, _PHONEME_EVENTS)
-    if rate <= 0:
-        raise RuntimeError(f"espeak-ng could not start with the data in {path.decode()}")
-    return library, rate
-
-
 def synthesize(text: str, voice: str = "en-us", words_per_minute: int = 160) -> Utterance:
-    """Speak `text` with espeak-ng; repeatable but for a few samples at the end."""
-    library, rate = _espeak()
-    samples: list[np.ndarray] = []
-    phonemes: list[tuple[float, str]] = []
-
-    def receive(wav, count, events):  # type: ignore[no-untyped-def]
-        if count > 0:
-            samples.append(np.ctypeslib.as_array(wav, shape=(count,)).copy())
-        index = 0
-        while events[index].type != _EVENT_END:
-            if events[index].type == _EVENT_PHONEME:
-                name = events[index].id.string.decode("utf-8", "replace")
-                phonemes.append((events[index].audio_position / 1000, name))
-            index += 1
-        return 0
-
-    callback = _Callback(receive)
-    library.espeak_SetSynthCallback(callback)
-    if library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise ValueError(f"espeak-ng has no voice {voice!r}")
-    library.espeak_SetParameter(1, words_per_minute, 0)
-    data = text.encode()
-    library.espeak_Synth(data, len(data) + 1, 0, 1, 0, _UTF8, None, None)
-    library.espeak_Synchronize()
-    wav = np.concatenate(samples).astype(np.float32) / 32768
-    divisor = np.gcd(rate, SAMPLE_RATE)
-    wav = resample_poly(wav, SAMPLE_RATE // divisor, rate // divisor).astype(np.float32)
-    return Utterance(wav, tuple(phonemes))
+    """Speak `text` with espeak-ng; the same text always gives the same samples."""
+    root = str(Path(__file__).resolve().parents[2])
+    command = [sys.executable, "-m", "speech2lip.demo.espeak", voice, str(words_per_minute), text]
+    run = subprocess.run(command, cwd=root, capture_output=True)
+    if run.returncode != 0:
+        reason = run.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise RuntimeError(f"espeak-ng could not speak {text[:40]!r} ({''.join(reason)})")
+    header, _, samples = run.stdout.partition(b"\n")
+    facts = json.loads(header)
+    wav = np.frombuffer(samples, "<i2").astype(np.float32) / 32768
+    divisor = np.gcd(facts["rate"], SAMPLE_RATE)
+    wav = resample_poly(wav, SAMPLE_RATE // divisor, facts["rate"] // divisor).astype(np.float32)
+    return Utterance(wav, tuple((start, name) for start, name in facts["phonemes"]))
 
 
 @dataclass(frozen=True)
