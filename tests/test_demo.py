@@ -29,7 +29,7 @@ def test_lips_close_for_m_and_open_for_a():
 
 
 def test_unknown_voice_is_an_error():
-    with pytest.raises(ValueError, match="nobody"):
+    with pytest.raises(RuntimeError, match="nobody"):
         synthesize("a", voice="nobody")
 
 
