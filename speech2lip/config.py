@@ -35,6 +35,7 @@ class FaceConfig:
     jpeg_quality: int = 95
     max_gap: float = 0.4
     smooth: float = 1.0
+    align: float = 1.0
     lip_margin: float = 0.22
     lip_feather: float = 0.16
     lip_max_width: int = 144

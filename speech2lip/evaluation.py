@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,24 @@ from .data.parser import SubjectIndex, parse_subject
 from .errors import UserError
 from .face.crop import extract
 from .face.detect import FaceMesh
-from .face.topology import BROWS, FACE_OVAL, interocular, mouth_opening, mouth_width
-from .layout import SubjectLayout, atomic_path
+from .face.topology import (
+    BROWS,
+    EYE_CORNERS,
+    FACE_OVAL,
+    LANDMARKS,
+    LIPS,
+    NOSE_BRIDGE,
+    interocular,
+    mouth_opening,
+    mouth_width,
+)
+from .layout import Crop, SubjectLayout, atomic_path
 from .metrics.basic import best_lag, correlation
+from .metrics.image import frame_psnr, frame_ssim
 from .metrics.lse import crop_for_syncnet, load_syncnet, measure_sync
+from .metrics.motion import jitter, landmark_distance
 from .nets.syncnet import SyncNet
-from .predictor import Predictor
+from .predictor import Predictor, Rendered
 from .progress import track as progress
 from .video import read_frames
 
@@ -32,6 +45,7 @@ class MouthSeries:
 
     opening: np.ndarray
     width: np.ndarray
+    landmarks: np.ndarray  # [T, 478, 2] in crop pixels, NaN without a face
     crops: np.ndarray | None = None  # [T, 224, 224, 3] for SyncNet, where asked for
 
     @property
@@ -45,7 +59,7 @@ def measure_mouth(
 ) -> MouthSeries:
     """FaceMesh over frames (RGB uint8); `resets` are the first frames after cuts; crops: keep faces for SyncNet."""
     mesh = FaceMesh()
-    opening, width, faces = [], [], []
+    opening, width, landmarks, faces = [], [], [], []
     for number, frame in enumerate(frames):
         if number in resets:
             mesh.reset()
@@ -53,11 +67,12 @@ def measure_mouth(
         scale = float(interocular(points)) if points is not None else np.nan
         opening.append(float(mouth_opening(points)) / scale if points is not None else np.nan)
         width.append(float(mouth_width(points)) / scale if points is not None else np.nan)
+        landmarks.append(points[:, :2] if points is not None else np.full((LANDMARKS, 2), np.nan))
         if crops:
             box = _face_box(points) if points is not None else np.array([0.0, 0.0, *frame.shape[1::-1]])
             faces.append(crop_for_syncnet(frame, box))
     mesh.close()
-    return MouthSeries(np.array(opening), np.array(width), np.stack(faces) if faces else None)
+    return MouthSeries(np.array(opening), np.array(width), np.stack(landmarks), np.stack(faces) if faces else None)
 
 
 def _face_box(points: np.ndarray) -> np.ndarray:
@@ -112,7 +127,23 @@ def evaluate(model: Path, root: Path, protocol: str = "self", device: str = "aut
             syncnet is not None,
         )
         rows[name] = compare_mouths(series, real) | rendered.pixels | _sync_row(syncnet, series, wav)
+        if protocol == "self":  # elsewhere landmarks lie in other poses
+            rows[name] |= compare_landmarks(series, real, cuts)
     return rows
+
+
+def compare_landmarks(generated: MouthSeries, real: MouthSeries, cuts: frozenset[int]) -> dict[str, float]:
+    """LMD of the 40 lip points in pixels and in % of the interocular distance; jitter of points that speech
+    does not move, generated over real."""
+    scale = interocular(real.landmarks)
+    both = np.isfinite(generated.landmarks).all((1, 2)) & np.isfinite(scale)
+    distance = landmark_distance(generated.landmarks[both][:, LIPS], real.landmarks[both][:, LIPS])
+    shots = np.searchsorted(np.sort(np.array(list(cuts))), np.arange(len(scale)), side="right")
+    still = np.concatenate([EYE_CORNERS, NOSE_BRIDGE])
+    shake = [jitter(s.landmarks[:, still], scale, shots) for s in (generated, real)]
+    return {
+        "lmd": float(distance.mean()), "lmd_iod": float(100 * (distance / scale[both]).mean()), "jitter_ratio": shake[0] / max(shake[1], 1e-9),
+    }  # fmt: skip
 
 
 def _syncnet(fps: float) -> SyncNet | None:
@@ -156,17 +187,24 @@ class _Render:
         real = (
             read_frames(self.index.layout.source_path(subject), subject.fps, start=self.first) if self_paint else None
         )
-        lip, face = [], []
+        measured: defaultdict[str, list[float]] = defaultdict(list)
         for frame in progress(rendered, f"measuring {self.name}", count):
             if real is not None:
-                truth = next(real)
-                error = ((frame.image.astype(np.float32) - truth) / 255) ** 2
-                if frame.changed.any():
-                    lip.append(-10 * np.log10(max(float(error[frame.changed].mean()), 1e-10)))
-                face.append(-10 * np.log10(max(float(extract(error, subject.crop).mean()), 1e-10)))
+                for name, value in _compare_pictures(frame, next(real), subject.crop).items():
+                    measured[name].append(value)
             yield extract(frame.image, subject.crop), frame.changed, frame.source
         if real is not None:
-            self.pixels = {"psnr_lip": float(np.mean(lip)), "psnr_face": float(np.mean(face))}
+            self.pixels = {name: float(np.mean(values)) for name, values in measured.items()}
+
+
+def _compare_pictures(frame: Rendered, truth: np.ndarray, crop: Crop) -> dict[str, float]:
+    """PSNR of the face crop, and PSNR and SSIM of the pixels that may differ, at most 100 dB."""
+    a, b = (extract(image, crop).astype(np.float32) / 255 for image in (frame.image, truth))
+    where = extract(np.repeat(frame.changed[..., None], 3, 2).astype(np.float32), crop)[..., 0] > 0
+    out = {"psnr_face": min(frame_psnr(a, b), 100.0)}
+    if where.any():
+        out |= {"psnr_lip": min(frame_psnr(a, b, where), 100.0), "ssim_lip": frame_ssim(a, b, where)}
+    return out
 
 
 def print_report(rows: dict[str, dict[str, float]], target: Path | None = None) -> None:

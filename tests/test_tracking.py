@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from speech2lip.face.alignment import align
 from speech2lip.face.canonical import canonical_depth, lip_region, match_colour, to_canonical
 from speech2lip.face.crop import dominant_face, extract, head_crop
 from speech2lip.face.shots import find_shots
@@ -13,6 +14,7 @@ from speech2lip.face.topology import CHIN, LIPS, MESH_POINTS, MOUTH, mouth_openi
 from speech2lip.face.tracker import TrackerConfig, bridge, fill_landmarks, track_head
 from speech2lip.geometry import Intrinsics, Poses, project
 from speech2lip.layout import Crop, SubjectLayout
+from speech2lip.video import read_image
 
 RNG = np.random.default_rng(3)
 
@@ -210,9 +212,45 @@ def test_face_is_found_in_every_frame_and_opening_follows_the_truth(subject_conf
     assert np.corrcoef(mouth_opening(track.landmarks), gap)[0, 1] > 0.97
 
 
+def _jitter(rotvec: np.ndarray) -> float:
+    """Degrees: mean absolute second difference over time."""
+    return float(np.degrees(np.abs(np.diff(rotvec, 2, axis=0)).mean()))
+
+
 def test_rotations_follow_the_truth(subject_config, truth):
+    """The skin's colours hold poses still: no more jitter than twice the head's own acceleration."""
     track = SubjectLayout(subject_config.data.root).load_track()
-    assert np.median(_rotation_error(track.poses.rotvec, truth["rotvec"])) < 1.5
+    assert np.median(_rotation_error(track.poses.rotvec, truth["rotvec"])) < 0.8
+    assert _jitter(track.poses.rotvec) < 2 * _jitter(truth["rotvec"])
+
+
+def test_colours_correct_what_landmarks_get_wrong(subject_config, truth):
+    """From landmarks alone poses are biased and jitter; the same poses aligned in colour are not."""
+    layout = SubjectLayout(subject_config.data.root)
+    with np.load(layout.landmarks) as data:
+        landmarks, seen, crop = data["landmarks"], data["seen"], Crop(*map(int, data["crop"]))
+    centre = crop.to_crop(np.array([191.5, 191.5]))
+    head = track_head(landmarks, seen, [(0, len(seen))], (float(centre[0]), float(centre[1])), 384 * crop.scale)
+
+    def images(frame: int) -> np.ndarray:
+        return read_image(layout.face_image(frame))
+
+    aligned = align(head, landmarks, seen, [(0, 200), (200, len(seen))], images)
+    before, after = (_rotation_error(h.poses.rotvec, truth["rotvec"]) for h in (head, aligned))
+    assert np.median(after) < 0.6 * np.median(before)
+    assert _jitter(aligned.poses.rotvec) < 0.4 * _jitter(head.poses.rotvec)
+
+
+def test_alignment_follows_neighbours_where_no_face_is_seen(subject_config, truth):
+    layout = SubjectLayout(subject_config.data.root)
+    with np.load(layout.landmarks) as data:
+        landmarks, seen, crop = data["landmarks"][:90], data["seen"][:90].copy(), Crop(*map(int, data["crop"]))
+    seen[40:44] = False
+    landmarks[40:44] = 0
+    centre = crop.to_crop(np.array([191.5, 191.5]))
+    head = track_head(landmarks, seen, [(0, 90)], (float(centre[0]), float(centre[1])), 384 * crop.scale)
+    aligned = align(head, landmarks, seen, [(0, 90)], lambda f: read_image(layout.face_image(f)))
+    assert _rotation_error(aligned.poses.rotvec, truth["rotvec"][:90])[40:44].max() < 1.5
 
 
 def test_warps_between_observed_and_canonical_invert_each_other(subject_config):

@@ -105,7 +105,8 @@ def _round(
     weighted = jacobian * weight[..., None]
     normal = normal + weighted.transpose(0, 2, 1) @ jacobian
     right = right - (weighted * residual[..., None]).sum(1)  # the picture moves under the points, not the colours
-    normal[~seen, :6, :6] = 0
+    normal[~seen, :6] = 0  # frames without a face follow their neighbours
+    normal[~seen, :, :6] = 0
     right[~seen] = 0
     return _solve(state, normal, right, stiffness)
 

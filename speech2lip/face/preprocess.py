@@ -29,9 +29,11 @@ from ..progress import track as progress
 from ..rasterizer import make_rasterizer
 from ..video import check_video, expected_frames, frame_files, read_frames, read_image, write_image
 from . import canonical as space
+from .alignment import align
 from .crop import dominant_face, extract, head_crop
 from .detect import FaceDetector, FaceMesh
 from .parsing import parse_head
+from .photometric import PhotometricOptions
 from .shots import find_shots, thumbnail
 from .topology import LIPS, MOUTH, NOSE_BASE
 from .tracker import HeadTrack, TrackerConfig, bridge, fill_landmarks, track_head
@@ -54,14 +56,11 @@ def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subjec
     stages = _Stages(layout.stages)
     source = _fingerprint(video)
     face = {"fps": config.data.fps, **asdict(config.face)}
-    for name in ("lip_margin", "lip_feather", "lip_max_width", "smooth", "tracker", "parsing"):
+    for name in ("lip_margin", "lip_feather", "lip_max_width", "smooth", "align", "tracker", "parsing"):
         face.pop(name)
     stages.run("frames", [source, face], lambda: _frames_stage(config, video, layout), [layout.landmarks])
-    tracker = (
-        [config.face.smooth]
-        if config.face.tracker == "bundle"
-        else [config.face.smooth, config.face.tracker, asdict(config.fit)]
-    )
+    tracker = [config.face.smooth, config.face.tracker]
+    tracker += [config.face.align] if config.face.tracker == "bundle" else [asdict(config.fit)]
     stages.run("track", tracker, lambda: _track_stage(config, layout), [layout.root / "head.npz"])
     wave = [_fingerprint(sound), config.data.fps, asdict(config.audio)]
     stages.run("audio", wave, lambda: _audio_stage(config, sound, layout), [layout.features])
@@ -277,13 +276,19 @@ def _track(
     centre: tuple[float, float], side: float,
 ) -> HeadTrack:  # fmt: skip
     """The tracker that `face.tracker` names."""
+
+    def images(frame: int) -> np.ndarray:
+        return read_image(layout.face_image(frame))
+
     if config.face.tracker == "bundle":
-        return track_head(landmarks, seen, segments, centre, side, TrackerConfig(smooth=config.face.smooth))
+        head = track_head(landmarks, seen, segments, centre, side, TrackerConfig(smooth=config.face.smooth))
+        options = PhotometricOptions(config.face.align)
+        return align(head, landmarks, seen, segments, images, options) if config.face.align > 0 else head
     from .morphable_tracker import load_model, track_morphable
 
     return track_morphable(
         load_model(config.face.tracker, config.fit), landmarks, seen, segments, centre, side,
-        lambda frame: read_image(layout.face_image(frame)), config.fit, config.face.smooth, make_rasterizer(config.rasterizer),
+        images, config.fit, config.face.smooth, make_rasterizer(config.rasterizer),
     )  # fmt: skip
 
 

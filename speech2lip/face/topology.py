@@ -18,6 +18,7 @@ INNER_TOP, INNER_BOTTOM, CORNER_LEFT, CORNER_RIGHT = 13, 14, 78, 308
 INNER_PAIRS = np.array([[82, 87], [13, 14], [312, 317]])
 EYE_CORNERS = np.array([33, 133, 362, 263])
 EYE_OUTER = np.array([33, 263])
+NOSE_BRIDGE = np.array([168, 6, 197, 195, 5])
 # (upper lid, lower lid, inner corner, outer corner) of both eyes.
 EYELIDS = np.array([[159, 145, 133, 33], [386, 374, 362, 263]])
 NOSE_BASE = 2

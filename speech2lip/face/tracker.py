@@ -99,7 +99,7 @@ def track_head(
     raw, information = every
     smooth, noise = smooth_poses(raw, information, seen, segments, config.smooth)
     camera = Intrinsics(focal_now, float(centre[0]), float(centre[1]))
-    mesh = _full_mesh(landmarks, seen, smooth, shape, camera)
+    mesh = triangulate_mesh(landmarks, seen, smooth, shape, camera)
     mesh[rigid] = points
     error = observed[seen] - _project_all(smooth[seen], points, focal_now)
     inlier = np.median(np.linalg.norm(error, axis=2)) * np.sqrt(2 / np.log(4))
@@ -196,7 +196,7 @@ def skew(v: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Linearised:
+class Linearised:
     """Residuals [K, N, 2] (observed - projected) and Jacobians of the projection by pose
     [K, N, 2, 6], point [K, N, 2, 3] and log focal [K, N, 2]."""
 
@@ -206,7 +206,7 @@ class _Linearised:
     focal: np.ndarray
 
 
-def _linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, focal: float) -> _Linearised:
+def linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, focal: float) -> Linearised:
     rotation = Rotation.from_rotvec(params[:, :3]).as_matrix()
     turned = np.einsum("kij,nj->kni", rotation, points)
     seen = turned + params[:, None, 3:]
@@ -215,7 +215,7 @@ def _linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, foc
     by_turn = by_camera @ turn_jacobian(turned, params[:, :3])
     by_pose = np.concatenate([by_turn, by_camera], -1)
     by_point = np.einsum("knab,kbc->knac", by_camera, rotation)
-    return _Linearised(observed - predicted, by_pose, by_point, predicted)
+    return Linearised(observed - predicted, by_pose, by_point, predicted)
 
 
 def huber_weights(residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -232,7 +232,7 @@ def _adjust(
     """Joint Gauss-Newton over poses [K, 6], points [N, 3] and focal length."""
     count, size = len(points), 3 * len(points) + 1
     for _ in range(config.iterations):
-        lin = _linearise(observed, params, points, focal)
+        lin = linearise(observed, params, points, focal)
         w = huber_weights(lin.residual, weights)
         variance = max(float((w[..., None] * lin.residual**2).mean()), 1e-6)
         w = w / variance
@@ -254,7 +254,7 @@ def _adjust(
 
 
 def _shared_normal(
-    lin: _Linearised, w: np.ndarray, points: np.ndarray, prior: np.ndarray, focal: float, focal_prior: float,
+    lin: Linearised, w: np.ndarray, points: np.ndarray, prior: np.ndarray, focal: float, focal_prior: float,
     config: TrackerConfig,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Normal equations of the shared unknowns (points, then log focal), priors included.
@@ -297,7 +297,7 @@ def _pose_all(
     for part in np.array_split(np.flatnonzero(seen), max(1, int(seen.sum()) // 512)):
         current = params[part]
         for _ in range(8):
-            lin = _linearise(observed[part], current, points, focal)
+            lin = linearise(observed[part], current, points, focal)
             w = huber_weights(lin.residual, weights)
             block = np.einsum("kn,knap,knaq->kpq", w, lin.pose, lin.pose, optimize=True)
             right = np.einsum("kn,knap,kna->kp", w, lin.pose, lin.residual, optimize=True)
@@ -365,7 +365,7 @@ def solve_smooth(raw: np.ndarray, weights: np.ndarray, stiffness: np.ndarray) ->
     return np.asarray(solveh_banded(band, right, lower=True)).reshape(frames, 6)
 
 
-def _full_mesh(
+def triangulate_mesh(
     landmarks: np.ndarray, seen: np.ndarray, params: np.ndarray, shape: np.ndarray, camera: Intrinsics
 ) -> np.ndarray:
     """Neutral positions [468, 3] of all points: triangulated over frames, FaceMesh's average as prior."""

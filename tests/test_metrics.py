@@ -1,0 +1,82 @@
+"""Metrics against their oracles and properties."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import data
+
+from speech2lip.metrics.image import frame_psnr, frame_ssim, seam_gradient
+from speech2lip.metrics.motion import jitter, landmark_distance
+
+
+def _camera() -> tuple[np.ndarray, np.ndarray]:
+    camera = data.camera()
+    noise = np.random.RandomState(5).randn(*camera.shape) * 20
+    return camera, np.clip(camera + noise, 0, 255).astype(np.uint8)
+
+
+def test_psnr_has_its_known_values():
+    a, b = np.array([[0.0, 1], [2, 3]]), np.array([[3.0, 2], [1, 0]])
+    assert frame_psnr(a, b, data_range=3) == pytest.approx(2.5527, abs=1e-4)
+    camera, noisy = _camera()
+    assert frame_psnr(camera, noisy, data_range=255) == pytest.approx(22.409353, abs=1e-4)
+
+
+def test_ssim_has_its_known_value():
+    camera, noisy = _camera()
+    assert frame_ssim(camera, noisy, data_range=255) == pytest.approx(0.357959, abs=1e-4)
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.floats(0.01, 0.2), st.integers(0, 50))
+def test_image_metrics_are_symmetric_and_fall_with_noise(level, seed):
+    rng = np.random.default_rng(seed)
+    image = data.astronaut()[100:180, 180:260] / 255.0
+    noise = rng.normal(0, 1, image.shape)
+    near, far = image + level * noise, image + 2 * level * noise
+    where = np.zeros(image.shape[:2], bool)
+    where[20:60, 20:60] = True
+    for metric in (frame_psnr, frame_ssim):
+        assert metric(image, near, where) == pytest.approx(metric(near, image, where))
+        assert metric(image, near, where) > metric(image, far, where)
+    assert frame_psnr(image, image) == np.inf and frame_ssim(image, image) == pytest.approx(1)
+
+
+def test_regions_ignore_the_rest():
+    a, b = np.zeros((40, 40, 3)), np.zeros((40, 40, 3))
+    b[:10] = 1
+    where = np.zeros((40, 40), bool)
+    where[25:35] = True
+    assert frame_psnr(a, b, where) == np.inf and frame_ssim(a, b, where) == pytest.approx(1)
+
+
+def test_seams_show_where_the_mask_rises():
+    y, x = np.mgrid[:60, :60]
+    mask = np.clip((20 - np.hypot(x - 30, y - 30)) / 6 + 0.5, 0, 1)
+    smooth = np.repeat((x / 60)[..., None], 3, 2)
+    pasted = smooth + 0.3 * (mask[..., None] > 0.5)
+    assert seam_gradient(smooth, mask) == pytest.approx(1 / 60, rel=0.02)
+    assert seam_gradient(pasted, mask) / seam_gradient(smooth, mask) > 2
+    assert np.isnan(seam_gradient(smooth, np.zeros((60, 60))))
+
+
+def test_landmark_distance_by_hand():
+    """Two points one pixel further apart on each side, and moved as a whole, which does not count."""
+    real = np.array([[[0.0, 0], [10, 0]]])
+    generated = np.array([[[4.0, 7], [16, 7]]])
+    np.testing.assert_allclose(landmark_distance(generated, real), [1.0])
+    np.testing.assert_allclose(landmark_distance(real + 5, real), [0.0])
+
+
+def test_jitter_is_zero_for_stillness_and_steady_motion_and_blind_to_cuts():
+    t = np.arange(20.0)
+    still = np.zeros((20, 4, 2))
+    steady = still + t[:, None, None]
+    scale, shots = np.full(20, 50.0), (t >= 10).astype(int)
+    assert jitter(still, scale) == 0 and jitter(steady, scale) == pytest.approx(0)
+    shaking = still + 0.5 * (-1.0) ** t[:, None, None]
+    assert jitter(shaking, scale) == pytest.approx(100 * 2 / 50)
+    cut = still + 30 * shots[:, None, None]
+    assert jitter(cut, scale) > 1 and jitter(cut, scale, shots) == 0
+    assert np.isnan(jitter(still[:2], scale[:2]))
