@@ -250,7 +250,8 @@ def test_alignment_follows_neighbours_where_no_face_is_seen(subject_config, trut
     centre = crop.to_crop(np.array([191.5, 191.5]))
     head = track_head(landmarks, seen, [(0, 90)], (float(centre[0]), float(centre[1])), 384 * crop.scale)
     aligned = align(head, landmarks, seen, [(0, 90)], lambda f: read_image(layout.face_image(f)))
-    assert _rotation_error(aligned.poses.rotvec, truth["rotvec"][:90])[40:44].max() < 1.5
+    error = _rotation_error(aligned.poses.rotvec, truth["rotvec"][:90])
+    assert error[40:44].max() < max(error[39], error[44]) + 0.2
 
 
 def test_warps_between_observed_and_canonical_invert_each_other(subject_config):
