@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from .builder import Model, ModelFacts, build_model
 from .config import Config, config_from_dict, config_to_dict
 from .errors import UserError
 from .layout import Subject, atomic_path
+from .safeload import load_torch
 
 FORMAT = "speech2lip-1"
 
@@ -44,13 +44,7 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
 
 def load_tensors(path: Path, remedy: str) -> dict[str, Any]:
     """Read what `save_tensors` wrote; tensors and plain containers only, nothing is executed."""
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: {remedy}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is not a sound checkpoint ({reason}): {remedy}") from error
+    content = load_torch(path, remedy, "checkpoint")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this program: {remedy}")
     return content

@@ -18,12 +18,11 @@ from .errors import UserError
 from .face.crop import extract
 from .face.detect import FaceMesh
 from .face.topology import (
-    BROWS,
     EYE_CORNERS,
-    FACE_OVAL,
     LANDMARKS,
     LIPS,
     NOSE_BRIDGE,
+    face_box,
     interocular,
     mouth_opening,
     mouth_width,
@@ -69,17 +68,10 @@ def measure_mouth(
         width.append(float(mouth_width(points)) / scale if points is not None else np.nan)
         landmarks.append(points[:, :2] if points is not None else np.full((LANDMARKS, 2), np.nan))
         if crops:
-            box = _face_box(points) if points is not None else np.array([0.0, 0.0, *frame.shape[1::-1]])
+            box = face_box(points) if points is not None else np.array([0.0, 0.0, *frame.shape[1::-1]])
             faces.append(crop_for_syncnet(frame, box))
     mesh.close()
     return MouthSeries(np.array(opening), np.array(width), np.stack(landmarks), np.stack(faces) if faces else None)
-
-
-def _face_box(points: np.ndarray) -> np.ndarray:
-    """Box (left, top, width, height) of a face as detectors draw it, brows to chin."""
-    low = np.array([points[FACE_OVAL, 0].min(), points[BROWS, 1].min()])
-    high = points[FACE_OVAL, :2].max(0)
-    return np.concatenate([low, high - low])
 
 
 def compare_mouths(generated: MouthSeries, real: MouthSeries) -> dict[str, float]:

@@ -20,21 +20,21 @@ from torch import Tensor
 from .errors import UserError
 
 
-def load_torch(path: Path, remedy: str) -> Any:
+def load_torch(path: Path, remedy: str, kind: str = "PyTorch file") -> Any:
     """Tensors and plain containers of a torch file, old or new format.
 
     remedy: what the user should do when the file cannot be used; ends the error's sentence.
+    kind: what the sentence calls the file.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist: {remedy}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} holds more than tensors and plain containers, or is damaged ({_first_line(error)}), and was not read: {remedy}"
-        ) from error
+        reason = f"it holds more than tensors and plain containers, or is damaged: {_first_line(error)}"
+        raise UserError(f"{path} is not a sound {kind} ({reason}): {remedy}") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, IndexError) as error:
-        raise UserError(f"{path} is not a sound PyTorch file ({_first_line(error)}): {remedy}") from error
+        raise UserError(f"{path} is not a sound {kind} ({_first_line(error)}): {remedy}") from error
 
 
 def load_state(path: Path, remedy: str) -> dict[str, Tensor]:

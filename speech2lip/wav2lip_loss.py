@@ -64,7 +64,7 @@ class Wav2LipLoss:
         region, _ = model.fuse(lip, batch.region)
         change = self._on_faces(region - batch.region.image, batch.region.origin, frames)
         made = self._real(frames) + change
-        other = np.minimum(first + self.config.negative_offset, self.index.subject.frames - size)
+        other = other_moments(first, self.config.negative_offset, size, self.index.subject.frames)
         real = self._real((other[:, None] + np.arange(size)).ravel())
         mel = torch.stack([self._mel(f) for f in first])[:, None]
         return sync_loss(self.expert, mel, stack_windows(made, size), stack_windows(real, size))
@@ -91,6 +91,12 @@ class Wav2LipLoss:
         start = int(ROWS_PER_SECOND * (frame + self.config.mel_offset) / self.index.subject.fps)
         part = self.mel[:, start : start + MEL_WINDOW]
         return F.pad(part, (0, MEL_WINDOW - part.shape[1]), value=-4.0)
+
+
+def other_moments(first: np.ndarray, offset: int, size: int, frames: int) -> np.ndarray:
+    """First frames [B] of the negatives: `offset` later, or, where the clip ends before that, twice as much earlier."""
+    later = first + offset
+    return np.where(later + size <= frames, later, np.maximum(first - 2 * offset, 0))
 
 
 def sync_loss(expert: Wav2LipExpert, mel: Tensor, made: Tensor, real: Tensor) -> Tensor:

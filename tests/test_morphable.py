@@ -283,7 +283,7 @@ def _adam(fit: LandmarkFit, observed: np.ndarray, start: FitState, steps: int) -
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     scale = torch.tensor([1.0] * 3 + [50.0] * 3)  # radians and millimetres under one rate
     base = torch.tensor(start.poses)
-    weight = fit._scale(IOD)
+    weight = fit.options.information(IOD)
     for _ in range(steps):
         poses = base + (unknown["poses"] - base) * scale
         shape = mean + identity @ unknown["identity"] + torch.einsum("nce,te->tnc", expression, unknown["expression"])

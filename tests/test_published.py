@@ -26,7 +26,7 @@ from speech2lip.nets.wav2lip import Wav2LipExpert
 from speech2lip.predictor import Predictor, render_images
 from speech2lip.trainer import Trainer
 from speech2lip.video import read_image, write_image
-from speech2lip.wav2lip_loss import crop_face, face_boxes, stack_windows, sync_loss
+from speech2lip.wav2lip_loss import crop_face, face_boxes, other_moments, stack_windows, sync_loss
 
 FRAMES, LIP = 72, (40, 24)
 
@@ -307,6 +307,12 @@ def test_sync_loss_prefers_generated_frames_in_sync():
     mel, bright, dark = torch.zeros(2, 1, 80, 16), torch.ones(2, 15, 48, 96), torch.zeros(2, 15, 48, 96)
     right, wrong = sync_loss(Fake(), mel, bright, dark), sync_loss(Fake(), mel, dark, bright)
     assert right.item() < 1e-3 and wrong.item() > 50
+
+
+def test_negatives_never_overlap_the_window_they_stand_against():
+    first = np.arange(96)
+    other = other_moments(first, 5, 5, 100)
+    assert (np.abs(other - first) >= 5).all() and other.min() >= 0 and (other + 5 <= 100).all()
 
 
 def test_expert_sees_lower_halves_in_bgr():

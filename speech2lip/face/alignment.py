@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from ..geometry import Poses
 from ..rasterizer import rasterize
-from .canonical import mesh_triangles
+from .canonical import colour_samples, mesh_triangles
 from .morphable import SurfacePoints
 from .morphable_fit import FitOptions, FitState
 from .photometric import FacePoints, Images, PhotometricOptions, refine
 from .template import outward_normals
-from .topology import BROWS, EYE_OUTER, EYES, rigid_points
-from .tracker import HeadTrack, huber_weights, linearise, pick_keyframes, triangulate_mesh
+from .topology import EYE_OUTER, rigid_points
+from .tracker import HeadTrack, huber_weights, linearise, pick_keyframes, pose_normal, triangulate_mesh
 
 _POINTS = 600
 _RASTER = 256  # pixels per side of the frontal view on which points are spread
@@ -43,14 +42,12 @@ def align(
     observed = landmarks[:, rigid, :2].astype(np.float64) - centre
     eyes = landmarks[seen][:, EYE_OUTER, :2]
     iod = float(np.median(np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=1)))
-    fit = FitOptions()
-    scale = 1 / ((fit.noise * iod) ** 2 * fit.redundancy)
+    scale = FitOptions().information(iod)
 
     def terms(state: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         lin = linearise(observed[frames], state.poses, head.mesh[rigid], state.focal)
         weight = huber_weights(lin.residual, np.ones(len(rigid))) * scale
-        normal = np.einsum("kn,knap,knaq->kpq", weight, lin.pose, lin.pose, optimize=True)
-        return normal, np.einsum("kn,knap,kna->kp", weight, lin.pose, lin.residual, optimize=True)
+        return pose_normal(lin, weight)
 
     start = FitState(
         np.concatenate([head.poses.rotvec, head.poses.trans], 1), np.zeros(0), np.zeros((len(seen), 0)), camera.focal
@@ -68,14 +65,7 @@ def _face_points(mesh: np.ndarray) -> FacePoints:
     flat = (mesh[:, :2] - low) / (high - low).max() * (_RASTER - 1)
     triangles = mesh_triangles(flat)
     fragments = rasterize(flat, mesh[:, 2] - mesh[:, 2].min() + 100, triangles, _RASTER, _RASTER)
-    area = np.zeros((_RASTER, _RASTER), np.uint8)
-    steady = np.setdiff1d(rigid_points(mesh), np.concatenate([EYES, BROWS]))
-    cv2.fillConvexPoly(area, cv2.convexHull(flat[steady].round().astype(np.int32)), 1)
-    for group in (EYES[:16], EYES[16:], BROWS[:10], BROWS[10:]):
-        cv2.fillConvexPoly(area, cv2.convexHull(flat[group].round().astype(np.int32)), 0)
-    rows, columns = np.nonzero(fragments.mask & (area > 0))
-    pick = np.linspace(0, len(rows) - 1, min(_POINTS, len(rows))).astype(int)
-    rows, columns = rows[pick], columns[pick]
+    columns, rows = colour_samples(mesh, flat, fragments.mask, _POINTS).astype(int).T
     points = SurfacePoints(
         triangles[fragments.face[rows, columns]], fragments.barycentric[rows, columns].astype(np.float64)
     )
@@ -88,5 +78,5 @@ def _face_points(mesh: np.ndarray) -> FacePoints:
         normals,
         np.full((count, 3), 0.6),
         np.zeros((0, count, 3)),
-        mesh[steady],
+        mesh[rigid_points(mesh)],
     )

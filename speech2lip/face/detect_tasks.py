@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..weights import require
-from .topology import BROWS, FACE_OVAL, LANDMARKS
+from .topology import FACE_OVAL, LANDMARKS, face_box
 
 # The detector inside the file sees faces down to a tenth of the picture: look at the whole, then at parts.
 _LEVELS = ((1.0, 1), (0.6, 2), (0.36, 4))
@@ -92,9 +92,7 @@ class TasksFaceDetector:
         part = np.ascontiguousarray(frame[top : top + height, left : left + width])
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=part)
         for face in _points(self._landmarker.detect(image), width, height):
-            low = np.array([face[FACE_OVAL, 0].min(), face[BROWS, 1].min()]) + (left, top)
-            high = np.array([face[FACE_OVAL, 0].max(), face[FACE_OVAL, 1].max()]) + (left, top)
-            yield np.concatenate([low, high - low])
+            yield face_box(face) + (left, top, 0, 0)
 
     def close(self) -> None:
         self._landmarker.close()

@@ -39,6 +39,10 @@ class FitOptions:
     iterations: int = 12
     keep: float = 0.9999
 
+    def information(self, iod: float) -> float:
+        """What a squared landmark error of one pixel counts; iod: distance between the eyes in pixels."""
+        return 1 / ((self.noise * iod) ** 2 * self.redundancy)
+
 
 @dataclass(frozen=True)
 class FitState:
@@ -104,7 +108,7 @@ class LandmarkFit:
     ) -> FitState:
         """All unknowns of some frames together. observed: [T, N, 2] relative to the principal
         point; weights: [N]; iod: distance between the eyes in pixels."""
-        scale, best = self._scale(iod), np.inf
+        scale, best = self.options.information(iod), self.cost(observed, state, weights, iod, prior_focal)
         damping, trial = 1e-4, state
         for _ in range(self.options.iterations):
             step = self._joint_step(observed, trial, weights, scale, prior_focal, damping)
@@ -122,7 +126,7 @@ class LandmarkFit:
         self, observed: np.ndarray, state: FitState, weights: np.ndarray, iod: float, iterations: int = 6
     ) -> tuple[FitState, np.ndarray]:
         """Pose and expression of every frame by itself; also the information [T, 6, 6] of the poses."""
-        scale = self._scale(iod)
+        scale = self.options.information(iod)
         poses, expression = state.poses.copy(), state.expression.copy()
         information = np.zeros((len(poses), 6, 6))
         for part in np.array_split(np.arange(len(poses)), len(poses) // _CHUNK + 1):
@@ -147,16 +151,13 @@ class LandmarkFit:
         prior = self.options.identity_weight * frames * (state.identity**2).sum()
         prior += self.options.expression_weight * (state.expression**2).sum()
         prior += frames * (np.log(state.focal / prior_focal) / self.options.focal_prior) ** 2
-        return float(huber.sum() * self._scale(iod) + prior)
+        return float(huber.sum() * self.options.information(iod) + prior)
 
     def local_terms(
         self, state: FitState, observed: np.ndarray, weights: np.ndarray, iod: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Normal equations [T, P, P] and right sides [T, P] of pose and expression of some frames."""
-        return self._local_normal(self._linearise(state, observed), state, weights, self._scale(iod))
-
-    def _scale(self, iod: float) -> float:
-        return 1 / ((self.options.noise * iod) ** 2 * self.options.redundancy)
+        return self._local_normal(self._linearise(state, observed), state, weights, self.options.information(iod))
 
     def _joint_step(
         self,

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from ..compat import FLIP
 from ..geometry import Intrinsics, project
+from ..progress import bar
 from .morphable import sh_basis
 from .morphable_fit import FitState
 from .tracker import camera_jacobian, turn_jacobian
@@ -76,6 +77,7 @@ def refine(
     colour = _learn_texture(state, points, sampler, keys, options)
     poses, expression = state.poses.copy(), state.expression.copy()
     stiffness = options.laplacian * _pose_metric(points.rigid, state.poses[keys])
+    meter = bar("alignment", sum(end - start for start, end in segments))
     for start, end in segments:
         for first in range(start, end, _BATCH):
             frames = np.arange(max(first - _MARGIN, start), min(first + _BATCH + _MARGIN, end))
@@ -86,6 +88,8 @@ def refine(
                     current, frames, seen[frames], points, colour, pictures, sampler, landmark_terms, stiffness, options
                 )
             poses[frames], expression[frames] = current.poses, current.expression
+            meter.update(min(first + _BATCH, end) - first)
+    meter.close()
     return FitState(poses, state.identity, expression, state.focal)
 
 

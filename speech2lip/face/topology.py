@@ -64,3 +64,9 @@ def eye_openness(landmarks: np.ndarray) -> np.ndarray:
     upper, lower, inner, outer = (landmarks[..., EYELIDS[:, k], :2] for k in range(4))
     gap = np.linalg.norm(upper - lower, axis=-1)
     return (gap / np.linalg.norm(inner - outer, axis=-1).clip(1e-6)).mean(-1)
+
+
+def face_box(landmarks: np.ndarray) -> np.ndarray:
+    """Box [4] (left, top, width, height) of a face [478, 2+] as detectors draw it, brows to chin."""
+    low = np.array([landmarks[FACE_OVAL, 0].min(), landmarks[BROWS, 1].min()])
+    return np.concatenate([low, landmarks[FACE_OVAL, :2].max(0) - low])

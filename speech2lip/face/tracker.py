@@ -218,6 +218,12 @@ def linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, foca
     return Linearised(observed - predicted, by_pose, by_point, predicted)
 
 
+def pose_normal(lin: Linearised, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations [K, 6, 6], [K, 6] of poses under landmark weights [K, N]."""
+    block = np.einsum("kn,knap,knaq->kpq", weights, lin.pose, lin.pose, optimize=True)
+    return block, np.einsum("kn,knap,kna->kp", weights, lin.pose, lin.residual, optimize=True)
+
+
 def huber_weights(residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Huber weights [K, N] on top of the points' own weights [N]."""
     size = np.linalg.norm(residual, axis=2) * np.sqrt(weights)
@@ -242,8 +248,7 @@ def _adjust(
         )
         shared[:, :, -1] = np.einsum("kn,knap,kna->kp", w, lin.pose, lin.focal, optimize=True)
         hessian, gradient = _shared_normal(lin, w, points, prior, focal, focal_prior, config)
-        block = np.einsum("kn,knap,knaq->kpq", w, lin.pose, lin.pose, optimize=True)
-        right = np.einsum("kn,knap,kna->kp", w, lin.pose, lin.residual, optimize=True)
+        block, right = pose_normal(lin, w)
         eliminated = np.linalg.solve(block, shared)
         reduced = hessian - np.einsum("kpi,kpj->ij", shared, eliminated, optimize=True)
         step = cho_solve(cho_factor(reduced), gradient - np.einsum("kpi,kp->i", eliminated, right))
@@ -299,8 +304,7 @@ def _pose_all(
         for _ in range(8):
             lin = linearise(observed[part], current, points, focal)
             w = huber_weights(lin.residual, weights)
-            block = np.einsum("kn,knap,knaq->kpq", w, lin.pose, lin.pose, optimize=True)
-            right = np.einsum("kn,knap,kna->kp", w, lin.pose, lin.residual, optimize=True)
+            block, right = pose_normal(lin, w)
             current = current + np.linalg.solve(block, right[..., None])[..., 0]
         params[part], information[part] = current, block
     return params, information
