@@ -434,6 +434,41 @@ def test_recipe_with_a_morphable_model(home, workspace, clip, truth, tracker):
     assert (workspace / "log" / "face_simple" / tracker / "model.pt").is_file()
 
 
+@pytest.mark.slow
+def test_table_of_trackers(basel, open_head, truth, subject_config):
+    """The table of docs/published.md: every tracker with landmarks alone and with colours, which must improve it."""
+    from speech2lip.config import FitConfig
+    from speech2lip.face.alignment import align
+    from speech2lip.face.morphable_tracker import track_morphable
+    from speech2lip.face.tracker import track_head
+    from speech2lip.layout import Crop
+    from speech2lip.video import read_image
+
+    layout = SubjectLayout(subject_config.data.root)
+    with np.load(layout.landmarks) as data:
+        landmarks, seen, crop = data["landmarks"], data["seen"], Crop(*map(int, data["crop"]))
+    x, y = crop.to_crop(np.array([191.5, 191.5]))
+    place = (landmarks, seen, [(0, len(seen))], (float(x), float(y)), 384 * crop.scale)
+
+    def images(frame: int) -> np.ndarray:
+        return read_image(layout.face_image(frame))
+
+    def fitted(model: MorphableModel, kind: str, weight: float) -> float:
+        config = FitConfig(landmarks=kind, photometric=weight)
+        return error(track_morphable(model, *place, images, config, 1.0).poses.rotvec)
+
+    def error(rotvec: np.ndarray) -> float:
+        return float(np.median(_rotation_error(rotvec, truth["rotvec"])))
+
+    built_in = track_head(*place)
+    rows = {"bundle": (error(built_in.poses.rotvec), error(align(built_in, *place[:3], images).poses.rotvec))}
+    for model, kind in ((basel, "mesh"), (basel, "68"), (open_head, "mesh")):
+        rows[f"{model.name} {kind}"] = (fitted(model, kind, 0.0), fitted(model, kind, 1.0))
+    for name, (landmarks_alone, colours) in rows.items():
+        print(f"{name}: {landmarks_alone:.2f} degrees from landmarks alone, {colours:.2f} with colours")
+        assert colours < landmarks_alone
+
+
 def test_published_landmarks_and_no_colours_work_too(home, basel, clip, truth, subject_config):
     """68 points with outline, without the photometric step, through the library."""
     from speech2lip.config import FitConfig
