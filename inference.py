@@ -1,6 +1,7 @@
 """Render frames: the test split, or new audio features (the published entry point).
 
-Writes `OUTPUT_DIR/postfusion/%05d.jpg`; for the test split also `OUTPUT_DIR/audio_test.wav`.
+Writes `OUTPUT_DIR/postfusion/%05d.jpg`, for the test split also `OUTPUT_DIR/audio_test.wav`, and ends
+with a report of how good it is in `OUTPUT_DIR/evaluation`.
 """
 
 import argparse
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from speech2lip.cli import run_guarded
 from speech2lip.config import Config, load_config
+from speech2lip.evaluation.run import evaluate
 from speech2lip.layout import SubjectLayout
 from speech2lip.predictor import render_images
 
@@ -25,17 +27,29 @@ def main() -> int:
     parser.add_argument(
         "--use_new_audio", action="store_true", help="drive by audio_test/audio.npy of the subject's folder"
     )
+    parser.add_argument("--no_report", action="store_true", help="render only")
     options = parser.parse_intermixed_args()
     return run_guarded(lambda: render(load_config(options.config, options.settings), options))
 
 
 def render(config: Config, options: argparse.Namespace) -> int:
     model = options.model_path or Path(config.train.output) / config.name / "model.pt"
-    folder = (options.output_dir or Path(config.render.output) / config.name) / "postfusion"
-    audio = SubjectLayout(config.data.root).test_features if options.use_new_audio else None
-    count = render_images(model, Path(config.data.root), folder, audio, config.train.device)
+    target, root = options.output_dir or Path(config.render.output) / config.name, Path(config.data.root)
+    folder, layout = target / "postfusion", SubjectLayout(root)
+    audio = layout.test_features if options.use_new_audio else None
+    count = render_images(model, root, folder, audio, config.train.device)
     print(f"{folder}: {count} frames")
+    if not options.no_report:
+        report(model, root, target / "evaluation", config.train.device, layout.test_audio if audio else None)
     return 0
+
+
+def report(model: Path, root: Path, out: Path, device: str, sound: Path | None) -> None:
+    """Measure the model on its test split, or with the new sound."""
+    if sound is not None and not sound.is_file():
+        print(f"no report: {sound}, the sound behind the features, is not there")
+        return
+    evaluate(model, root, out, device=device, audio=sound)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def _run(options: argparse.Namespace) -> int:
     if not Trainer(config).run():
         raise KeyboardInterrupt
     count = render_video(_model_path(config), Path(config.data.root), options.audio, options.out, config.train.device)
-    print(f"{options.out}: {count} frames")
+    print(f"{options.out}: {count} frames\nhow good it is: speech2lip evaluate --model {_model_path(config)}")
     return 0
 
 
@@ -219,22 +219,44 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _add_evaluate(commands) -> None:  # type: ignore[no-untyped-def]
-    example = "speech2lip evaluate --model log/me/model.pt --data dataset/me"
-    parser = _command(commands, "evaluate", "measure a model on its test split", example, _evaluate)
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint, log/NAME/model.pt")
-    parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
-    parser.add_argument(
-        "--protocol", choices=("self", "cross"), default="self", help="frames to paint on (default self)"
+    example = (
+        "speech2lip evaluate --model log/me/model.pt\n"
+        "  speech2lip evaluate --model log/me/model.pt --audio speech.wav --out report\n"
+        "  speech2lip evaluate --generated result.mp4 --real me.mp4 --out report"
     )
-    parser.add_argument("--json", type=Path, help="also write the figures there")
+    text = "measure a model on its test split, or any generated video, and write a report"
+    parser = _command(commands, "evaluate", text, example, _evaluate)
+    parser.add_argument("--model", type=Path, help="checkpoint, log/NAME/model.pt")
+    parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
+    parser.add_argument("--protocol", choices=("self", "cross", "both"), default="both", help=(
+        "frames to paint the test sound on: the test frames themselves, training frames, or both in turn (default)"))  # fmt: skip
+    parser.add_argument("--audio", type=Path, help="other speech to measure the model with")
+    parser.add_argument("--generated", type=Path, help="any generated video, instead of a model")
+    parser.add_argument("--real", type=Path, help="the real video of the same frames")
+    parser.add_argument("--out", type=Path, help="folder for report.html, metrics.json and frames_*.csv (default: "
+                        "`evaluation` beside the model, or GENERATED_evaluation)")  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from .checkpoint import load_checkpoint
-    from .evaluation import evaluate, print_report
+    from .evaluation.run import PROTOCOLS, evaluate, evaluate_videos
 
+    if (options.model is None) == (options.generated is None):
+        raise UserError("give either --model, or --generated and --real")
+    if options.generated is not None:
+        if options.real is None:
+            raise UserError("--generated needs --real, the real video of the same frames")
+        out = options.out or options.generated.with_name(f"{options.generated.stem}_evaluation")
+        evaluate_videos(options.generated, options.real, out)
+        return 0
+    from .checkpoint import load_checkpoint
+
+    if options.audio is not None:
+        _check_audio(options.audio)
     root = options.data or Path(load_checkpoint(options.model).config.data.root)
-    print_report(evaluate(options.model, root, options.protocol), options.json)
+    protocols = PROTOCOLS if options.protocol == "both" else (options.protocol,)
+    out = options.out or options.model.parent / "evaluation"
+    evaluate(options.model, root, out, protocols, options.device, options.audio)
     return 0
 
 

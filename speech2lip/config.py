@@ -60,7 +60,7 @@ class AudioConfig:
     backend: str = "mel"
     model: str = ""
     layer: int = -1
-    window: int = 24
+    window: int = 20
     step: float = 0.02
 
 
@@ -133,7 +133,9 @@ class TrainConfig:
     steps: int = 40_000
     batch: int = 8
     speech_share: float = 0.1
-    speech_epochs: int = 150
+    speech_epochs: int = 60
+    mixup: float = 0.4
+    articulate: float = 1.35
     speech_batch: int = 128
     rate: float = 1e-3
     speech_rate: float = 0.1

@@ -110,6 +110,7 @@ class SubjectLayout:
         self.audio = self.root / "audio" / "audio.wav"
         self.features = self.root / "audio" / "audio.npy"
         self.test_features = self.root / "audio_test" / "audio.npy"
+        self.test_audio = self.root / "audio_test" / "audio.wav"
         self.face_images = self.root / "ori_images_face"
         self.grids = self.root / "coords"
         self.lip_images = self.root / "images"

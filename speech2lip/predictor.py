@@ -31,12 +31,23 @@ _CHUNK_BYTES = 96 * 2**20  # frames held while the pose track is walked backward
 
 @dataclass(frozen=True)
 class Rendered:
-    """One finished frame: `image` RGB uint8 at source size; `source`: index of the frame it
-    was painted on; `changed`: [H, W] bool, the pixels that may differ from the source."""
+    """One finished frame: `image` RGB uint8 at source size; `original`: the frame it was
+    painted on, unchanged; `source`: that frame's index; `mask`: [h, w] float32 in 0..1, how
+    far pixels from `corner` (x, y) on may differ from it; all others are the same."""
 
     image: np.ndarray
+    original: np.ndarray
     source: int
-    changed: np.ndarray
+    mask: np.ndarray
+    corner: tuple[int, int]
+
+    @property
+    def full_mask(self) -> np.ndarray:
+        """The mask at the size of the image, [H, W]."""
+        out = np.zeros(self.image.shape[:2], np.float32)
+        (x, y), (height, width) = self.corner, self.mask.shape
+        out[y : y + height, x : x + width] = self.mask
+        return out
 
 
 class Predictor:
@@ -127,21 +138,24 @@ class Predictor:
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
         for k, image in enumerate(images):
             if k in finished:
-                yield Rendered(*_paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k])))
+                yield _paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k]))
             else:
-                yield Rendered(image, int(sources[k]), np.zeros(image.shape[:2], bool))
+                yield _untouched(image, int(sources[k]))
+
+
+def _untouched(image: np.ndarray, source: int) -> Rendered:
+    return Rendered(image, image, source, np.zeros((0, 0), np.float32), (0, 0))
 
 
 def _paste_back(
     image: np.ndarray, pixels: np.ndarray, mask: np.ndarray, origin: np.ndarray, crop: Crop, source: int
-) -> tuple[np.ndarray, int, np.ndarray]:
+) -> Rendered:
     """Put a finished region (pixels [R, R, 3], mask [R, R]) back into the full frame.
 
     At the source's own scale pixels are copied where the mask is not 0. A crop that was
     shrunk is enlarged (bicubic) and mixed by the mask, so that the frame keeps its detail
     outside and its edge is soft.
     """
-    out, changed = image.copy(), np.zeros(image.shape[:2], bool)
     height, width = image.shape[:2]
     scale, size = crop.scale, len(mask)
     corner = np.array([crop.x, crop.y])
@@ -150,13 +164,14 @@ def _paste_back(
     x0, y0 = np.maximum(low, 0)
     x1, y1 = np.minimum(high, [width, height])
     if x1 <= x0 or y1 <= y0:
-        return out, source, changed
+        return _untouched(image, source)
     # region pixel of source pixel p: ((p - crop) + 0.5) scale - 0.5 - origin
     shift = (np.array([x0, y0]) - corner + 0.5) * scale - 0.5 - origin
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     shape, flags = (int(x1 - x0), int(y1 - y0)), cv2.WARP_INVERSE_MAP
     spread = cv2.warpAffine(mask, matrix, shape, flags=flags | cv2.INTER_LINEAR, borderValue=0)
     enlarged = cv2.warpAffine(pixels, matrix, shape, flags=flags | cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    out = image.copy()
     target = out[y0:y1, x0:x1]
     touched = spread > 0
     if crop.size == crop.side:
@@ -164,8 +179,7 @@ def _paste_back(
     else:
         mix = target + spread[..., None] * (enlarged.astype(np.float32) - target)
         target[touched] = mix[touched].round().clip(0, 255).astype(np.uint8)
-    changed[y0:y1, x0:x1] = touched
-    return out, source, changed
+    return Rendered(out, image, source, spread, (int(x0), int(y0)))
 
 
 def forth_and_back(count: int, first: int, length: int) -> np.ndarray:

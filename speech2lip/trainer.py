@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from .audio.features import backend_from_params
 from .builder import Model, bfloat16_pays, build_expert, build_model, facts_of, pick_device, works_on_whole
 from .checkpoint import FORMAT, load_tensors, save_checkpoint, save_tensors
 from .config import Config, TrainConfig, config_to_dict
-from .data.dataset import Batch, SubjectDataset, augment
+from .data.dataset import Batch, SubjectDataset, augment, mix
 from .data.parser import SubjectIndex, parse_subject
 from .errors import UserError
 from .layout import SubjectLayout
@@ -32,6 +33,8 @@ from .progress import bar
 from .wav2lip_loss import Wav2LipLoss
 
 _DEPTH_POINTS = 512
+_FOLDS = 3  # parts of the training frames that take turns as unheard speech
+_QUIET_SHARE = 32  # one of so many windows of the speech batch is silence
 _VALIDATION_FRAMES = 64
 
 
@@ -43,7 +46,6 @@ class TrainState:
     elapsed: float = 0.0
     expert_done: bool = False
     speech_done: bool = False
-    best: float = -1e9
     next_validation: float = 0.0
 
 
@@ -62,7 +64,8 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.train.seed)
         self.random = np.random.default_rng(config.train.seed)
         index = parse_subject(SubjectLayout(config.data.root), config.data.test_fraction, works_on_whole(config))
-        self.spectral = backend_from_params(index.subject.audio).spectral
+        backend = backend_from_params(index.subject.audio)
+        self.spectral, self.silence = backend.spectral, backend.silence
         self.data = SubjectDataset(index, self.device, config.data.memory_gb)
         self.index = index
         self.facts = facts_of(index.subject, index.track.mouth.shape[1])
@@ -113,7 +116,12 @@ class Trainer:
         train = self.config.train
         if self.config.loss.sync > 0 and self.judge is None and not self.state.expert_done:
             self._train_expert(writer)
-        if train.speech_share > 0 and self.model.predicts_shape and not self.state.speech_done and self.stop is None:
+        if (
+            train.speech_share > 0
+            and isinstance(self.model, Speech2Lip)
+            and not self.state.speech_done
+            and self.stop is None
+        ):
             self._train_speech(writer)
         meter = bar("training", 1000, "‰")
         saved = last = time.monotonic()
@@ -182,22 +190,58 @@ class Trainer:
 
     def _train_speech(self, writer: Any) -> None:
         """Speech -> mouth shape alone: cheap steps, with a rate that falls to zero."""
+        assert isinstance(self.model, Speech2Lip)
         train = self.config.train
-        self.model.train()
         with self._signals():
-            for step in self._phase(
-                "speech", train.speech_share, self._epochs(train.speech_epochs, train.speech_batch)
-            ):
-                for group in self.speech_optimizer.param_groups:
-                    group["lr"] = 2 * train.rate * min(1.0, step / 100) * (1 - self._phase_share)
-                loss = self._shape_term(train.speech_batch)
-                self.speech_optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                self.speech_optimizer.step()
-                if step % 50 == 0:
-                    writer.add_scalar("speech/loss", loss.item(), step)
+            if train.articulate > 1:
+                self._calibrate(writer)
+            self._fit_speech(self.model, self.speech_optimizer, self.index.train, "speech", train.speech_share, writer)
         self.state.speech_done = self.stop is None
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _calibrate(self, writer: Any) -> None:
+        """Learn how much too little the mouth moves on speech that was not trained on, and make up for it.
+
+        Each part of the training frames is predicted by a copy that is trained on the others.
+        """
+        train, model = self.config.train, self.model
+        assert isinstance(model, Speech2Lip)
+        predicted, frames = [], []
+        guard = int(np.ceil(np.abs(self.index.offsets).max() * self.index.subject.fps))
+        for number, part in enumerate(np.array_split(self.index.train, _FOLDS)):
+            rest = self.index.train[(self.index.train < part[0] - guard) | (self.index.train > part[-1] + guard)]
+            twin = copy.deepcopy(model)
+            optimizer = torch.optim.AdamW(twin.speech_parameters(), weight_decay=train.weight_decay)
+            title = f"articulation {number + 1}/{_FOLDS}"
+            self._fit_speech(twin, optimizer, rest, title, train.speech_share / _FOLDS)
+            if self.stop is not None:
+                return
+            at = torch.from_numpy(part).to(self.device)
+            with torch.no_grad():
+                predicted.append(twin.eval().speak(self.data.windows[at], at)[1])
+            frames.append(at)
+        made, real = torch.cat(predicted), model.basis.encode(self.data.mouth[torch.cat(frames)])
+        gain = (real.std(0) / made.std(0).clamp(min=1e-6)).clamp(1, train.articulate)
+        model.shape_head.gain.copy_(gain)
+        writer.add_scalar("speech/gain", float(gain[0]), 0)
+
+    def _fit_speech(
+        self, model: Speech2Lip, optimizer: torch.optim.Optimizer, frames: np.ndarray, title: str, share: float,
+        writer: Any = None,
+    ) -> None:  # fmt: skip
+        """Train the speech encoder and the shape head of `model` on `frames`."""
+        train = self.config.train
+        model.train()
+        most = max(1, train.speech_epochs * len(frames) // train.speech_batch)
+        for step in self._phase(title, share, most):
+            for group in optimizer.param_groups:
+                group["lr"] = 2 * train.rate * min(1.0, step / 100) * (1 - self._phase_share)
+            loss = self._shape_term(model, frames, train.speech_batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if step % 50 == 0 and writer is not None:
+                writer.add_scalar("speech/loss", loss.item(), step)
 
     def _phase(self, title: str, share: float, most: int) -> Iterator[int]:
         """Count steps 1, 2, ... of a phase that gets `share` of the budget but `most` steps, or until a signal."""
@@ -231,8 +275,9 @@ class Trainer:
             self.model.blend.requires_grad_(False).eval()
         frames = self.random.choice(self.index.train, self.config.train.batch)
         batch = self.data.batch(frames)
-        shapes = weights.shape > 0 and self.model.predicts_shape
-        terms = {"shape": self._shape_term(self.config.train.speech_batch // 2)} if shapes else {}
+        terms = {}
+        if weights.shape > 0 and isinstance(self.model, Speech2Lip):
+            terms["shape"] = self._shape_term(self.model, self.index.train, self.config.train.speech_batch // 2)
         terms |= self._picture_terms(batch)
         if weights.depth > 0:
             terms["depth"] = self._depth_term(batch)
@@ -248,12 +293,18 @@ class Trainer:
         self._update_average()
         return {name: value.item() for name, value in terms.items()} | {"total": total.item()}
 
-    def _shape_term(self, count: int) -> Tensor:
-        """Speech -> mouth shape, on many windows."""
-        frames = torch.from_numpy(self.random.choice(self.index.train, count)).to(self.device)
-        assert isinstance(self.model, Speech2Lip)
-        _, codes = self.model.speak(augment(self.data.windows[frames], self.generator, self.spectral), frames)
-        return losses.shape_loss(codes, self.model.basis.encode(self.data.mouth[frames]), self.model.basis.weights)
+    def _shape_term(self, model: Speech2Lip, frames: np.ndarray, count: int) -> Tensor:
+        """Speech -> mouth shape, on many windows of `frames`; a few windows of silence rest the mouth."""
+        chosen = torch.from_numpy(self.random.choice(frames, count)).to(self.device)
+        windows = augment(self.data.windows[chosen], self.generator, self.spectral)
+        windows, target = mix(
+            windows, model.basis.encode(self.data.mouth[chosen]), self.random, self.config.train.mixup
+        )
+        quiet = count // _QUIET_SHARE
+        windows[:quiet] = self.silence + 0.1 * torch.randn(windows[:quiet].shape, generator=self.generator).to(windows)
+        target[:quiet] = model.basis.encode(self.data.mouth[self.index.subject.canonical_frame][None])
+        _, codes = model.speak(windows, chosen)
+        return losses.shape_loss(codes, target, model.basis.weights)
 
     def _picture_terms(self, batch: Batch) -> dict[str, Tensor]:
         """Canonical lips and fused regions from the measured mouth shape and the speech."""
@@ -390,7 +441,11 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, writer: Any) -> None:
-        """Averaged weights, predicted shapes, on the test split; keeps the best as model.pt."""
+        """Averaged weights, predicted shapes, on the test split, for the curves; they become model.pt.
+
+        The latest weights are kept, never the best on the test split: its figures must stay
+        those of frames that nothing was chosen by.
+        """
         kept = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
         self.model.eval()
@@ -398,9 +453,8 @@ class Trainer:
         for name, value in metrics.items():
             writer.add_scalar(f"validation/{name}", value, self.state.step)
         writer.add_image("validation/real_above_generated", picture, self.state.step)
-        if metrics["score"] > self.state.best:
-            self.state.best = metrics["score"]
-            save_checkpoint(self.folder / "model.pt", self.config, self.facts, self.model, metrics)
+        metrics |= {"steps": float(self.state.step), "minutes": self.state.elapsed / 60}
+        save_checkpoint(self.folder / "model.pt", self.config, self.facts, self.model, metrics)
         self.model.load_state_dict(kept)
 
     def save(self) -> None:
@@ -430,6 +484,8 @@ class Trainer:
         self.expert.load_state_dict(content["expert"])
         self.expert_optimizer.load_state_dict(content["expert_optimizer"])
         self.speech_optimizer.load_state_dict(content["speech_optimizer"])
+        if set(content["state"]) != set(vars(self.state)):
+            raise UserError(f"{path} was written by another version: {remedy}")
         self.state = TrainState(**content["state"])
         if self.state.expert_done:
             self.expert.eval().requires_grad_(False)
@@ -442,9 +498,7 @@ class Trainer:
         for name, value in terms.items():
             writer.add_scalar(f"train/{name}", value, self.state.step)
         writer.add_scalar("train/rate", rate, self.state.step)
-        meter.set_postfix_str(
-            f"step {self.state.step}, loss {terms['total']:.4f}, best {self.state.best:.2f}", refresh=False
-        )
+        meter.set_postfix_str(f"step {self.state.step}, loss {terms['total']:.4f}", refresh=False)
         meter.refresh()
 
     @contextmanager
@@ -509,9 +563,7 @@ def validate(model: Model, data: SubjectDataset, index: SubjectIndex) -> tuple[d
 
     psnr_lip (dB) over the lip mask, psnr_drawn the same when the mouth's shape is the
     measured one, psnr_region (dB) over the compositor's region, opening_r and opening_ratio
-    of the predicted mouth shape. score, by which the best checkpoint is chosen, takes
-    psnr_drawn: with a predicted shape PSNR would prefer a blurred mouth to a sharp one that
-    is slightly off. Also a picture [3, H, W]: real above generated.
+    of the predicted mouth shape. Also a picture [3, H, W]: real above generated.
     """
     pool = index.test if len(index.test) else index.train[-_VALIDATION_FRAMES:]
     every = torch.from_numpy(pool).to(data.windows.device)
@@ -532,7 +584,6 @@ def validate(model: Model, data: SubjectDataset, index: SubjectIndex) -> tuple[d
     metrics = {
         "psnr_lip": float(np.mean(rows)), "psnr_drawn": float(np.mean(drawn)), "psnr_region": float(np.mean(fused)), **movement,
     }  # fmt: skip
-    metrics["score"] = metrics["psnr_drawn"] + 10 * movement.get("opening_r", 0.0)
     return metrics, torch.cat(shown[:8], 2).cpu()
 
 

@@ -108,3 +108,19 @@ def test_pickled_features_are_refused(tmp_path):
     (tmp_path / "audio.json").write_text("{}")
     with pytest.raises(UserError, match="cannot be read"):
         load_features(tmp_path / "audio.npy", {})
+
+
+def test_silence_is_silence_and_a_few_words_in_it_are_not():
+    """Without speech every row is the value of silence, at any noise below -60 dB; words in a minute of
+    silence have the features that they have in three seconds of it."""
+    backend, rng = LogMel(20, 0.02), np.random.default_rng(0)
+    quiet = (1e-5 * rng.standard_normal(SAMPLE_RATE)).astype(np.float32)
+    assert (backend(quiet, 25.0) == backend.silence).all()
+    words = _speechlike()
+    short, long = (
+        backend(np.concatenate([words, np.zeros(n * SAMPLE_RATE, np.float32)]), 25.0)[
+            : len(words) * 25 // SAMPLE_RATE - 10
+        ]
+        for n in (3, 60)
+    )
+    assert np.abs(short - long).mean() < 0.1 * short.std() and short.std() > 0.3

@@ -104,6 +104,6 @@ def test_published_entry_points_refuse_a_missing_configuration(script):
 def test_render_and_evaluate_commands(model_path, subject_config, tone, tmp_path, capsys):
     assert main(["render", "--model", str(model_path), "--audio", str(tone), "--out", str(tmp_path / "o.mp4")]) == 0
     assert "100 frames" in capsys.readouterr().out
-    assert main(["evaluate", "--model", str(model_path), "--json", str(tmp_path / "e.json")]) == 0
+    assert main(["evaluate", "--model", str(model_path), "--protocol", "self", "--out", str(tmp_path / "e")]) == 0
     out = capsys.readouterr().out
-    assert "generated" in out and "frozen" in out and "opening_r" in out and (tmp_path / "e.json").is_file()
+    assert "generated" in out and "frozen" in out and "opening_r" in out and (tmp_path / "e" / "report.html").is_file()

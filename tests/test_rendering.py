@@ -31,24 +31,26 @@ def predictor(model_path, subject_config):
 def test_every_pixel_outside_the_mask_is_the_source(predictor, subject_config):
     layout = SubjectLayout(subject_config.data.root)
     source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 20))
-    windows = np.random.default_rng(0).normal(size=(20, 24, 80)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(size=(20, 20, 80)).astype(np.float32)
     for frame in predictor.render(windows):
         real = source[frame.source]
         assert frame.image.shape == real.shape
-        np.testing.assert_array_equal(frame.image[~frame.changed], real[~frame.changed])
-        assert 0.005 < frame.changed.mean() < 0.15
-        assert (frame.image != real)[frame.changed].any()
+        changed = frame.full_mask > 0
+        np.testing.assert_array_equal(frame.image[~changed], real[~changed])
+        assert 0.005 < changed.mean() < 0.15
+        assert (frame.image != real)[changed].any()
 
 
 def test_walking_back_paints_on_the_right_frames(predictor, subject_config):
     """Past the end of the loop the same source frames return in reverse order."""
     layout = SubjectLayout(subject_config.data.root)
     source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 60))
-    windows = np.zeros((50, 24, 80), np.float32)
+    windows = np.zeros((50, 20, 80), np.float32)
     frames = list(predictor.render(windows, 20, (10, 40)))
     assert [f.source for f in frames] == [*range(20, 40), *range(38, 9, -1), 11]
     for frame in frames[15:30]:
-        np.testing.assert_array_equal(frame.image[~frame.changed], source[frame.source][~frame.changed])
+        kept = frame.full_mask == 0
+        np.testing.assert_array_equal(frame.image[kept], source[frame.source][kept])
 
 
 def test_frames_without_a_face_pass_untouched(predictor, subject_config):
@@ -56,15 +58,15 @@ def test_frames_without_a_face_pass_untouched(predictor, subject_config):
     source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 4))
     predictor.track.valid[2] = False
     try:
-        frames = list(predictor.render(np.zeros((4, 24, 80), np.float32)))
+        frames = list(predictor.render(np.zeros((4, 20, 80), np.float32)))
     finally:
         predictor.track.valid[2] = True
     np.testing.assert_array_equal(frames[2].image, source[2])
-    assert not frames[2].changed.any() and frames[1].changed.any()
+    assert not frames[2].full_mask.any() and frames[1].full_mask.any()
 
 
 def test_audio_drives_the_mouth(predictor):
-    windows = np.random.default_rng(0).normal(0, 1, (30, 24, 80)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(0, 1, (30, 20, 80)).astype(np.float32)
     loud = predictor.codes(windows, np.arange(30))[1]
     assert loud.std(0).max() > 1e-3
 
@@ -95,7 +97,8 @@ def test_crop_that_was_shrunk_is_enlarged_into_place():
     pixels, mask = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.float32)
     pixels[..., 0] = 200
     mask[4:12, 4:12] = 1
-    out, _, changed = _paste_back(image, pixels, mask, np.array([10, 12]), Crop(20, 10, 100, 50), 0)
+    frame = _paste_back(image, pixels, mask, np.array([10, 12]), Crop(20, 10, 100, 50), 0)
+    out, changed = frame.image, frame.full_mask > 0
     assert (out[10 + 2 * 18 : 10 + 2 * 22, 20 + 2 * 16 : 20 + 2 * 20] == [200, 0, 0]).all()
     np.testing.assert_array_equal(out[~changed], image[~changed])
     ys, xs = np.nonzero(changed)

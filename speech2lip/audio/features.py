@@ -81,7 +81,8 @@ class LogMel(_Backend):
     name, channels, silence, spectral = "mel", BANDS, -2.0, True
 
     def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
-        return standardise(mel_spectrogram(even_level(wav)).T, self.silence), ROWS_PER_SECOND
+        mel = mel_spectrogram(even_level(wav)).T
+        return np.full_like(mel, self.silence) if is_silent(wav) else standardise(mel, self.silence), ROWS_PER_SECOND
 
 
 class Phones(_Backend):
@@ -139,21 +140,34 @@ def standardise(rows: np.ndarray, silence: float) -> np.ndarray:
     """Zero mean and unit deviation per band [T, 80] over the rows that hold speech.
 
     Speech is what lies above the middle between the quiet (5th percentile) and the loud
-    (95th) level of the file; values are limited to [silence, 3].
+    (99.5th: a few words in long silence count) level of the file; values are limited to
+    [silence, 3].
     """
     level = rows.mean(1)
-    low, high = np.percentile(level, [5, 95])
+    low, high = np.percentile(level, [5, 99.5])
     speech = rows[level >= (low + high) / 2]
     scaled = (rows - speech.mean(0)) / (speech.std(0) + 0.3)
     return np.clip(scaled, silence, 3.0).astype(np.float32)
 
 
 def even_level(wav: np.ndarray, target: float = 0.1) -> np.ndarray:
-    """Scale a waveform [samples] so that its loud parts (95th percentile of the root mean
-    square over 50 ms) have level `target`; silence stays silence."""
-    blocks = wav[: len(wav) // 800 * 800].reshape(-1, 800)
-    loud = float(np.percentile(np.sqrt((blocks**2).mean(1)), 95)) if len(blocks) else 0.0
+    """Scale a waveform [samples] so that its loud parts (95th percentile of the root mean square over
+    50 ms, long silence aside) have level `target`; silence stays silence."""
+    levels = _levels(wav)
+    levels = levels[levels > 0.01 * levels.max(initial=0)]
+    loud = float(np.percentile(levels, 95)) if len(levels) else 0.0
     return wav * np.float32(target / loud) if loud > 1e-6 else wav
+
+
+def is_silent(wav: np.ndarray) -> bool:
+    """Whether nothing in a waveform [samples] is louder than -60 dB of full scale."""
+    return bool(_levels(wav).max(initial=0) < 1e-3)
+
+
+def _levels(wav: np.ndarray) -> np.ndarray:
+    """Root mean square of every 50 ms of a waveform [samples]."""
+    blocks = wav[: len(wav) // 800 * 800].reshape(-1, 800)
+    return np.sqrt((blocks**2).mean(1))
 
 
 def frame_count(wav: np.ndarray, fps: float) -> int:

@@ -156,3 +156,19 @@ def augment(windows: Tensor, generator: torch.Generator, spectral: bool = True) 
     width = torch.randint(0, 12, (count, 1, 1), generator=generator).to(windows.device)
     band = torch.arange(channels, device=windows.device)
     return out.masked_fill((band >= start) & (band < start + width), 0.0)
+
+
+def mix(windows: Tensor, codes: Tensor, random: np.random.Generator, strength: float) -> tuple[Tensor, Tensor]:
+    """Blend random pairs of samples [B, ...] and of their targets [B, K] alike (mixup, Zhang et al. 2018).
+
+    strength: both parameters of the beta distribution of the shares; 0 changes nothing.
+    """
+    if strength == 0:
+        return windows, codes
+    share = torch.from_numpy(random.beta(strength, strength, len(windows))).to(windows)
+    other = torch.from_numpy(random.permutation(len(windows))).to(windows.device)
+    blend = [
+        share.reshape(-1, *[1] * (x.dim() - 1)) * x + (1 - share.reshape(-1, *[1] * (x.dim() - 1))) * x[other]
+        for x in (windows, codes)
+    ]
+    return blend[0], blend[1]

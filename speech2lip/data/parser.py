@@ -31,7 +31,8 @@ class SubjectIndex:
 
     train, test: frame indices; windows: [T, rows, channels] audio features of the
     subject's own sound, cut at shot boundaries; transforms: [T, 4, 4] canonical ->
-    observed; origins: [T, 2] crop pixel of the compositor's region.
+    observed; origins: [T, 2] crop pixel of the compositor's region; offsets: [rows] seconds
+    from a frame to the rows of its window.
     """
 
     layout: SubjectLayout
@@ -43,6 +44,7 @@ class SubjectIndex:
     test: np.ndarray
     transforms: np.ndarray
     origins: np.ndarray
+    offsets: np.ndarray
 
 
 def parse_subject(layout: SubjectLayout, test_fraction: float, whole: bool = False) -> SubjectIndex:
@@ -68,7 +70,7 @@ def parse_subject(layout: SubjectLayout, test_fraction: float, whole: bool = Fal
     canonical = load_canonical(layout)
     transforms = relative_transforms(track.poses, track.poses.matrices()[subject.canonical_frame])
     subject, origins = region_of(subject, track.poses, canonical, whole)
-    return SubjectIndex(layout, subject, track, canonical, windows, train, test, transforms, origins)
+    return SubjectIndex(layout, subject, track, canonical, windows, train, test, transforms, origins, backend.offsets)
 
 
 def load_canonical(layout: SubjectLayout) -> CanonicalImages:

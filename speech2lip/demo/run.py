@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..config import Config
-from ..evaluation import MouthSeries, evaluate, measure_mouth, print_report
+from ..evaluation.recording import Recorder
+from ..evaluation.run import evaluate
 from ..face.crop import extract
 from ..face.preprocess import preprocess
 from ..layout import SubjectLayout, atomic_path
@@ -29,7 +30,7 @@ def run_demo(config: Config, out: Path) -> dict[str, float]:
     result = out / "generated.mp4"
     count = render_video(model, Path(config.data.root), held_out.with_suffix(".wav"), result, config.train.device)
     join_side_by_side(held_out, result, out / "real_and_generated.mp4")
-    print_report(evaluate(model, Path(config.data.root)), out / "evaluation.json")
+    evaluate(model, Path(config.data.root), out / "evaluation", device=config.train.device)
     figures = judge(result, held_out, SubjectLayout(config.data.root), config.data.fps)
     preview(held_out, result, config.data.fps, out / "preview.jpg")
     with atomic_path(out / "figures.json") as path:
@@ -64,7 +65,10 @@ def preview(real: Path, generated: Path, fps: float, target: Path, moments: int 
 def judge(result: Path, held_out: Path, layout: SubjectLayout, fps: float) -> dict[str, float]:
     """Generated mouth opening against the truth of the sentence (the real head was never shown)."""
     crop = layout.load_subject().crop
-    series: MouthSeries = measure_mouth(extract(f, crop) for f in read_frames(result, fps))
+    recorder = Recorder()
+    for frame in read_frames(result, fps):
+        recorder.add(extract(frame, crop))
+    series = recorder.finish()
     with np.load(held_out.with_name(f"{held_out.stem}_truth.npz"), allow_pickle=False) as truth:
         opening = truth["mouth"][:, 0]
     count = min(len(opening), len(series.opening))

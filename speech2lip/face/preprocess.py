@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +27,16 @@ from ..geometry import Intrinsics, Poses, project
 from ..layout import Box, Crop, Subject, SubjectLayout, Track, atomic_path
 from ..progress import track as progress
 from ..rasterizer import make_rasterizer
-from ..video import check_video, expected_frames, frame_files, read_frames, read_image, write_image
+from ..video import check_video, frame_files, read_frames, read_image, write_image
 from . import canonical as space
 from .alignment import align
-from .crop import dominant_face, extract, head_crop
-from .detect import FaceDetector, FaceMesh
+from .crop import extract, head_crop
+from .detect import FaceMesh
 from .parsing import parse_head
 from .photometric import PhotometricOptions
-from .shots import find_shots, thumbnail
+from .survey import MIN_FRAMES, survey_clip
 from .topology import LIPS, MOUTH, NOSE_BASE
 from .tracker import HeadTrack, TrackerConfig, bridge, fill_landmarks, track_head
-
-MIN_FRAMES = 50  # tracked frames (2 s) below which nothing can be learned
-_DETECT_EVERY = 0.4  # seconds between the frames on which all faces are looked for
-_SURVEY_SIDE = 640
 
 
 def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subject:
@@ -131,53 +127,9 @@ class _Stages:
 # ---------------------------------------------------------------- frames and landmarks
 
 
-@dataclass(frozen=True)
-class _Survey:
-    """First look at a clip: shots, the wanted face's boxes [N, 4] (source pixels), frame size."""
-
-    shots: list[tuple[int, int]]
-    boxes: np.ndarray
-    width: int
-    height: int
-    frames: int
-
-
-def _survey(video: Path, fps: float) -> _Survey:
-    detector = FaceDetector()
-    every = max(1, round(_DETECT_EVERY * fps))
-    thumbs: list[np.ndarray] = []
-    samples: list[tuple[int, np.ndarray]] = []
-    shape = _first_frame(video, fps).shape
-    previous: np.ndarray | None = None
-    frames = read_frames(video, fps, _SURVEY_SIDE)
-    for index, frame in enumerate(progress(frames, "survey", expected_frames(video, fps))):
-        thumbs.append(thumbnail(frame))
-        jump = previous is None or np.abs(thumbs[-1] - previous).mean() > 3
-        if index % every == 0 or jump:
-            samples.append((index, detector(frame) * (shape[0] / frame.shape[0])))
-        previous = thumbs[-1]
-    detector.close()
-    if len(thumbs) < MIN_FRAMES:
-        raise UserError(
-            f"{video} has only {len(thumbs)} frames at {fps:g} per second: give a clip of at least "
-            f"{MIN_FRAMES} frames, better several minutes"
-        )
-    shots = find_shots(np.stack(thumbs))
-    return _Survey(shots, dominant_face(samples, shots), shape[1], shape[0], len(thumbs))
-
-
-def _first_frame(video: Path, fps: float) -> np.ndarray:
-    frames = read_frames(video, fps)
-    frame = next(frames, None)
-    frames.close()
-    if frame is None:
-        raise UserError(f"{video} has no frames that can be decoded: give another video")
-    return frame
-
-
 def _frames_stage(config: Config, video: Path, layout: SubjectLayout) -> None:
     """Decode once more at full size; keep the head's square as JPEG, and landmarks of every frame."""
-    survey = _survey(video, config.data.fps)
+    survey = survey_clip(video, config.data.fps)
     crop = head_crop(survey.boxes, survey.width, survey.height, config.face.max_crop)
     layout.subject.unlink(missing_ok=True)
     shutil.rmtree(layout.face_images, ignore_errors=True)

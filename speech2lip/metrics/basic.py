@@ -1,4 +1,4 @@
-"""Elementary measures: PSNR, correlation, lag."""
+"""Elementary measures: PSNR, correlation, lag, runs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,27 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def best_lag(a: np.ndarray, b: np.ndarray, reach: int = 8) -> tuple[int, float]:
-    """Lag in frames at which `a` follows `b` best (positive: a is late), and that correlation."""
-    scores = {}
+def lag_curve(a: np.ndarray, b: np.ndarray, reach: int = 15) -> np.ndarray:
+    """Pearson correlation [2 reach + 1] of series [T] at lags -reach .. reach frames; at lag k, a[t + k] meets b[t].
+
+    Pairs in which either is NaN do not count.
+    """
+    scores = []
     for lag in range(-reach, reach + 1):
         x, y = (a[lag:], b[: len(b) - lag]) if lag >= 0 else (a[:lag], b[-lag:])
-        n = min(len(x), len(y))
-        scores[lag] = correlation(x[:n], y[:n])
-    lag = max(scores, key=lambda k: -2.0 if np.isnan(scores[k]) else scores[k])
-    return lag, scores[lag]
+        n = max(min(len(x), len(y)), 0)
+        both = np.isfinite(x[:n]) & np.isfinite(y[:n])
+        scores.append(correlation(x[:n][both], y[:n][both]))
+    return np.array(scores)
+
+
+def best_lag(a: np.ndarray, b: np.ndarray, reach: int = 8) -> tuple[int, float]:
+    """Lag in frames at which `a` follows `b` best (positive: a is late), and that correlation."""
+    scores = lag_curve(a, b, reach)
+    best = int(np.argmax(np.where(np.isnan(scores), -2.0, scores)))
+    return best - reach, float(scores[best])
+
+
+def runs(flags: np.ndarray) -> np.ndarray:
+    """[start, end) of every run of True in [T], as [N, 2]."""
+    return np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, int), [0]]))).reshape(-1, 2)

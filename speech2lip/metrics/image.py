@@ -7,16 +7,18 @@ import numpy as np
 
 def frame_psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None, data_range: float = 1.0) -> float:
     """Peak signal-to-noise ratio (dB) of pictures [H, W, ...]; where: [H, W] bool region. Equal ones give infinity."""
-    error = (np.asarray(a, np.float64) - b) ** 2
-    mean = float(error.mean() if where is None else error[where].mean())
-    return float("inf") if mean == 0 else 10 * np.log10(data_range**2 / mean)
+    from skimage.metrics import peak_signal_noise_ratio
+
+    a, b = (np.asarray(x if where is None else x[where], np.float64) for x in (a, b))
+    with np.errstate(divide="ignore"):
+        return float(peak_signal_noise_ratio(a, b, data_range=data_range))
 
 
-def frame_ssim(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None, data_range: float = 1.0) -> float:
-    """Structural similarity with Gaussian weights of sigma 1.5 (Wang 2004, as scikit-image computes it).
+def ssim_map(a: np.ndarray, b: np.ndarray, data_range: float = 1.0) -> tuple[float, np.ndarray]:
+    """Structural similarity with Gaussian weights of sigma 1.5 (Wang 2004) by scikit-image.
 
-    a, b: [H, W] or [H, W, 3]; where: [H, W] bool, the pixels whose similarity is averaged;
-    without it scikit-image's own mean, which leaves out a border of five pixels.
+    a, b: [H, W] or [H, W, 3]. Returns its own mean, which leaves out a border of five pixels,
+    and the similarity of every place, of the shape of `a`.
     """
     from skimage.metrics import structural_similarity
 
@@ -24,18 +26,27 @@ def frame_ssim(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None, da
         a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=data_range,
         channel_axis=-1 if a.ndim == 3 else None, full=True,
     )  # fmt: skip
-    return float(mean) if where is None else float(similarity[where].mean())
+    return float(mean), np.asarray(similarity)
 
 
 def seam_gradient(image: np.ndarray, mask: np.ndarray) -> float:
-    """Mean absolute gradient of a picture [H, W, 3] where a soft mask [H, W] rises from 0 to 1.
+    """Mean absolute slope of a picture [H, W, 3] across the edge of a soft mask [H, W], in its units per pixel.
 
-    Of a generated frame over that of the real one: 1 has no seam. NaN where the mask has no edge.
+    The slope is taken along the mask's own gradient, where the mask is neither 0 nor 1. Of a
+    generated frame over that of the real one: 1 has no seam. NaN where the mask has no edge.
     """
+    rows, columns = (np.flatnonzero((mask > 0).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return float("nan")
+    part = tuple(slice(max(x[0] - 2, 0), x[-1] + 3) for x in (rows, columns))
+    image, mask = image[part], mask[part]
     edge = (mask > 0.02) & (mask < 0.98)
+    down, across = np.gradient(np.asarray(mask, np.float64))
+    steep = np.hypot(down, across)
+    edge &= steep > 1e-6
     if not edge.any():
         return float("nan")
-    image = np.asarray(image, np.float64)
-    across = np.abs(np.diff(image, axis=1, append=image[:, -1:])).mean(-1)
-    down = np.abs(np.diff(image, axis=0, append=image[-1:])).mean(-1)
-    return float((across + down)[edge].mean())
+    slope_down, slope_across = np.gradient(np.asarray(image, np.float64), axis=(0, 1))
+    slope = slope_down[edge] * (down / (steep + 1e-12))[edge][:, None]
+    slope += slope_across[edge] * (across / (steep + 1e-12))[edge][:, None]
+    return float(np.abs(slope).mean())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn as nn
 from torch import Tensor
 
@@ -41,12 +42,19 @@ class AudioEncoder(nn.Module):
 
 
 class ShapeHead(nn.Module):
-    """Embedding [B, E] -> standardised mouth-shape codes [B, K]."""
+    """Embedding [B, E] -> standardised mouth-shape codes [B, K].
+
+    In use (eval mode) codes are multiplied by `gain` [K]: least squares moves a mouth less
+    than it should, by as much as speech leaves it uncertain, and that is what mumbles.
+    """
+
+    gain: Tensor
 
     def __init__(self, embedding: int, codes: int):
         super().__init__()
         self.layers = nn.Sequential(nn.LeakyReLU(0.02), nn.Linear(embedding, codes))
+        self.register_buffer("gain", torch.ones(codes))
 
     def forward(self, embedding: Tensor) -> Tensor:
         codes: Tensor = self.layers(embedding)
-        return codes
+        return codes if self.training else codes * self.gain

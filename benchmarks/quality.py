@@ -1,0 +1,138 @@
+"""Quality by ablation: train variants of the configuration on one clip and measure each on its test split.
+
+    python benchmarks/quality.py CLIP --minutes 12                # every variant
+    python benchmarks/quality.py CLIP --minutes 12 --only default no-align
+
+Prints the table of docs/quality.md (and writes it, with all figures, to OUT/quality.md and
+OUT/quality.json) and leaves each variant's report in OUT/log/VARIANT/evaluation. Variants that
+were measured with the same settings before are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from speech2lip.cli import run_guarded
+from speech2lip.config import default_config
+from speech2lip.errors import UserError
+from speech2lip.evaluation.run import evaluate
+from speech2lip.face.preprocess import preprocess
+from speech2lip.layout import atomic_path
+from speech2lip.trainer import Trainer
+
+# Variant -> settings that differ from the defaults.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "no-align": ("face.align=0",),
+    "raw-poses": ("face.smooth=0", "face.align=0"),
+    "narrow-region": ("face.lip_margin=0.12",),
+    "wide-region": ("face.lip_margin=0.35",),
+    "upsample-2": ("model.lip.upsample=2",),
+    "paper-field": ("model.lip.upsample=1",),
+    "codes-4": ("model.lip.shape_codes=4",),
+    "codes-24": ("model.lip.shape_codes=24",),
+    "no-detail": ("model.lip.detail=1",),
+    "no-perceptual": ("loss.perceptual_weight=0",),
+    "perceptual-0.4": ("loss.perceptual_weight=0.4",),
+    "no-sync": ("loss.sync=0",),
+    "no-holes": ("loss.black_hole=0",),
+    "phones": ("audio.backend=phones",),
+    "window-16": ("audio.window=16",),
+    "window-40": ("audio.window=40",),
+    "batch-16": ("train.batch=16",),
+}
+_PREPARED = ("face.", "audio.", "fit.")  # settings that need a subject folder of their own
+# (protocol, figure, title); figures with a row as fourth entry are relative to it
+_COLUMNS = (
+    ("self", "opening_r", "r"), ("self", "articulation", "art."), ("self", "width_r", "width r"), ("self", "offset_frames", "offset"),
+    ("self", "lmd", "LMD / frozen"), ("self", "psnr_lip", "PSNR - frozen"), ("self", "ssim_lip", "SSIM"), ("self", "cpbd_ratio", "CPBD / real"),
+    ("self", "seams", "seams"), ("self", "jitter_speech_ratio", "jitter"), ("self", "jitter_silence_ratio", "silent"), ("self", "rest_z", "rest"),
+    ("cross", "opening_r", "cross r"), ("cross", "articulation", "art."), ("cross", "width_r", "width r"), ("cross", "seams", "seams"),
+)  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path, help="video of one person talking")
+    parser.add_argument("--minutes", type=float, default=12.0, help="training time of each variant (default 12)")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=VARIANTS,
+        default=list(VARIANTS),
+        metavar="VARIANT",
+        help="of " + ", ".join(VARIANTS),
+    )
+    parser.add_argument("--out", type=Path, help="folder for everything (default: rendering_result/quality/CLIP)")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings of all variants")
+    options = parser.parse_intermixed_args()
+    return run_guarded(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> int:
+    if not options.clip.is_file():
+        raise UserError(f"{options.clip} does not exist: give a video of one person talking")
+    out = options.out or Path("rendering_result/quality") / options.clip.stem
+    done = load(out / "quality.json")
+    for name in options.only:
+        settings = [*options.settings, *VARIANTS[name], f"train.minutes={options.minutes:g}"]
+        if name in done and done[name]["settings"] == settings:
+            print(f"{name}: measured before, kept")
+            continue
+        print(f"\n=== {name}: {' '.join(settings)}")
+        done[name] = {"settings": settings, **measure(options.clip, name, settings, out)}
+        with atomic_path(out / "quality.json") as path:
+            path.write_text(json.dumps(done, indent=1))
+        with atomic_path(out / "quality.md") as path:
+            path.write_text(table({k: done[k] for k in VARIANTS if k in done}))
+    print("\n" + table({k: done[k] for k in options.only}))
+    return 0
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What was measured before."""
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def measure(clip: Path, name: str, settings: list[str], out: Path) -> dict[str, Any]:
+    """Preprocess where needed, train, evaluate; figures by protocol and row."""
+    prepared = sorted(s for s in settings if s.startswith(_PREPARED))
+    folder = "_".join(["subject", *(s.replace("=", "-") for s in prepared)])
+    where = [f"name={name}", f"data.root={out / folder}", f"train.output={out / 'log'}"]
+    config = default_config([*settings, *where])
+    preprocess(config, clip)
+    if not Trainer(config, fresh=True).run():
+        raise KeyboardInterrupt
+    model = out / "log" / name / "model.pt"
+    results = evaluate(model, Path(config.data.root), model.parent / "evaluation")
+    return {protocol: result.rows for protocol, result in results.items()}
+
+
+def table(done: dict[str, Any]) -> str:
+    """Markdown, one line per variant."""
+    lines = ["| variant | " + " | ".join(title for _, _, title in _COLUMNS) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
+    for name, figures in done.items():
+        lines.append(
+            f"| {name} | " + " | ".join(cell(figures[protocol], figure) for protocol, figure, _ in _COLUMNS) + " |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def cell(rows: dict[str, dict[str, float]], name: str) -> str:
+    """A figure of the generated row; LMD and PSNR are told from the frozen mouth's."""
+    value, control = rows["generated"][name], rows["frozen"][name]
+    if name == "lmd":
+        return f"{value / control:.2f}"
+    if name == "psnr_lip":
+        return f"{value - control:+.1f} dB"
+    return f"{value:.0f}" if name == "offset_frames" else f"{value:.2f}" if name == "rest_z" else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

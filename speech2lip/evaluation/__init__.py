@@ -1,0 +1,1 @@
+"""Measuring generated video beside its controls, and the report of it."""

@@ -1,0 +1,123 @@
+"""Any generated video beside the real one of the same frames; no model, no subject folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..audio.waveform import SAMPLE_RATE, load_audio
+from ..errors import UserError
+from ..face.crop import extract, head_crop
+from ..face.detect import FaceMesh
+from ..face.survey import survey_clip
+from ..face.topology import interocular, mouth_opening
+from ..layout import Crop
+from ..progress import track as progress
+from ..video import check_video, probe, read_frames
+from .protocols import LEAST, Result, finish, load_judges
+from .recording import Recorder, landmark_mask
+from .summary import STILL
+
+_MAX_CROP = 640
+_CANDIDATES = 60  # frames among which the control's mouth is looked for
+
+
+def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
+    """Measure `generated` against `real`, frame by frame, at the generated video's rate.
+
+    Both show the same frames at the same size. The region that may differ is not known: it
+    is taken from the real landmarks (lips and chin, with a margin). The control freezes the
+    mouth by pasting one resting mouth of the real video into all its frames.
+    """
+    fps = check_video(generated).fps or 25.0
+    check_video(real)
+    found = survey_clip(real, fps, LEAST)
+    crop = head_crop(found.boxes, found.width, found.height, _MAX_CROP)
+    judges = load_judges(fps)
+    recorders = {
+        name: Recorder(kept / "pair" / name, judges.syncnet is not None, judges.lpips)
+        for name in ("real", "generated", "frozen")
+    }
+    resting = _resting(real, fps, crop, found.frames)
+    starts = {start for start, _ in found.shots if start > 0}
+    finder, count = FaceMesh(), 0
+    for picture, truth in progress(_both(generated, real, fps), "measuring", found.frames):
+        if count in starts:
+            finder.reset()
+        image, target = extract(picture, crop), extract(truth, crop)
+        points = finder(target)
+        mask = landmark_mask(points, target.shape) if points is not None else None
+        frozen = _paste(resting, target, points, mask) if points is not None and mask is not None else target
+        for name, shown in (("real", target), ("generated", image), ("frozen", frozen)):
+            recorders[name].add(shown, mask, target, cut=count in starts)
+        count += 1
+    finder.close()
+    recordings = {name: recorder.finish() for name, recorder in recorders.items()}
+    if count < LEAST:
+        raise UserError(f"{generated} and {real} have {count} frames in common, needed are {LEAST}: give longer videos")
+    shots = np.cumsum(np.isin(np.arange(count), sorted(starts)))
+    wav = _sound(generated, real)
+    if wav is None:
+        judges.missing["Correlation with the sound, silence"] = "neither video has sound"
+        wav = np.zeros(0, np.float32)
+    wav = wav[: round(count / fps * SAMPLE_RATE)]
+    return finish("pair", recordings, "real", "real", wav, fps, shots, np.arange(count), kept / "pair", judges)
+
+
+def _both(generated: Path, real: Path, fps: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Frames of both, side by side, as long as both last."""
+    made, true = read_frames(generated, fps), read_frames(real, fps)
+    with closing(made), closing(true):
+        for a, b in zip(made, true, strict=False):
+            if a.shape != b.shape:
+                sizes = " and ".join(f"{s[1]}x{s[0]}" for s in (a.shape, b.shape))
+                raise UserError(
+                    f"{generated} and {real} have frames of {sizes} pixels: give two videos of the same frames at one size"
+                )
+            yield a, b
+
+
+def _resting(real: Path, fps: float, crop: Crop, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """The frame, among some, whose mouth is open as far as it is on average; and its landmarks."""
+    finder = FaceMesh()
+    seen: list[tuple[float, np.ndarray, np.ndarray]] = []
+    every = max(1, frames // _CANDIDATES)
+    for number, frame in enumerate(read_frames(real, fps)):
+        if number % every == 0:
+            image = extract(frame, crop)
+            finder.reset()
+            points = finder(image)
+            if points is not None:
+                seen.append((float(mouth_opening(points) / interocular(points)), image, points))
+    finder.close()
+    if not seen:
+        raise UserError(f"no face was found in {real}: give a video in which one person's face is well visible")
+    usual = np.mean([opening for opening, _, _ in seen])
+    _, image, points = min(seen, key=lambda s: abs(s[0] - usual))
+    return image, points
+
+
+def _paste(
+    resting: tuple[np.ndarray, np.ndarray], target: np.ndarray, points: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
+    """The resting mouth, laid over the target by eyes and nose bridge, in place of the target's own."""
+    image, landmarks = resting
+    matrix, _ = cv2.estimateAffinePartial2D(
+        landmarks[STILL, :2].astype(np.float32), points[STILL, :2].astype(np.float32)
+    )
+    if matrix is None:
+        return target
+    moved = cv2.warpAffine(image, matrix, target.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray((target + mask[..., None] * (moved.astype(np.float32) - target)).round().clip(0, 255), np.uint8)
+
+
+def _sound(generated: Path, real: Path) -> np.ndarray | None:
+    """The generated video's sound, else the real one's."""
+    for path in (generated, real):
+        if probe(path).has_audio:
+            return load_audio(path)
+    return None

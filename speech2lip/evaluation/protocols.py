@@ -1,0 +1,230 @@
+"""What is rendered, and what it is measured against.
+
+self    the test split's sound on the test frames themselves, as in the paper; the real chin
+        and cheeks around the lips help
+cross   the same sound on frames of the training part, compared by mouth shapes alone with
+        the real test frames: nothing of the right mouth can leak
+new     other sound on the whole clip; nobody filmed the right mouth, so only what needs none
+pair    any generated video beside the real one of the same frames
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import weights
+from ..audio.waveform import SAMPLE_RATE, load_audio
+from ..checkpoint import Checkpoint
+from ..data.parser import SubjectIndex, parse_subject
+from ..errors import UserError
+from ..face.crop import extract
+from ..layout import SubjectLayout
+from ..metrics.lse import load_syncnet, measure_sync
+from ..nets.lpips import Lpips
+from ..nets.syncnet import SyncNet
+from ..perceptual import load_lpips
+from ..predictor import Predictor, Rendered
+from ..progress import track as progress
+from ..video import read_frames
+from .recording import Recorder, Recording
+from .summary import Scene, make_scene, summarise
+
+LEAST = 10  # frames below which nothing is measured
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Networks whose weights a user brings; None where they are missing, and `missing` says why."""
+
+    syncnet: SyncNet | None
+    lpips: Lpips | None
+    missing: dict[str, str]
+
+
+def load_judges(fps: float) -> Judges:
+    """What is there for a video of `fps` frames per second."""
+    missing = {}
+    for entry, names in (("syncnet", "LSE-C, LSE-D, SyncNet offset"), ("alexnet", "LPIPS"), ("lpips", "LPIPS")):
+        if weights.check(weights.find(entry)) == weights.MISSING:
+            missing[names] = f"needs {weights.find(entry).file}: `speech2lip weights where {entry}` says how to get it"
+    if "LSE-C, LSE-D, SyncNet offset" not in missing and fps != 25:
+        missing["LSE-C, LSE-D, SyncNet offset"] = f"SyncNet knows 25 frames per second, this video has {fps:g}"
+    return Judges(
+        None if "LSE-C, LSE-D, SyncNet offset" in missing else load_syncnet(),
+        None if "LPIPS" in missing else load_lpips(),
+        missing,
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """One protocol, measured: recordings and figures by row, in the order of the table.
+
+    truth: name of the row whose mouth is right, None where there is none; base: the row of
+    frames painted on, unchanged; wav: the sound, 16 kHz, from the first frame on; kept:
+    folder of frames by row; source: [T] source frame of each frame.
+    """
+
+    name: str
+    recordings: dict[str, Recording]
+    rows: dict[str, dict[str, float]]
+    truth: str | None
+    base: str
+    scene: Scene
+    wav: np.ndarray
+    kept: Path
+    source: np.ndarray
+    missing: dict[str, str]
+
+
+def evaluate_self(checkpoint: Checkpoint, layout: SubjectLayout, kept: Path, device: str = "auto") -> Result:
+    """The test split's sound on the test frames."""
+    stage = _Stage(checkpoint, layout, device, kept / "self")
+    first, last = stage.test_range()
+    wav = stage.sound[round(first * SAMPLE_RATE / stage.fps) :]
+    windows = stage.index.windows[first:last]
+    recordings, source = stage.paint(windows, first, None, faithful=True)
+    recordings["real"] = recordings.pop("base")
+    return stage.result("self", recordings, "real", "real", wav, source)
+
+
+def evaluate_cross(
+    checkpoint: Checkpoint, layout: SubjectLayout, kept: Path, device: str = "auto", real: Recording | None = None
+) -> Result:
+    """The test split's sound on training frames. real: the test frames, where they were measured already."""
+    stage = _Stage(checkpoint, layout, device, kept / "cross")
+    first, last = stage.test_range()
+    wav = stage.sound[round(first * SAMPLE_RATE / stage.fps) :]
+    loop = (0, int(stage.index.train[-1]) + 1)
+    recordings, source = stage.paint(stage.index.windows[first:last], 0, loop, faithful=False)
+    recordings["real"] = real or stage.watch(first, last)
+    return stage.result("cross", recordings, "real", "base", wav, source)
+
+
+def evaluate_new(
+    checkpoint: Checkpoint, layout: SubjectLayout, audio: Path, kept: Path, device: str = "auto", start: int = 0
+) -> Result:
+    """Sound from a file on the whole clip."""
+    stage = _Stage(checkpoint, layout, device, kept / "new")
+    recordings, source = stage.paint(stage.predictor.features(audio), start, None, faithful=False, frozen=False)
+    return stage.result("new", recordings, None, "base", load_audio(audio), source)
+
+
+@contextmanager
+def frozen_mouth(predictor: Predictor, frozen: bool = True) -> Iterator[None]:
+    """While it lasts, the model pastes its mean lip image, whatever is said: the control."""
+    if not frozen:
+        yield
+        return
+    model = predictor.model
+    drawing, base = model.draw, model.lip.base
+    model.draw = lambda embedding, codes, transform: base.expand(len(codes), -1, -1, -1)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        model.draw = drawing  # type: ignore[method-assign]
+
+
+def _outside(frame: Rendered) -> float:
+    """Largest difference of levels from the frame painted on where the mask is 0."""
+    kept = frame.full_mask == 0
+    return float(np.abs(frame.image[kept].astype(np.int16) - frame.original[kept]).max(initial=0))
+
+
+class _Stage:
+    """A model on its subject, ready to be measured."""
+
+    def __init__(self, checkpoint: Checkpoint, layout: SubjectLayout, device: str, kept: Path):
+        self.kept, self.layout = kept, layout
+        self.index: SubjectIndex = parse_subject(layout, checkpoint.config.data.test_fraction)
+        self.predictor = Predictor(checkpoint, layout, device)
+        self.fps, self.crop = self.index.subject.fps, self.index.subject.crop
+        self.sound = load_audio(layout.audio)
+        self.judges = load_judges(self.fps)
+
+    def test_range(self) -> tuple[int, int]:
+        test = self.index.test
+        if len(test) < LEAST:
+            raise UserError(
+                f"{self.layout.root} has {len(test)} test frames, needed are {LEAST}: use a larger data.test_fraction"
+            )
+        return int(test[0]), int(test[-1]) + 1
+
+    def paint(
+        self, windows: np.ndarray, first: int, loop: tuple[int, int] | None, faithful: bool, frozen: bool = True
+    ) -> tuple[dict[str, Recording], np.ndarray]:
+        """Recordings `generated`, `frozen` and `base`, and the source frame of every frame [T].
+
+        faithful: the frame painted on shows what the result should show.
+        """
+        out: dict[str, Recording] = {}
+        sources: list[int] = []
+        for name in ("generated", "frozen") if frozen else ("generated",):
+            sources.clear()
+            with frozen_mouth(self.predictor, name == "frozen"):
+                rendered = self.predictor.render(windows, first, loop)
+                made, base = self._recorder(name), self._recorder("base") if name == "generated" else None
+                for frame in progress(rendered, f"measuring {name}", len(windows)):
+                    image, real = extract(frame.image, self.crop), extract(frame.original, self.crop)
+                    mask = extract(frame.full_mask, self.crop)
+                    cut = bool(sources) and not self._same_shot(sources[-1], frame.source)
+                    changed = _outside(frame)
+                    made.add(image, mask, real if faithful else None, cut=cut, outside=changed)
+                    if base is not None:
+                        base.add(real, mask, real if faithful else None, cut=cut)
+                    sources.append(frame.source)
+                out[name] = made.finish()
+                if base is not None:
+                    out["base"] = base.finish()
+        return out, np.array(sources)
+
+    def watch(self, first: int, last: int) -> Recording:
+        """The real frames [first, last), unchanged."""
+        recorder = self._recorder("real")
+        frames = read_frames(self.layout.source_path(self.index.subject), self.fps, start=first)
+        with closing(frames):
+            for number in range(first, last):
+                cut = number > first and not self._same_shot(number - 1, number)
+                recorder.add(extract(next(frames), self.crop), cut=cut)
+        return recorder.finish()
+
+    def result(
+        self, name: str, recordings: dict[str, Recording], truth: str | None, base: str, wav: np.ndarray, source: np.ndarray
+    ) -> Result:  # fmt: skip
+        shots = np.cumsum(
+            np.array([k > 0 and not self._same_shot(int(source[k - 1]), int(s)) for k, s in enumerate(source)])
+        )
+        return finish(name, recordings, truth, base, wav, self.fps, shots, source, self.kept, self.judges)
+
+    def _recorder(self, name: str) -> Recorder:
+        return Recorder(self.kept / name, self.judges.syncnet is not None, self.judges.lpips)
+
+    def _same_shot(self, a: int, b: int) -> bool:
+        return any(start <= a < end and start <= b < end for start, end in self.index.subject.shots)
+
+
+def finish(
+    name: str, recordings: dict[str, Recording], truth: str | None, base: str, wav: np.ndarray, fps: float,
+    shots: np.ndarray, source: np.ndarray, kept: Path, judges: Judges,
+) -> Result:  # fmt: skip
+    """Figures of all rows."""
+    scene = make_scene(wav, fps, shots)
+    right = recordings[truth] if truth is not None else None
+    order: list[str] = [row for row in ("real", "base", "generated", "frozen") if row in recordings]
+    rows: dict[str, dict[str, float]] = {}
+    for row in order:
+        own = recordings[row]
+        against = (
+            own if row == "real" and base != "real" else recordings[base]
+        )  # real test frames lie in no other frame
+        rows[row] = summarise(own, against, right, scene)
+        if judges.syncnet is not None and own.faces is not None and len(own.faces) > 5 and len(wav):
+            found = measure_sync(judges.syncnet, own.faces, wav)
+            rows[row] |= {"lse_c": found.confidence, "lse_d": found.distance, "lse_offset": float(found.offset)}
+    ordered = {row: recordings[row] for row in order}
+    return Result(name, ordered, rows, truth, base, scene, wav, kept, source, judges.missing)

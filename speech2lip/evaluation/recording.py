@@ -1,0 +1,170 @@
+"""Measures of one stream of frames: mouth, picture, sharpness and seams, frame by frame."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ..face.detect import FaceMesh
+from ..face.topology import LANDMARKS, LIPS, MOUTH, face_box, interocular, mouth_opening, mouth_width
+from ..metrics.cpbd import BLOCK, cpbd
+from ..metrics.image import frame_psnr, seam_gradient, ssim_map
+from ..metrics.lse import crop_for_syncnet
+from ..nets.lpips import Lpips
+from ..video import write_image
+
+PSNR_LIMIT = 100.0  # dB, given for equal pictures
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was measured on T frames. NaN where a measure is undefined (no face, no mask).
+
+    landmarks: [T, 478, 2] crop pixels; opening, width: [T] of the mouth over the interocular
+    distance `scale` [T] (pixels); values: name -> [T]; faces: [T, 224, 224, 3] for SyncNet;
+    frames: folder in which the frames are kept as %05d.jpg, while the evaluation lasts.
+    """
+
+    landmarks: np.ndarray
+    opening: np.ndarray
+    width: np.ndarray
+    scale: np.ndarray
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    faces: np.ndarray | None = None
+    frames: Path | None = None
+
+    @property
+    def found(self) -> float:
+        """Share of frames in which a face was found."""
+        return float(np.isfinite(self.opening).mean())
+
+
+class Recorder:
+    """Measures frames one at a time; `finish` gives the Recording.
+
+    keep: folder in which the frames are kept as %05d.jpg; faces: keep what SyncNet looks at;
+    lpips: the network, where its weights are there.
+    """
+
+    def __init__(self, keep: Path | None = None, faces: bool = False, lpips: Lpips | None = None):
+        self._keep, self._wants_faces, self._lpips = keep, faces, lpips
+        self._mesh = FaceMesh()
+        self._landmarks: list[np.ndarray] = []
+        self._faces: list[np.ndarray] = []
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._pending: deque[Future[dict[str, float]]] = deque()
+        self._values: defaultdict[str, list[float]] = defaultdict(list)
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+
+    def add(
+        self, image: np.ndarray, mask: np.ndarray | None = None, truth: np.ndarray | None = None, cut: bool = False,
+        **more: float,
+    ) -> None:  # fmt: skip
+        """One face crop, RGB uint8 [S, S, 3].
+
+        mask: [S, S] soft region that was painted, for sharpness and seams; truth: the picture
+        it should be, for PSNR, SSIM and LPIPS over the whole crop and over the region; cut: a
+        new shot begins, so tracking starts anew; more: values measured elsewhere.
+        """
+        number = len(self._landmarks)
+        if cut:
+            self._mesh.reset()
+        points = self._mesh(image)
+        self._landmarks.append(points[:, :2] if points is not None else np.full((LANDMARKS, 2), np.nan))
+        self._pending.append(self._pool.submit(picture_measures, image, mask, truth, self._lpips))
+        self._collect(2 * (os.cpu_count() or 1))
+        for name, value in more.items():
+            self._values[name].append(value)
+        if self._wants_faces:
+            box = face_box(points) if points is not None else np.array([0.0, 0.0, *image.shape[1::-1]])
+            self._faces.append(crop_for_syncnet(image, box))
+        if self._keep is not None:
+            write_image(self._keep / f"{number:05d}.jpg", image, 97)
+
+    def _collect(self, most: int) -> None:
+        """Take finished measures, in order, until at most `most` are under way."""
+        while len(self._pending) > most:
+            for name, value in self._pending.popleft().result().items():
+                self._values[name].append(value)
+
+    def finish(self) -> Recording:
+        self._collect(0)
+        self._pool.shutdown()
+        self._mesh.close()
+        landmarks = np.stack(self._landmarks)
+        scale = interocular(landmarks)
+        return Recording(
+            landmarks, mouth_opening(landmarks) / scale, mouth_width(landmarks) / scale, scale,
+            {name: np.array(values) for name, values in self._values.items()},
+            np.stack(self._faces) if self._faces else None, self._keep,
+        )  # fmt: skip
+
+
+def picture_measures(
+    image: np.ndarray, mask: np.ndarray | None, truth: np.ndarray | None, lpips: Lpips | None
+) -> dict[str, float]:
+    """Sharpness and seams of a face crop (uint8), and its distance from the picture it should be.
+
+    A picture that is its own truth (the same array) has the ideal figures.
+    """
+    mask = np.zeros(image.shape[:2], np.float32) if mask is None else mask
+    region = mask > 0
+    out = {
+        "cpbd_face": sharpness(image), "cpbd_lip": sharpness(_bounded(image, region)), "seam": seam_gradient(image, mask),
+    }  # fmt: skip
+    if truth is image:
+        inside = 1.0 if region.any() else np.nan
+        out |= {"psnr_face": PSNR_LIMIT, "ssim_face": 1.0, "psnr_lip": PSNR_LIMIT * inside, "ssim_lip": inside}
+        out |= {"lpips": 0.0} if lpips is not None else {}
+    elif truth is not None:
+        a, b = image.astype(np.float32) / 255, truth.astype(np.float32) / 255
+        mean, similar = ssim_map(a, b)
+        out |= {"psnr_face": min(frame_psnr(a, b), PSNR_LIMIT), "ssim_face": mean}
+        out["psnr_lip"] = min(frame_psnr(a, b, region), PSNR_LIMIT) if region.any() else np.nan
+        out["ssim_lip"] = float(similar[region].mean()) if region.any() else np.nan
+        if lpips is not None:
+            out["lpips"] = perceptual(lpips, a, b)
+    return out
+
+
+def sharpness(image: np.ndarray) -> float:
+    """CPBD of an RGB uint8 picture; NaN below the size of one of its blocks."""
+    if min(image.shape[:2]) < BLOCK:
+        return float("nan")
+    return cpbd(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+
+
+@torch.no_grad()
+def perceptual(net: Lpips, a: np.ndarray, b: np.ndarray) -> float:
+    """LPIPS of pictures [H, W, 3] in [0, 1]."""
+    x, y = (torch.from_numpy(2 * v - 1).permute(2, 0, 1)[None] for v in (a, b))
+    return float(net(x, y))
+
+
+def _bounded(image: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The part of a picture around a region [H, W] bool; empty where there is none."""
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else image[:0, :0]
+
+
+def landmark_mask(
+    points: np.ndarray, shape: tuple[int, ...], margin: float = 0.22, feather: float = 0.16
+) -> np.ndarray:
+    """Soft region [H, W] around the lips and chin of landmarks [478, 2+], where no other mask is known.
+
+    margin, feather: as shares of the lips' width, like `face.lip_margin` and `face.lip_feather`.
+    """
+    width = np.ptp(points[LIPS, 0])
+    hull = cv2.convexHull(points[MOUTH, :2].astype(np.float32)).round().astype(np.int32)
+    filled = np.zeros(shape[:2], np.uint8)
+    cv2.fillConvexPoly(filled, hull, 1)
+    outside = cv2.distanceTransform(1 - filled, cv2.DIST_L2, 5)
+    return np.asarray(np.clip((margin * width - outside) / max(feather * width, 1.0), 0, 1), np.float32)

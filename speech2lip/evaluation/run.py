@@ -1,0 +1,61 @@
+"""Evaluations from beginning to end: measure, write the files, print the table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..builder import pick_device
+from ..checkpoint import load_checkpoint
+from ..layout import SubjectLayout
+from .pair import evaluate_pair
+from .protocols import Result, evaluate_cross, evaluate_new, evaluate_self
+from .report import Evaluation, machine_facts, print_table, subject_facts, training_facts, write_evaluation
+
+PROTOCOLS = ("self", "cross")
+
+
+def evaluate(
+    model: Path, root: Path, out: Path | None = None, protocols: Sequence[str] = PROTOCOLS, device: str = "auto",
+    audio: Path | None = None, start: int = 0,
+) -> dict[str, Result]:  # fmt: skip
+    """Measure a checkpoint on its subject; with `out`, write the report there. Results by protocol.
+
+    protocols: of "self" and "cross"; audio: a file with other speech, measured as "new"
+    instead, from source frame `start` on.
+    """
+    checkpoint, layout = load_checkpoint(model), SubjectLayout(root)
+    with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
+        kept, results = Path(folder), {}
+        if audio is not None:
+            results["new"] = evaluate_new(checkpoint, layout, audio, kept, device, start)
+        else:
+            if "self" in protocols:
+                results["self"] = evaluate_self(checkpoint, layout, kept, device)
+            if "cross" in protocols:
+                known = results["self"].recordings["real"] if "self" in results else None
+                results["cross"] = evaluate_cross(checkpoint, layout, kept, device, known)
+        if out is not None:
+            facts = {
+                "Subject": subject_facts(layout.load_subject()), "Training": training_facts(checkpoint),
+                "Machine": machine_facts(str(pick_device(device))),
+            }  # fmt: skip
+            _publish(Evaluation(layout.load_subject().name, list(results.values()), facts), out)
+    return results
+
+
+def evaluate_videos(generated: Path, real: Path, out: Path | None = None) -> Result:
+    """Measure any generated video against the real one of the same frames."""
+    with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
+        result = evaluate_pair(generated, real, Path(folder))
+        if out is not None:
+            facts = {"Videos": {"generated": generated.name, "real": real.name}, "Machine": machine_facts()}
+            _publish(Evaluation(generated.stem, [result], facts), out)
+    return result
+
+
+def _publish(evaluation: Evaluation, out: Path) -> None:
+    page = write_evaluation(evaluation, out)
+    print_table(evaluation.results)
+    print(f"\nreport: {page}")
