@@ -29,23 +29,32 @@ from speech2lip.trainer import Trainer
 # Variant -> settings that differ from the defaults.
 VARIANTS: dict[str, tuple[str, ...]] = {
     "default": (),
+    # picture
     "no-align": ("face.align=0",),
-    "raw-poses": ("face.smooth=0", "face.align=0"),
+    "no-exposure": ("face.exposure=0",),
     "narrow-region": ("face.lip_margin=0.12",),
     "wide-region": ("face.lip_margin=0.35",),
     "upsample-2": ("model.lip.upsample=2",),
     "paper-field": ("model.lip.upsample=1",),
+    "codes-1": ("model.lip.shape_codes=1",),
     "codes-4": ("model.lip.shape_codes=4",),
     "codes-24": ("model.lip.shape_codes=24",),
+    "code-noise-0.3": ("train.code_noise=0.3",),
     "no-detail": ("model.lip.detail=1",),
     "no-perceptual": ("loss.perceptual_weight=0",),
     "perceptual-0.4": ("loss.perceptual_weight=0.4",),
     "no-sync": ("loss.sync=0",),
+    "sync-0.05": ("loss.sync=0.05",),
     "no-holes": ("loss.black_hole=0",),
-    "phones": ("audio.backend=phones",),
-    "window-16": ("audio.window=16",),
-    "window-40": ("audio.window=40",),
     "batch-16": ("train.batch=16",),
+    # speech
+    "no-articulate": ("train.articulate=1",),
+    "no-mixup": ("train.mixup=0",),
+    "no-augment": ("train.augment=0",),
+    "window-16": ("audio.window=16",),
+    "window-24": ("audio.window=24",),
+    "window-40": ("audio.window=40",),
+    "phones": ("audio.backend=phones",),
 }
 _PREPARED = ("face.", "audio.", "fit.")  # settings that need a subject folder of their own
 # (protocol, figure, title); figures with a row as fourth entry are relative to it
@@ -103,14 +112,14 @@ def load(path: Path) -> dict[str, Any]:
 def measure(clip: Path, name: str, settings: list[str], out: Path) -> dict[str, Any]:
     """Preprocess where needed, train, evaluate; figures by protocol and row."""
     prepared = sorted(s for s in settings if s.startswith(_PREPARED))
-    folder = "_".join(["subject", *(s.replace("=", "-") for s in prepared)])
-    where = [f"name={name}", f"data.root={out / folder}", f"train.output={out / 'log'}"]
+    subject = "_".join(["subject", *(s.replace("=", "-") for s in prepared)])
+    where = [f"name={clip.stem}", f"data.root={out / subject}", f"train.output={out / 'log' / name}"]
     config = default_config([*settings, *where])
     preprocess(config, clip)
     if not Trainer(config, fresh=True).run():
         raise KeyboardInterrupt
-    model = out / "log" / name / "model.pt"
-    results = evaluate(model, Path(config.data.root), model.parent / "evaluation")
+    folder = out / "log" / name
+    results = evaluate(folder / clip.stem / "model.pt", Path(config.data.root), folder / "evaluation")
     return {protocol: result.rows for protocol, result in results.items()}
 
 

@@ -36,6 +36,7 @@ class FaceConfig:
     max_gap: float = 0.4
     smooth: float = 1.0
     align: float = 1.0
+    exposure: float = 1.0
     lip_margin: float = 0.22
     lip_feather: float = 0.16
     lip_max_width: int = 144
@@ -134,8 +135,10 @@ class TrainConfig:
     batch: int = 8
     speech_share: float = 0.1
     speech_epochs: int = 60
+    augment: float = 1.0
     mixup: float = 0.4
     articulate: float = 1.35
+    code_noise: float = 0.1
     speech_batch: int = 128
     rate: float = 1e-3
     speech_rate: float = 0.1

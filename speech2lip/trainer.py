@@ -171,9 +171,7 @@ class Trainer:
                 frames = self.random.choice(starts, min(64, len(starts)), replace=False)
                 lips = small[self._stack(frames)].flatten(1, 2).to(self.device).float() / 255
                 lips = lips * (1 + 0.1 * torch.randn(len(lips), 1, 1, 1, device=self.device))
-                audio = augment(
-                    self.data.windows[torch.from_numpy(frames + sync.window // 2)], self.generator, self.spectral
-                )
+                audio = self._disturbed(torch.from_numpy(frames + sync.window // 2))
                 a, b = self.expert.embed_lips(lips), self.expert.embed_audio(audio)
                 loss = _symmetric_contrast(a, b, torch.from_numpy(frames).to(self.device), sync.negative_offset)
                 self.expert_optimizer.zero_grad(set_to_none=True)
@@ -203,6 +201,8 @@ class Trainer:
         """Learn how much too little the mouth moves on speech that was not trained on, and make up for it.
 
         Each part of the training frames is predicted by a copy that is trained on the others.
+        A code gets its whole missing movement back where speech explains it, none where it is
+        a guess, which a gain would only make louder.
         """
         train, model = self.config.train, self.model
         assert isinstance(model, Speech2Lip)
@@ -221,7 +221,10 @@ class Trainer:
                 predicted.append(twin.eval().speak(self.data.windows[at], at)[1])
             frames.append(at)
         made, real = torch.cat(predicted), model.basis.encode(self.data.mouth[torch.cat(frames)])
-        gain = (real.std(0) / made.std(0).clamp(min=1e-6)).clamp(1, train.articulate)
+        missing = (real.std(0) / made.std(0).clamp(min=1e-6) - 1).clamp(0, train.articulate - 1)
+        a, b = (x - x.mean(0) for x in (made, real))
+        explained = ((a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0)).clamp(min=1e-6)).clamp(min=0) ** 2
+        gain = 1 + explained * missing
         model.shape_head.gain.copy_(gain)
         writer.add_scalar("speech/gain", float(gain[0]), 0)
 
@@ -296,7 +299,7 @@ class Trainer:
     def _shape_term(self, model: Speech2Lip, frames: np.ndarray, count: int) -> Tensor:
         """Speech -> mouth shape, on many windows of `frames`; a few windows of silence rest the mouth."""
         chosen = torch.from_numpy(self.random.choice(frames, count)).to(self.device)
-        windows = augment(self.data.windows[chosen], self.generator, self.spectral)
+        windows = self._disturbed(chosen)
         windows, target = mix(
             windows, model.basis.encode(self.data.mouth[chosen]), self.random, self.config.train.mixup
         )
@@ -306,13 +309,17 @@ class Trainer:
         _, codes = model.speak(windows, chosen)
         return losses.shape_loss(codes, target, model.basis.weights)
 
+    def _disturbed(self, frames: Tensor) -> Tensor:
+        """Audio windows of frames [B], augmented."""
+        return augment(self.data.windows[frames], self.generator, self.spectral, self.config.train.augment)
+
     def _picture_terms(self, batch: Batch) -> dict[str, Tensor]:
         """Canonical lips and fused regions from the measured mouth shape and the speech."""
         weights, model = self.config.loss, self.model
-        embedding, _ = model.speak(augment(batch.windows, self.generator, self.spectral), batch.frame)
+        embedding, _ = model.speak(self._disturbed(batch.frame), batch.frame)
         codes = model.real_codes(batch.mouth, batch.frame)
         if model.predicts_shape:  # speech will not predict them exactly
-            codes = codes + 0.1 * torch.randn_like(codes)
+            codes = codes + self.config.train.code_noise * torch.randn_like(codes)
         lip = model.draw(embedding, codes, batch.region.transform)
         lip_mask = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         lip_mask = lip_mask.clamp(min=0.05)

@@ -8,6 +8,7 @@ import torch
 
 from speech2lip.checkpoint import load_checkpoint
 from speech2lip.config import config_from_dict, config_to_dict
+from speech2lip.data.dataset import augment, mix
 from speech2lip.errors import UserError
 from speech2lip.trainer import Trainer
 
@@ -130,3 +131,33 @@ def test_test_frames_and_windows_that_reach_them_are_not_trained_on(quick):
     reach = index.windows.shape[1] * index.subject.audio["step"] / 2 * index.subject.fps
     assert index.train.max() + reach <= index.test.min()
     assert len(index.test) == pytest.approx(0.2 * index.subject.frames, abs=1)
+
+
+def test_mumbling_on_unheard_speech_is_made_up_for(quick):
+    """Gains lie between 1 and the limit, and act in use only."""
+    trainer = Trainer(_changed(quick, train={"articulate": 1.2, "speech_share": 0.4}))
+    assert trainer.run()
+    head = trainer.model.shape_head
+    assert (head.gain >= 1).all() and (head.gain <= 1.2).all() and head.gain.max() > 1
+    embedding = torch.randn(4, 64)
+    used, learning = head.eval()(embedding), head.train()(embedding)
+    torch.testing.assert_close(used, learning * head.gain)
+    free = Trainer(_changed(quick, train={"articulate": 1.0, "output": quick.train.output + "/free"}))
+    assert free.run() and (free.model.shape_head.gain == 1).all()
+
+
+def test_mixed_samples_keep_their_mouths():
+    """Windows and codes are blended in the same shares with the same partners."""
+    windows, codes = torch.arange(8.0)[:, None, None].expand(8, 3, 2), torch.arange(8.0)[:, None] * 10
+    blended, target = mix(windows, codes, np.random.default_rng(0), 0.4)
+    torch.testing.assert_close(10 * blended[:, 0, :1], target)
+    assert (blended[:, 0, 0] != windows[:, 0, 0]).any() and blended.min() >= 0 and blended.max() <= 7
+    same = mix(windows, codes, np.random.default_rng(0), 0.0)
+    assert same[0] is windows and same[1] is codes
+
+
+def test_disturbances_can_be_switched_off():
+    windows, generator = torch.randn(6, 20, 80), torch.Generator().manual_seed(0)
+    assert augment(windows, generator, strength=0) is windows
+    weak, strong = (augment(windows, torch.Generator().manual_seed(0), strength=s) - windows for s in (0.3, 1.0))
+    assert 0 < weak.square().mean() < strong.square().mean()

@@ -137,23 +137,25 @@ def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
     return array
 
 
-def augment(windows: Tensor, generator: torch.Generator, spectral: bool = True) -> Tensor:
+def augment(windows: Tensor, generator: torch.Generator, spectral: bool = True, strength: float = 1.0) -> Tensor:
     """Disturb standardised audio windows [B, rows, channels]: level, tilt, noise, missing bands.
 
     What a new microphone or voice changes, the mouth must not follow. Features that are no
-    spectrum get a little noise only.
+    spectrum get a little noise only. strength: factor on all disturbances; 0 changes nothing.
     """
+    if strength == 0:
+        return windows
     count, rows, channels = windows.shape
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(windows.device)
+        return strength * torch.randn(*shape, generator=generator).to(windows.device)
 
     if not spectral:
         return windows + 0.1 * normal(count, rows, channels)
     tilt = torch.linspace(-1, 1, channels, device=windows.device)
     out = windows + 0.2 * normal(count, 1, 1) + 0.2 * normal(count, 1, 1) * tilt + 0.1 * normal(count, rows, channels)
     start = torch.randint(0, channels, (count, 1, 1), generator=generator).to(windows.device)
-    width = torch.randint(0, 12, (count, 1, 1), generator=generator).to(windows.device)
+    width = torch.randint(0, round(11 * strength) + 1, (count, 1, 1), generator=generator).to(windows.device)
     band = torch.arange(channels, device=windows.device)
     return out.masked_fill((band >= start) & (band < start + width), 0.0)
 

@@ -34,6 +34,7 @@ from ..video import read_frames
 from .recording import Recorder, Recording
 from .summary import Scene, make_scene, summarise
 
+_SYNC, _LPIPS = "LSE-C, LSE-D, SyncNet offset", "LPIPS"
 LEAST = 10  # frames below which nothing is measured
 
 
@@ -49,15 +50,16 @@ class Judges:
 def load_judges(fps: float) -> Judges:
     """What is there for a video of `fps` frames per second."""
     missing = {}
-    for entry, names in (("syncnet", "LSE-C, LSE-D, SyncNet offset"), ("alexnet", "LPIPS"), ("lpips", "LPIPS")):
-        if weights.check(weights.find(entry)) == weights.MISSING:
-            missing[names] = f"needs {weights.find(entry).file}: `speech2lip weights where {entry}` says how to get it"
-    if "LSE-C, LSE-D, SyncNet offset" not in missing and fps != 25:
-        missing["LSE-C, LSE-D, SyncNet offset"] = f"SyncNet knows 25 frames per second, this video has {fps:g}"
+    for names, entries in ((_SYNC, ("syncnet",)), (_LPIPS, ("alexnet", "lpips"))):
+        absent = [e for e in entries if weights.check(weights.find(e)) == weights.MISSING]
+        if absent:
+            files = " and ".join(weights.find(e).path for e in absent)
+            ways = ", ".join(f"`speech2lip weights where {e}`" for e in absent)
+            missing[names] = f"needs {files} ({ways})"
+    if _SYNC not in missing and fps != 25:
+        missing[_SYNC] = f"SyncNet knows 25 frames per second, this video has {fps:g}"
     return Judges(
-        None if "LSE-C, LSE-D, SyncNet offset" in missing else load_syncnet(),
-        None if "LPIPS" in missing else load_lpips(),
-        missing,
+        load_syncnet() if _SYNC not in missing else None, load_lpips() if _LPIPS not in missing else None, missing
     )
 
 

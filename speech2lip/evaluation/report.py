@@ -20,6 +20,7 @@ import torch
 from .. import __version__
 from ..audio.waveform import save_wav
 from ..checkpoint import Checkpoint
+from ..face.topology import LIPS, interocular
 from ..layout import Subject, atomic_path
 from ..metrics.basic import lag_curve
 from ..video import VideoWriter, read_image
@@ -157,8 +158,8 @@ def print_table(results: Sequence[Result]) -> None:
         for name in _shown(result):
             values = "".join(f"{_text(figures.get(name)):>12}" for figures in result.rows.values())
             print(f"{name:<26}{values}  {BY_NAME[name].unit}")
-        for what, why in result.missing.items():
-            print(f"unavailable: {what}: {why}")
+    for what, why in {k: v for result in results for k, v in result.missing.items()}.items():
+        print(f"unavailable: {what}: {why}")
 
 
 def _table(result: Result, row: str) -> dict[str, np.ndarray]:
@@ -263,10 +264,10 @@ def _strips(result: Result) -> list[dict[str, Any]]:
     names = ("worst", "median", "best") if result.truth is not None else ("most closed", "median", "widest")
     out = []
     for name, frame in zip(names, (order[0], order[len(order) // 2], order[-1]), strict=True):
-        left, made = (_picture(result, row, int(frame)) for row in (_left(result), "generated"))
+        left, made = (_close_up(result, row, int(frame)) for row in (_left(result), "generated"))
         pictures = [(_ROWS[_left(result)], left), ("generated", made)]
         if result.base == "base" and result.truth is not None:
-            pictures.append((_ROWS["base"], _picture(result, "base", int(frame))))
+            pictures.append((_ROWS["base"], _close_up(result, "base", int(frame))))
         else:
             pictures.append((f"difference, {_AMPLIFY} times", _difference(left, made)))
         caption = f"{name}: frame {frame}, {frame / result.scene.fps:.2f} s, {by} {_text(float(abs(score[frame])))}"
@@ -290,6 +291,20 @@ def _picture(result: Result, row: str, frame: int) -> np.ndarray:
     folder = result.recordings[row].frames
     assert folder is not None
     return read_image(folder / f"{frame:05d}.jpg")
+
+
+def _close_up(result: Result, row: str, frame: int) -> np.ndarray:
+    """The lower face of a frame, a square as wide as twice the eyes' distance, where a face was found."""
+    image = _picture(result, row, frame)
+    # one place for pictures that are compared pixel by pixel
+    where = result.recordings[result.base if row == "generated" else row].landmarks[frame]
+    if not np.isfinite(where).all():
+        return image
+    half = float(interocular(where))
+    x, y = where[LIPS].mean(0)
+    left, top = (int(np.clip(v - half, 0, max(image.shape[0] - 2 * half, 0))) for v in (x, y))
+    part = image[top : top + round(2 * half), left : left + round(2 * half)]
+    return np.asarray(cv2.resize(part, (320, 320), interpolation=cv2.INTER_CUBIC))
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -52,7 +52,7 @@ def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subjec
     stages = _Stages(layout.stages)
     source = _fingerprint(video)
     face = {"fps": config.data.fps, **asdict(config.face)}
-    for name in ("lip_margin", "lip_feather", "lip_max_width", "smooth", "align", "tracker", "parsing"):
+    for name in ("lip_margin", "lip_feather", "lip_max_width", "smooth", "align", "exposure", "tracker", "parsing"):
         face.pop(name)
     stages.run("frames", [source, face], lambda: _frames_stage(config, video, layout), [layout.landmarks])
     tracker = [config.face.smooth, config.face.tracker]
@@ -66,6 +66,7 @@ def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subjec
         config.face.lip_max_width,
         config.name,
         config.face.parsing,
+        config.face.exposure,
     ]
     stages.run("canonical", lips, lambda: _canonical_stage(config, video, layout), [layout.subject, layout.track])
     return layout.load_subject()
@@ -294,6 +295,8 @@ def _canonical_stage(config: Config, video: Path, layout: SubjectLayout) -> None
     colour = _colour_and_lips(
         layout, head, depth, pose, region.box, lip_size, canonical, pixels, covered, valid, segments
     )
+    none = np.stack([np.ones(3), np.zeros(3)])
+    colour = none + config.face.exposure * (colour - none)
     layout.save_track(Track(landmarks, valid, head.poses, head.mesh, colour, mouth))
     subject = Subject(
         name=config.name, source=_keep_source(video, layout), fps=config.data.fps, frames=len(valid),

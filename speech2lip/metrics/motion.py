@@ -14,11 +14,13 @@ def landmark_distance(generated: np.ndarray, real: np.ndarray, centred: bool = T
 
 def stabilise(landmarks: np.ndarray, still: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Move, turn and scale each frame's landmarks [T, K, 2] so that the points `still` (indices) lie
-    on `reference` [len(still), 2] as well as a similarity can (Umeyama 1991, in the plane)."""
+    on `reference` [len(still), 2] as well as a similarity can (Umeyama 1991, in the plane). Frames
+    without landmarks (NaN) stay so."""
     middle = landmarks[:, still].mean(1, keepdims=True)
     fixed = reference - reference.mean(0)
     points = (landmarks[:, still] - middle) @ np.array([1, 1j])
-    turn = (points.conj() @ (fixed @ np.array([1, 1j]))) / (np.abs(points) ** 2).sum(1)
+    spread = (np.abs(points) ** 2).sum(1)
+    turn = (points.conj() @ (fixed @ np.array([1, 1j]))) / np.where(spread > 0, spread, np.nan)
     moved = ((landmarks - middle) @ np.array([1, 1j])) * turn[:, None]
     return np.stack([moved.real, moved.imag], -1) + reference.mean(0)
 

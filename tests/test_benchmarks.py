@@ -1,0 +1,43 @@
+"""The benchmark scripts: their variants load, their tables are right."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from speech2lip.config import default_config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+quality = _script("quality")
+
+
+@pytest.mark.parametrize("variant", quality.VARIANTS)
+def test_every_variant_is_a_valid_configuration_that_differs(variant):
+    config = default_config(list(quality.VARIANTS[variant]))
+    assert (config == default_config([])) == (variant == "default")
+
+
+def test_table_tells_figures_from_the_frozen_mouth():
+    row = {name: 0.5 for _, name, _ in quality._COLUMNS} | {"psnr_lip": 34.0, "lmd": 0.5, "offset_frames": 0.0}
+    figures = {"generated": row, "frozen": row | {"psnr_lip": 30.5, "lmd": 1.0}}
+    text = quality.table({"default": {"self": figures, "cross": figures}})
+    header, _, line = text.splitlines()
+    assert header.count("|") == line.count("|")
+    assert "+3.5 dB" in line and "0.50" in line and line.startswith("| default |")
+
+
+def test_missing_clip_is_refused(tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks" / "quality.py"), str(tmp_path / "none.mp4")]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 2 and "none.mp4 does not exist" in run.stderr
