@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speech2lip.audio.features import extract_features, make_backend, save_features
-from speech2lip.audio.waveform import load_audio
+from speech2lip.audio.features import extract_windows, make_backend, save_features
+from speech2lip.audio.waveform import stream_audio
 from speech2lip.cli import run_guarded
 from speech2lip.config import load_config
 
@@ -24,7 +24,7 @@ def main() -> int:
 def extract(options: argparse.Namespace) -> int:
     config = load_config(options.config, options.settings)
     backend = make_backend(config.audio)
-    windows = extract_features(load_audio(options.audio), config.data.fps, backend, options.audio)
+    windows = extract_windows(stream_audio(options.audio), config.data.fps, backend, options.audio)[:]
     target = options.audio.with_suffix(".npy")
     save_features(target, windows, backend.params())
     print(f"{target}: {len(windows)} windows of {backend.window} x {backend.channels} ({backend.params()['backend']})")

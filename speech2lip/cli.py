@@ -116,9 +116,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check_audio(path: Path) -> None:
     """Fail before hours of training, not after."""
-    from .audio.waveform import load_audio
+    from .audio.waveform import stream_audio
 
-    if len(load_audio(path)) < 800:
+    pieces = stream_audio(path, 1.0)
+    samples = len(next(pieces))
+    pieces.close()
+    if samples < 800:
         raise UserError(f"{path} is shorter than 0.05 s: give audio with speech")
 
 

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import torch
 
-from .audio.features import backend_from_params, extract_features, load_features
-from .audio.waveform import SAMPLE_RATE, load_audio, save_wav
+from .audio.features import backend_from_params, extract_windows, load_features
+from .audio.rows import FeatureWindows
+from .audio.waveform import SAMPLE_RATE, load_audio, save_wav, stream_audio
 from .builder import pick_device, works_on_whole
 from .checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from .data.dataset import cut, load_grids
@@ -75,12 +76,14 @@ class Predictor:
         with torch.no_grad():
             self.depth = self.model.space.depth()
 
-    def features(self, audio: Path) -> np.ndarray:
-        """Windows [N, rows, channels] for a file with speech."""
-        return extract_features(load_audio(audio), self.subject.fps, backend_from_params(dict(self.facts.audio)), audio)
+    def features(self, audio: Path) -> FeatureWindows:
+        """Windows [N, rows, channels] for a file with speech, made when they are asked for."""
+        return extract_windows(
+            stream_audio(audio), self.subject.fps, backend_from_params(dict(self.facts.audio)), audio
+        )
 
     @torch.no_grad()
-    def codes(self, windows: np.ndarray, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def codes(self, windows: np.ndarray | FeatureWindows, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings and codes of all windows, which are painted on the frames `order` [N].
 
         The published model's time input is the number of the rendered frame, as in the
@@ -94,7 +97,9 @@ class Predictor:
         embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
         return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes
 
-    def render(self, windows: np.ndarray, first: int = 0, loop: tuple[int, int] | None = None) -> Iterator[Rendered]:
+    def render(
+        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None
+    ) -> Iterator[Rendered]:
         """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
         and back inside `loop` [start, end) (default: the whole clip)."""
         start, end = loop or (0, self.subject.frames)

@@ -136,7 +136,7 @@ class Trainer:
                     self._validate(writer)
                     self.state.next_validation = self.progress + train.validate_every
                 # forward and backward
-                terms = self._step()
+                terms = self.step()
                 # log and save
                 now = time.monotonic()
                 self.state.elapsed += now - last
@@ -269,7 +269,7 @@ class Trainer:
         """Steps of `batch` that pass `epochs` times over the training frames."""
         return max(1, epochs * len(self.index.train) // batch)
 
-    def _step(self) -> dict[str, float]:
+    def step(self) -> dict[str, float]:
         """One optimisation step; returns the loss terms, unweighted."""
         weights = self.config.loss
         self.model.train()

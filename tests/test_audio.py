@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from speech2lip.audio.features import (
     LogMel,
-    extract_features,
+    extract_windows,
     frame_count,
     load_features,
     mask_cuts,
     save_features,
     standardise,
 )
-from speech2lip.audio.rows import window_offsets
+from speech2lip.audio.rows import FeatureWindows, window_offsets
 from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.errors import UserError
 from speech2lip.video import ffmpeg
@@ -31,7 +31,7 @@ def test_windows_have_shape_and_frame_count():
     wav = _speechlike(3.02)
     windows = LogMel(24, 0.02)(wav, 25.0)
     assert windows.shape == (76, 24, 80) and windows.dtype == np.float32
-    assert frame_count(wav, 29.97) == round(3.02 * 29.97)
+    assert frame_count(len(wav), 29.97) == round(3.02 * 29.97)
 
 
 def test_a_click_appears_in_the_window_of_its_frame():
@@ -81,9 +81,9 @@ def test_any_rate_and_channel_count_become_16k_mono(tmp_path):
 def test_short_or_broken_audio_is_refused(tmp_path):
     backend = LogMel(24, 0.02)
     with pytest.raises(UserError, match=r"0\.05 s"):
-        extract_features(np.zeros(100, np.float32), 25.0, backend, tmp_path / "a.wav")
+        extract_windows([np.zeros(100, np.float32)], 25.0, backend, tmp_path / "a.wav")
     with pytest.raises(UserError, match="not numbers"):
-        extract_features(np.full(16000, np.nan, np.float32), 25.0, backend, tmp_path / "a.wav")
+        extract_windows([np.full(16000, np.nan, np.float32)], 25.0, backend, tmp_path / "a.wav")
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(UserError, match="cannot be read"):
         load_audio(tmp_path / "text.wav")
@@ -124,3 +124,26 @@ def test_silence_is_silence_and_a_few_words_in_it_are_not():
         for n in (3, 60)
     )
     assert np.abs(short - long).mean() < 0.1 * short.std() and short.std() > 0.3
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=8), st.integers(0, 9))
+def test_pieces_give_the_features_of_the_whole(cuts, seed):
+    """Wherever sound is cut into pieces, the rows and windows are the same."""
+    wav = np.random.default_rng(seed).normal(0, 0.05, 12000).astype(np.float32)
+    places = np.unique(np.minimum(np.cumsum(cuts), len(wav)))
+    backend = LogMel(20, 0.02)
+    whole, _ = backend.rows([wav])
+    pieces, _ = backend.rows(np.split(wav, places))
+    np.testing.assert_allclose(pieces, whole, atol=1e-4)
+    assert len(whole) == 1 + len(wav) // 200
+
+
+def test_windows_made_on_demand_are_those_of_the_array():
+    rows = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
+    windows = FeatureWindows(rows, 80.0, 25.0, 28, window_offsets(20, 0.02), -2.0)
+    everything = windows[:]
+    assert everything.shape == (28, 20, 4) and len(windows) == 28
+    np.testing.assert_array_equal(windows[np.array([3, 27, 0])], everything[[3, 27, 0]])
+    np.testing.assert_array_equal(windows[5:9], everything[5:9])
+    assert (everything[0, 0] == -2).all()  # before the first row there is silence

@@ -16,12 +16,12 @@ from speech2lip.audio.features import (
     HiddenStates,
     Phones,
     backend_from_params,
-    extract_features,
+    extract_windows,
     frame_count,
     make_backend,
 )
 from speech2lip.audio.phones import PHONES, phone_segments
-from speech2lip.audio.rows import chunks_at_silence, resample_rows, row_windows, window_offsets
+from speech2lip.audio.rows import FeatureWindows, chunks_at_silence, resample_rows, window_offsets
 from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.config import AudioConfig
 from speech2lip.demo.speech import synthesize
@@ -137,15 +137,15 @@ def test_windows_at_25_frames_are_the_published_ones():
     """Rows 2i - 8 to 2i + 7, zero beyond both ends, without interpolation."""
     rows = np.random.default_rng(0).normal(size=(80, 29)).astype(np.float32)
     theirs = deepspeech.stride_windows(rows)
-    ours = row_windows(rows, 50.0, 25.0, len(theirs), window_offsets(16, 0.02, centred=False), 0.0)
+    ours = FeatureWindows(rows, 50.0, 25.0, len(theirs), window_offsets(16, 0.02, centred=False), 0.0)[:]
     np.testing.assert_array_equal(ours, theirs)
 
 
 def test_deepspeech_backend_end_to_end(graph, tmp_path, speech):
     deepspeech_graph.convert_graph(graph, tmp_path / "net.safetensors", "get it again")
     backend = make_backend(AudioConfig(backend="deepspeech", window=16, model=str(tmp_path / "net.safetensors")))
-    windows = extract_features(speech, 25.0, backend, Path("speech"))
-    assert windows.shape == (frame_count(speech, 25.0), 16, 29) and np.isfinite(windows).all()
+    windows = extract_windows([speech], 25.0, backend, Path("speech"))[:]
+    assert windows.shape == (frame_count(len(speech), 25.0), 16, 29) and np.isfinite(windows).all()
     assert isinstance(backend_from_params(backend.params()), DeepSpeech)
 
 
@@ -187,7 +187,7 @@ def test_published_script_extracts_deepspeech_features(graph, workspace, speech)
         [*command, f"audio.model={weights}"], cwd=workspace / "preprocess/deepspeech_features", check=True,
         env=os.environ | {"VIRTUAL_ENV": sys.prefix, "PYTHONPATH": str(workspace)}, capture_output=True,
     )  # fmt: skip
-    assert np.load(folder / "audio.npy").shape == (frame_count(speech, 25.0), 16, 29)
+    assert np.load(folder / "audio.npy").shape == (frame_count(len(speech), 25.0), 16, 29)
     assert json.loads((folder / "audio.json").read_text())["backend"] == "deepspeech"
 
 
@@ -215,8 +215,8 @@ def test_hidden_states_follow_the_protocol(tiny, speech):
     kind, folder = tiny
     backend = make_backend(AudioConfig(backend=kind, model=str(folder), window=12))
     assert isinstance(backend, HiddenStates) and backend.channels == 32
-    windows = extract_features(speech, 25.0, backend, Path("speech"))
-    assert windows.shape == (frame_count(speech, 25.0), 12, 32) and np.isfinite(windows).all()
+    windows = extract_windows([speech], 25.0, backend, Path("speech"))[:]
+    assert windows.shape == (frame_count(len(speech), 25.0), 12, 32) and np.isfinite(windows).all()
     assert 0.5 < windows.std() < 1.2
     again = backend_from_params(backend.params())
     assert again.params() == backend.params() and again.channels == 32
@@ -268,7 +268,7 @@ def test_phones_are_heard_where_they_are_said(speech):
     starts = [start for _, start, _ in segments]
     assert starts == sorted(starts) and segments[-1][2] <= len(speech) / SAMPLE_RATE + 0.05
     windows = Phones(16, 0.02)(speech, 25.0)
-    assert windows.shape == (frame_count(speech, 25.0), 16, len(PHONES))
+    assert windows.shape == (frame_count(len(speech), 25.0), 16, len(PHONES))
     assert windows.min() >= 0 and windows.max() <= 1 + 1e-6
 
 
@@ -297,6 +297,6 @@ def test_real_speech_from_another_language(clips):
     """Phones and DeepSpeech's front end accept any recording."""
     pytest.importorskip("pocketsphinx")
     wav = load_audio(clips.parent / "audio" / "css10_zh_call_to_arms_0023.wav")
-    assert Phones(16, 0.02)(wav, 25.0).shape[0] == frame_count(wav, 25.0)
+    assert Phones(16, 0.02)(wav, 25.0).shape[0] == frame_count(len(wav), 25.0)
     rows = deepspeech.network_input((wav * 32767).astype(np.int16))
     assert rows.shape[1] == 494 and abs(float(rows.mean())) < 1e-3

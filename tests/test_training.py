@@ -38,8 +38,8 @@ def test_interrupted_and_continued_equals_uninterrupted(quick, tmp_path):
     assert straight.run()
 
     class Interrupted(Trainer):
-        def _step(self):
-            terms = super()._step()
+        def step(self):
+            terms = super().step()
             if self.state.step == 17:
                 self.stop = signal.SIGTERM
             return terms
@@ -57,10 +57,10 @@ def test_interrupted_and_continued_equals_uninterrupted(quick, tmp_path):
 
 def test_sigterm_saves_and_stops(quick):
     class Signalled(Trainer):
-        def _step(self):
+        def step(self):
             if self.state.step == 20:
                 signal.raise_signal(signal.SIGTERM)
-            return super()._step()
+            return super().step()
 
     trainer = Signalled(quick)
     assert not trainer.run()
@@ -123,7 +123,7 @@ def test_no_window_of_frames_crosses_a_cut_or_a_gap(quick):
 def test_loss_weight_of_zero_switches_a_term_off(quick):
     off = {"perceptual_weight": 0.0, "depth": 0.0, "sync": 0.0, "shape": 0.0}
     trainer = Trainer(_changed(quick, loss=off))
-    assert set(trainer._step()) == {"photometric", "fused", "total"}
+    assert set(trainer.step()) == {"photometric", "fused", "total"}
 
 
 def test_test_frames_and_windows_that_reach_them_are_not_trained_on(quick):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,20 +13,23 @@ from ..config import AudioConfig
 from ..errors import UserError
 from ..layout import atomic_path
 from . import deepspeech, phones
-from .mel import BANDS, ROWS_PER_SECOND, mel_spectrogram
-from .rows import row_windows, window_offsets
+from .mel import BANDS, ROWS_PER_SECOND, MelStream, normalise
+from .rows import FeatureWindows, window_offsets
 from .speech_models import DEFAULT_MODELS, SpeechModel
 from .waveform import SAMPLE_RATE
 
+_BLOCK = 800  # samples of 50 ms, over which loudness is measured
+_TARGET_LEVEL = 0.1
+
 
 class FeatureBackend(Protocol):
-    """Turns a waveform into one window of features per video frame.
+    """Turns sound into one window of features per video frame.
 
     `window` rows by `channels`, `offsets` [window] seconds from the frame's time; `silence`
     is the value of a row of silence, used where a window reaches beyond a cut; `spectral`
     tells that channels are neighbouring frequency bands of unit variance, which training
     may disturb; `params()` identifies the features: a subject and a checkpoint carry it,
-    and rendering refuses another.
+    and rendering refuses another. `rows` takes 16 kHz sound in pieces of any length.
     """
 
     window: int
@@ -37,6 +40,8 @@ class FeatureBackend(Protocol):
 
     @property
     def offsets(self) -> np.ndarray: ...
+
+    def rows(self, pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, float]: ...
 
     def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray: ...
 
@@ -61,14 +66,18 @@ class _Backend:
     def params(self) -> dict[str, Any]:
         return {"backend": self.name, "window": self.window, "step": self.step, "channels": self.channels}
 
-    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
-        """16 kHz waveform [N] -> rows [T, channels], and how many there are per second."""
+    def rows(self, pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, float]:
+        """Pieces of a 16 kHz waveform -> rows [T, channels], and how many there are per second."""
+        return self.rows_of_whole(np.concatenate(list(pieces)))
+
+    def rows_of_whole(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+        """The same for backends that need the whole waveform [N]."""
         raise NotImplementedError
 
     def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray:
         """wav: float [samples] 16 kHz -> float32 [frames, window, channels], frames = round(seconds * fps)."""
-        rows, rate = self.rows(wav)
-        return row_windows(rows, rate, fps, frame_count(wav, fps), self.offsets, self.silence)
+        rows, rate = self.rows([wav])
+        return FeatureWindows(rows, rate, fps, frame_count(len(wav), fps), self.offsets, self.silence)[:]
 
 
 class LogMel(_Backend):
@@ -80,9 +89,16 @@ class LogMel(_Backend):
 
     name, channels, silence, spectral = "mel", BANDS, -2.0, True
 
-    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
-        mel = mel_spectrogram(even_level(wav)).T
-        return np.full_like(mel, self.silence) if is_silent(wav) else standardise(mel, self.silence), ROWS_PER_SECOND
+    def rows(self, pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, float]:
+        stream, meter = MelStream(), LevelMeter()
+        magnitudes = []
+        for piece in pieces:
+            meter.push(piece)
+            magnitudes.append(stream.push(piece).astype(np.float32))
+        magnitude = np.concatenate([*magnitudes, stream.finish().astype(np.float32)])
+        if meter.silent:
+            return np.full_like(magnitude, self.silence), ROWS_PER_SECOND
+        return standardise(normalise(magnitude, meter.gain), self.silence), ROWS_PER_SECOND
 
 
 class Phones(_Backend):
@@ -90,7 +106,7 @@ class Phones(_Backend):
 
     name, channels = "phones", len(phones.PHONES)
 
-    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+    def rows_of_whole(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
         return phones.phone_rows(even_level(wav)), phones.ROWS_PER_SECOND
 
 
@@ -108,7 +124,7 @@ class DeepSpeech(_Backend):
     def offsets(self) -> np.ndarray:
         return window_offsets(self.window, self.step, centred=False)
 
-    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+    def rows_of_whole(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
         return deepspeech.logit_rows(wav, self._weights), deepspeech.ROWS_PER_SECOND
 
 
@@ -124,7 +140,7 @@ class HiddenStates(_Backend):
     def params(self) -> dict[str, Any]:
         return {**super().params(), "model": self.model, "layer": self.layer}
 
-    def rows(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+    def rows_of_whole(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
         model = self._load()
         states = model(wav)
         scaled = (states - states.mean(0)) / (states.std(0) + 1e-3)
@@ -150,29 +166,44 @@ def standardise(rows: np.ndarray, silence: float) -> np.ndarray:
     return np.clip(scaled, silence, 3.0).astype(np.float32)
 
 
-def even_level(wav: np.ndarray, target: float = 0.1) -> np.ndarray:
-    """Scale a waveform [samples] so that its loud parts (95th percentile of the root mean square over
-    50 ms, long silence aside) have level `target`; silence stays silence."""
-    levels = _levels(wav)
-    levels = levels[levels > 0.01 * levels.max(initial=0)]
-    loud = float(np.percentile(levels, 95)) if len(levels) else 0.0
-    return wav * np.float32(target / loud) if loud > 1e-6 else wav
+class LevelMeter:
+    """Loudness of sound that arrives in pieces: root mean squares over 50 ms."""
+
+    def __init__(self) -> None:
+        self._levels: list[np.ndarray] = []
+        self._rest = np.zeros(0, np.float32)
+
+    def push(self, wav: np.ndarray) -> None:
+        """More 16 kHz samples [N]."""
+        wav = np.concatenate([self._rest, wav])
+        whole = len(wav) // _BLOCK * _BLOCK
+        self._levels.append(np.sqrt((wav[:whole].reshape(-1, _BLOCK) ** 2).mean(1)))
+        self._rest = wav[whole:]
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was louder than -60 dB of full scale."""
+        return bool(np.concatenate(self._levels).max(initial=0) < 1e-3)
+
+    @property
+    def gain(self) -> float:
+        """Factor that brings the loud parts (95th percentile, long silence aside) to level 0.1; silence keeps 1."""
+        levels = np.concatenate(self._levels)
+        levels = levels[levels > 0.01 * levels.max(initial=0)]
+        loud = float(np.percentile(levels, 95)) if len(levels) else 0.0
+        return _TARGET_LEVEL / loud if loud > 1e-6 else 1.0
 
 
-def is_silent(wav: np.ndarray) -> bool:
-    """Whether nothing in a waveform [samples] is louder than -60 dB of full scale."""
-    return bool(_levels(wav).max(initial=0) < 1e-3)
+def even_level(wav: np.ndarray) -> np.ndarray:
+    """A waveform [samples] scaled so that its loud parts have level 0.1; silence stays silence."""
+    meter = LevelMeter()
+    meter.push(wav)
+    return wav * np.float32(meter.gain)
 
 
-def _levels(wav: np.ndarray) -> np.ndarray:
-    """Root mean square of every 50 ms of a waveform [samples]."""
-    blocks = wav[: len(wav) // 800 * 800].reshape(-1, 800)
-    return np.sqrt((blocks**2).mean(1))
-
-
-def frame_count(wav: np.ndarray, fps: float) -> int:
-    """Video frames that a waveform [samples] at 16 kHz lasts."""
-    return round(len(wav) / SAMPLE_RATE * fps)
+def frame_count(samples: int, fps: float) -> int:
+    """Video frames that so many samples at 16 kHz last."""
+    return round(samples / SAMPLE_RATE * fps)
 
 
 _PLAIN: dict[str, Callable[[int, float], FeatureBackend]] = {"mel": LogMel, "phones": Phones, "deepspeech": DeepSpeech}
@@ -204,13 +235,27 @@ def backend_from_params(params: dict[str, Any]) -> FeatureBackend:
     return backend
 
 
-def extract_features(wav: np.ndarray, fps: float, backend: FeatureBackend, origin: Path) -> np.ndarray:
-    """Windows [frames, window, channels] of a whole file, refusing audio shorter than one frame."""
-    if frame_count(wav, fps) < 1 or len(wav) < 800:
-        raise UserError(f"{origin} lasts only {len(wav) / SAMPLE_RATE:.3f} s: give at least 0.05 s of audio")
-    if not np.isfinite(wav).all():
-        raise UserError(f"{origin} holds samples that are not numbers: convert it with ffmpeg first")
-    return backend(wav, fps)
+def extract_windows(pieces: Iterable[np.ndarray], fps: float, backend: FeatureBackend, origin: Path) -> FeatureWindows:
+    """Windows of a whole file's sound, given in pieces; audio shorter than one frame is refused."""
+    counter = _Checked(pieces, origin)
+    rows, rate = backend.rows(counter)
+    if frame_count(counter.samples, fps) < 1 or counter.samples < 800:
+        raise UserError(f"{origin} lasts only {counter.samples / SAMPLE_RATE:.3f} s: give at least 0.05 s of audio")
+    return FeatureWindows(rows, rate, fps, frame_count(counter.samples, fps), backend.offsets, backend.silence)
+
+
+class _Checked:
+    """Counts samples as they pass, and refuses such that are not numbers."""
+
+    def __init__(self, pieces: Iterable[np.ndarray], origin: Path):
+        self._pieces, self._origin, self.samples = pieces, origin, 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for piece in self._pieces:
+            if not np.isfinite(piece).all():
+                raise UserError(f"{self._origin} holds samples that are not numbers: convert it with ffmpeg first")
+            self.samples += len(piece)
+            yield piece
 
 
 def save_features(path: Path, windows: np.ndarray, params: dict[str, Any]) -> None:

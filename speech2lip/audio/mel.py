@@ -15,20 +15,51 @@ def mel_spectrogram(wav: np.ndarray, fmin: float = 55.0, fmax: float = 7600.0, s
     Slaney mel bands with area normalisation; decibels floored at -100 with reference 20 dB;
     [-100, 0] dB mapped to [-4, 4] and clipped. Row k is centred at sample k * HOP.
     """
-    emphasised = np.append(wav[:1], wav[1:] - 0.97 * wav[:-1])
-    magnitude = _stft_magnitude(emphasised.astype(np.float64))
-    mel = mel_filterbank(sample_rate, N_FFT, BANDS, fmin, fmax) @ magnitude
-    decibels = 20 * np.log10(np.maximum(1e-5, mel)) - 20
+    stream = MelStream(fmin, fmax, sample_rate)
+    parts = [stream.push(part) for part in np.array_split(wav, len(wav) // (4096 * HOP) + 1)]
+    return normalise(np.concatenate([*parts, stream.finish()])).T
+
+
+def normalise(magnitude: np.ndarray, gain: float = 1.0) -> np.ndarray:
+    """Magnitudes [T, BANDS] of sound that is to be scaled by `gain` -> float32 in [-4, 4], as Wav2Lip does."""
+    decibels = 20 * np.log10(np.maximum(1e-5, gain * magnitude)) - 20
     return np.clip(8 * (decibels + 100) / 100 - 4, -4, 4).astype(np.float32)
 
 
-def _stft_magnitude(wav: np.ndarray) -> np.ndarray:
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
-    padded = np.pad(wav, N_FFT // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
-    return np.concatenate(
-        [np.abs(np.fft.rfft(part * window)) for part in np.array_split(frames, len(frames) // 4096 + 1)]
-    ).T
+class MelStream:
+    """Mel magnitudes of sound that arrives in pieces; the same rows as of the whole.
+
+    A row is given as soon as the half window after its centre has been heard.
+    """
+
+    def __init__(self, fmin: float = 55.0, fmax: float = 7600.0, sample_rate: int = 16_000):
+        self._bank = mel_filterbank(sample_rate, N_FFT, BANDS, fmin, fmax)
+        self._window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
+        self._heard = np.zeros(N_FFT // 2)  # emphasised samples that later rows need
+        self._last = np.zeros(1)
+
+    def push(self, wav: np.ndarray) -> np.ndarray:
+        """More samples [N] in, finished rows [T, BANDS] out."""
+        if not len(wav):
+            return np.zeros((0, BANDS))
+        wav = np.asarray(wav)
+        emphasised = wav - 0.97 * np.concatenate([self._last.astype(wav.dtype), wav[:-1]])
+        self._last = wav[-1:]
+        return self._rows(emphasised)
+
+    def finish(self) -> np.ndarray:
+        """The last rows, as if silence followed."""
+        return self._rows(np.zeros(N_FFT // 2))
+
+    def _rows(self, emphasised: np.ndarray) -> np.ndarray:
+        self._heard = np.concatenate([self._heard, emphasised.astype(np.float64)])
+        count = max((len(self._heard) - N_FFT) // HOP + 1, 0)
+        if not count:
+            return np.zeros((0, BANDS))
+        frames = np.lib.stride_tricks.sliding_window_view(self._heard, N_FFT)[: count * HOP : HOP]
+        magnitude = np.abs(np.fft.rfft(frames * self._window))
+        self._heard = self._heard[count * HOP :]
+        return np.asarray(magnitude @ self._bank.T)
 
 
 def mel_filterbank(sample_rate: int, n_fft: int, bands: int, fmin: float, fmax: float) -> np.ndarray:

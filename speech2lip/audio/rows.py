@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 
@@ -15,21 +17,37 @@ def window_offsets(window: int, step: float, centred: bool = True) -> np.ndarray
     return (np.arange(window) - middle) * step
 
 
-def row_windows(
-    rows: np.ndarray, rate: float, fps: float, count: int, offsets: np.ndarray, silence: float
-) -> np.ndarray:
-    """Windows [count, W, C] of rows [T, C], row k at second k / rate, by linear interpolation.
+@dataclass(frozen=True)
+class FeatureWindows:
+    """Windows [count, W, C] of rows [T, C], row k at second k / rate, made when they are asked for.
 
-    Frame i looks at seconds i / fps + offsets [W]; what lies outside the rows is `silence`.
+    Frame i looks at seconds i / fps + offsets [W], by linear interpolation; what lies outside
+    the rows is `silence`. Indexed like an array by frames.
     """
-    position = (np.arange(count)[:, None] / fps + offsets) * rate
-    nearest = np.round(position)
-    position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)  # rows that are hit need no blending
-    below = np.floor(position).astype(int)
-    blend = (position - below)[..., None].astype(np.float32)
-    padded = np.concatenate([rows, np.full((1, rows.shape[1]), silence, np.float32)])
-    first, second = (padded[np.where((i >= 0) & (i < len(rows)), i, len(rows))] for i in (below, below + 1))
-    return np.asarray(first * (1 - blend) + second * blend, np.float32)
+
+    rows: np.ndarray
+    rate: float
+    fps: float
+    count: int
+    offsets: np.ndarray
+    silence: float
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, frames: slice | np.ndarray) -> np.ndarray:
+        """Windows float32 [N, W, C] of the frames that a slice or indices [N] choose."""
+        frames = np.arange(self.count)[frames]
+        position = (frames[:, None] / self.fps + self.offsets) * self.rate
+        nearest = np.round(position)
+        position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)  # rows that are hit need no blending
+        below = np.floor(position).astype(int)
+        blend = (position - below)[..., None].astype(np.float32)
+        return np.asarray(self._row(below) * (1 - blend) + self._row(below + 1) * blend, np.float32)
+
+    def _row(self, index: np.ndarray) -> np.ndarray:
+        inside = (index >= 0) & (index < len(self.rows))
+        return np.where(inside[..., None], self.rows[np.where(inside, index, 0)], np.float32(self.silence))
 
 
 def resample_rows(rows: np.ndarray, rate: float, new_rate: float, count: int) -> np.ndarray:

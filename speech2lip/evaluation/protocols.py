@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import weights
+from ..audio.rows import FeatureWindows
 from ..audio.waveform import SAMPLE_RATE, load_audio
 from ..checkpoint import Checkpoint
 from ..data.parser import SubjectIndex, parse_subject
@@ -158,7 +159,12 @@ class _Stage:
         return int(test[0]), int(test[-1]) + 1
 
     def paint(
-        self, windows: np.ndarray, first: int, loop: tuple[int, int] | None, faithful: bool, frozen: bool = True
+        self,
+        windows: np.ndarray | FeatureWindows,
+        first: int,
+        loop: tuple[int, int] | None,
+        faithful: bool,
+        frozen: bool = True,
     ) -> tuple[dict[str, Recording], np.ndarray]:
         """Recordings `generated`, `frozen` and `base`, and the source frame of every frame [T].
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..audio.features import extract_features, make_backend, save_features
+from ..audio.features import extract_windows, make_backend, save_features
 from ..audio.waveform import load_audio, save_wav
 from ..config import Config
 from ..errors import UserError
@@ -103,15 +104,17 @@ def _fingerprint(path: Path) -> list[Any]:
 
 
 class _Stages:
-    """Remembers what each finished stage was made from; a stage depends on those before it."""
+    """Remembers what each finished stage was made from, and its seconds; a stage depends on those before it."""
 
     def __init__(self, path: Path):
         self._path = path
         self._chain = ""
         try:
-            self._done: dict[str, str] = json.loads(path.read_text())
-        except (OSError, ValueError):
-            self._done = {}
+            content = json.loads(path.read_text())
+            self._done: dict[str, str] = content["done"]
+            self._seconds: dict[str, float] = content["seconds"]
+        except (OSError, ValueError, KeyError):
+            self._done, self._seconds = {}, {}
 
     def run(self, name: str, facts: list[Any], work: Callable[[], None], outputs: list[Path]) -> None:
         key = hashlib.sha256(json.dumps([self._chain, name, facts], default=str).encode()).hexdigest()
@@ -119,10 +122,11 @@ class _Stages:
         if self._done.get(name) == key and all(p.exists() for p in outputs):
             print(f"{name}: unchanged, kept")
             return
+        start = time.monotonic()
         work()
-        self._done[name] = key
+        self._done[name], self._seconds[name] = key, round(time.monotonic() - start, 3)
         with atomic_path(self._path) as path:
-            path.write_text(json.dumps(self._done))
+            path.write_text(json.dumps({"done": self._done, "seconds": self._seconds}))
 
 
 # ---------------------------------------------------------------- frames and landmarks
@@ -260,7 +264,7 @@ def _load_head(layout: SubjectLayout) -> tuple[HeadTrack, np.ndarray, np.ndarray
 def _audio_stage(config: Config, sound: Path, layout: SubjectLayout) -> None:
     wav = load_audio(sound)
     backend = make_backend(config.audio)
-    windows = extract_features(wav, config.data.fps, backend, sound)
+    windows = extract_windows([wav], config.data.fps, backend, sound)[:]
     if sound.resolve() != layout.audio.resolve():
         with atomic_path(layout.audio) as path:
             save_wav(path, wav)

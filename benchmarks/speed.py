@@ -1,0 +1,274 @@
+"""Speed beside the published cost, in one process, interleaved: ratios that a busy machine cannot bend.
+
+    python benchmarks/speed.py            # some ten minutes on two cores
+    python benchmarks/speed.py --quick    # under a minute, coarse
+
+The published cost is that of the authors' networks at their May configuration (500x500 face,
+120x80 lip, batch 1, float32): a training step with the four-sample ensemble, a rendered frame
+with one sample, the U-Net on the whole face; no perceptual and no sync loss. Ours is measured
+on a synthetic speaker of the same size: training steps as the trainer takes them with all its
+losses, rendering by networks alone and from decoding to encoding. Prints the tables of
+docs/performance.md and writes OUT/speed.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+
+from speech2lip.builder import pick_device
+from speech2lip.checkpoint import load_checkpoint, save_checkpoint
+from speech2lip.cli import run_guarded
+from speech2lip.config import Config, load_config
+from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
+from speech2lip.evaluation.report import machine_facts
+from speech2lip.face.preprocess import preprocess
+from speech2lip.layout import SubjectLayout, atomic_path
+from speech2lip.losses import masked_mse
+from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
+from speech2lip.predictor import Predictor
+from speech2lip.trainer import Trainer
+from speech2lip.video import VideoWriter
+
+ROOT = Path(__file__).resolve().parents[1]
+FACE, LIP = 500, (120, 80)  # the May configuration
+PRESETS = ("fast", "faithful")
+Task = Callable[[], int]  # works, and returns how many samples or frames it made
+
+
+class PublishedCost:
+    """The authors' networks at their May configuration, fed with noise."""
+
+    def __init__(self, ensemble: str, device: torch.device):
+        self.device, self.net = device, PublishedNets(LIP, ensemble=ensemble).to(device)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-4)
+        left, top = (FACE - LIP[0]) // 2, FACE * 2 // 3
+        ticks = torch.linspace(-1, 1, FACE)
+        grid = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1)[None].to(device)
+        canonical, observed = torch.rand(2, 1, 3, FACE, FACE, device=device)
+        mask = lip_mask(FACE, FACE, LIP, left, top).to(device)
+        self.faces = PublishedFaces(canonical, observed, mask, grid, left, top)
+        self.window, self.frame = torch.randn(1, 16, 29, device=device), torch.randn(1, 20, device=device)
+        self.target = torch.rand(1, 3, LIP[1], LIP[0], device=device)
+
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
+        lip = self.net.lip({"audio": self.net.encoder(self.window), "time": self.frame})
+        return lip, self.net.fuse_whole(lip, self.faces).result
+
+    def train(self) -> int:
+        """One sample."""
+        self.net.train()
+        lip, face = self.forward()
+        ones = torch.ones(1, 1, 1, 1, device=self.device)
+        loss = masked_mse(lip, self.target, ones) + masked_mse(face, self.faces.observed, ones)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        _finish(self.device)
+        return 1
+
+    @torch.no_grad()
+    def render(self) -> int:
+        """One frame, networks alone."""
+        self.net.eval()
+        self.forward()
+        _finish(self.device)
+        return 1
+
+
+class Ours:
+    """One preset on the synthetic subject."""
+
+    def __init__(self, config: Config, frames: int):
+        self.config, self.trainer = config, Trainer(config, fresh=True)
+        self.model_path = Path(config.train.output) / config.name / "model.pt"
+        save_checkpoint(self.model_path, config, self.trainer.facts, self.trainer.model, {})
+        self.predictor = Predictor(
+            load_checkpoint(self.model_path), SubjectLayout(config.data.root), config.train.device
+        )
+        self.windows = self.trainer.index.windows[np.arange(frames) % len(self.trainer.index.windows)]
+        self.batch = self.trainer.data.batch(self.trainer.index.train[: config.render.batch])
+
+    def train(self) -> int:
+        """One step with all losses."""
+        self.trainer.step()
+        _finish(self.trainer.device)
+        return self.config.train.batch
+
+    @torch.no_grad()
+    def networks(self) -> int:
+        """One batch of frames, networks alone."""
+        model, batch = self.predictor.model, self.batch
+        embedding, codes = model.speak(batch.windows, batch.frame)
+        model.fuse(model.draw(embedding, codes, batch.region.transform), batch.region, self.predictor.depth)
+        _finish(self.predictor.device)
+        return len(batch.windows)
+
+    def whole(self) -> int:
+        """Decode, render, paste back, encode."""
+        target = self.model_path.with_name("speed.mp4")
+        with VideoWriter(target, 25.0, crf=self.config.render.crf, preset=self.config.render.preset) as video:
+            for frame in self.predictor.render(self.windows):
+                video.write(frame.image)
+        return len(self.windows)
+
+
+def _finish(device: torch.device) -> None:
+    """Wait for work that a GPU still does."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def rates(tasks: dict[str, Task], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Samples per second of every task and round; tasks take turns, so that all see the same machine."""
+    for task in tasks.values():
+        task()
+    out: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(rounds):
+        for name, task in tasks.items():
+            start, made = time.perf_counter(), 0
+            while made == 0 or time.perf_counter() - start < seconds:
+                made += task()
+            out[name].append(made / (time.perf_counter() - start))
+    return out
+
+
+# ---------------------------------------------------------------- the run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few rounds and frames")
+    parser.add_argument("--out", type=Path, default=Path("rendering_result/speed"), help="folder for everything")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--memory-of", choices=("train", "render"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    return run_guarded(lambda: memory_task(options) if options.memory_of else run(options))
+
+
+def run(options: argparse.Namespace) -> int:
+    sentences = 1 if options.quick else 4
+    clip = options.out / f"speaker_{sentences}.mp4"
+    if not clip.is_file():
+        make_speaker(options.out, TRAINING_SENTENCES[:sentences], FACE, name=clip.stem)
+    seconds = preprocess_afresh(options, clip)
+    device = pick_device(options.device)
+    published = PublishedCost("corners", device), PublishedCost("center", device)
+    ours = {name: Ours(preset(name, options), 25 if options.quick else 100) for name in PRESETS}
+    rounds, length = (2, 1.0) if options.quick else (5, 6.0)
+    groups = {
+        "training, samples": {"published": published[0].train} | {n: o.train for n, o in ours.items()},
+        "rendering, networks alone": {"published": published[1].render} | {n: o.networks for n, o in ours.items()},
+        "rendering, end to end": {n: o.whole for n, o in ours.items()},
+    }  # fmt: skip
+    measured = {title: rates(tasks, rounds, length) for title, tasks in groups.items()}
+    facts = {
+        "machine": machine_facts(str(device)) | {"threads": str(torch.get_num_threads())}, "rates": measured,
+        "preprocessing": seconds, "bytes_per_frame": bytes_per_frame(SubjectLayout(options.out / "subject")),
+        "peak_memory_mb": {task: peak_memory(task, options) for task in ("train", "render")},
+    }  # fmt: skip
+    with atomic_path(options.out / "speed.json") as path:
+        path.write_text(json.dumps(facts, indent=1))
+    print(report(facts))
+    return 0
+
+
+def preset(name: str, options: argparse.Namespace) -> Config:
+    settings = [f"name={name}", f"data.root={options.out / 'subject'}", f"train.output={options.out / 'log'}"]
+    return load_config(ROOT / "configs" / f"{name}.yaml", [*settings, f"train.device={options.device}"])
+
+
+def preprocess_afresh(options: argparse.Namespace, clip: Path) -> dict[str, float]:
+    """Frames per second of every stage, nothing kept from before."""
+    layout = SubjectLayout(options.out / "subject")
+    layout.stages.unlink(missing_ok=True)
+    subject = preprocess(preset("fast", options), clip)
+    seconds: dict[str, float] = json.loads(layout.stages.read_text())["seconds"]
+    out = {name: subject.frames / max(value, 1e-3) for name, value in seconds.items()}
+    return out | {"all": subject.frames / sum(seconds.values())}
+
+
+def bytes_per_frame(layout: SubjectLayout) -> float:
+    """What preprocessing left on disk, beside the source."""
+    subject = layout.load_subject()
+    source = layout.source_path(subject).resolve()
+    files = (p for p in layout.root.rglob("*") if p.is_file() and p.resolve() != source)
+    return sum(p.stat().st_size for p in files) / subject.frames
+
+
+def memory_task(options: argparse.Namespace) -> int:
+    """In a process of its own: some training steps, or some frames; prints its peak memory in MB."""
+    if options.memory_of == "train":
+        trainer = Trainer(preset("fast", options), fresh=True)
+        for _ in range(5):
+            trainer.step()
+    else:
+        config = preset("fast", options)
+        model = Path(config.train.output) / config.name / "model.pt"
+        predictor = Predictor(load_checkpoint(model), SubjectLayout(config.data.root), options.device)
+        windows = np.zeros((100, predictor.facts.audio["window"], predictor.facts.audio["channels"]), np.float32)
+        for _ in islice(predictor.render(windows), 100):
+            pass
+    print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+    return 0
+
+
+def peak_memory(task: str, options: argparse.Namespace) -> float:
+    command = [sys.executable, __file__, "--memory-of", task, "--out", str(options.out), "--device", options.device]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise RuntimeError(f"measuring the memory of {task} failed: {run.stderr[-400:]}")
+    return float(run.stdout.rsplit("peak ", 1)[1])
+
+
+# ---------------------------------------------------------------- tables
+
+
+def report(facts: dict[str, Any]) -> str:
+    """Markdown: rates with their spread and ratio to the published cost, then the rest."""
+    lines = [", ".join(f"{k}: {v}" for k, v in facts["machine"].items()), ""]
+    lines += [
+        "| per second | published | fast | faithful | fast / published | faithful / published |",
+        "|---|---|---|---|---|---|",
+    ]
+    for title, measured in facts["rates"].items():
+        cells = [spread(measured.get(name)) for name in ("published", *PRESETS)]
+        ratios = [ratio(measured, name) for name in PRESETS]
+        lines.append(f"| {title} | " + " | ".join([*cells, *ratios]) + " |")
+    lines += ["", "| preprocessing, frames per second | |", "|---|---|"]
+    lines += [f"| {name} | {value:.0f} |" for name, value in facts["preprocessing"].items()]
+    lines += ["", f"on disk: {facts['bytes_per_frame'] / 1000:.0f} KB per frame"]
+    lines += [f"peak memory: {task} {value:.0f} MB" for task, value in facts["peak_memory_mb"].items()]
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float] | None) -> str:
+    """Median, and the range of the rounds."""
+    if not values:
+        return "–"
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def ratio(measured: dict[str, list[float]], name: str) -> str:
+    """Median of the rounds' ratios."""
+    if "published" not in measured:
+        return "–"
+    return f"{statistics.median(a / b for a, b in zip(measured[name], measured['published'], strict=True)):.1f}x"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
