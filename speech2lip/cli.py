@@ -196,7 +196,10 @@ def train(config: Config, fresh: bool = False) -> int:
 
 
 def _add_render(commands) -> None:  # type: ignore[no-untyped-def]
-    example = "speech2lip render --model log/me/model.pt --data dataset/me --audio speech.wav --out result.mp4"
+    example = (
+        "speech2lip render --model log/me/model.pt --data dataset/me --audio speech.wav --out result.mp4\n"
+        "  microphone | speech2lip render --model log/me/model.pt --stream --audio - --out - | player"
+    )
     parser = _command(commands, "render", "make the person say new audio", example, _render)
     parser.add_argument("--model", type=Path, required=True, help="checkpoint, log/NAME/model.pt")
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
@@ -204,17 +207,32 @@ def _add_render(commands) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
     parser.add_argument("--start", type=int, default=0, help="source frame to start on (default 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--stream", action="store_true", help=(
+        "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
+        "OUT is .mkv, .ts, .mp4 or - (Matroska on standard output)"))  # fmt: skip
 
 
 def _render(options: argparse.Namespace) -> int:
     from .checkpoint import load_checkpoint
+
+    root = options.data or Path(load_checkpoint(options.model).config.data.root)
+    if options.stream:
+        return _render_live(options, root)
     from .predictor import render_video
 
     _check_audio(options.audio)
     _check_output(options.out)
-    root = options.data or Path(load_checkpoint(options.model).config.data.root)
     count = render_video(options.model, root, options.audio, options.out, options.device, options.start)
     print(f"{options.out}: {count} frames")
+    return 0
+
+
+def _render_live(options: argparse.Namespace, root: Path) -> int:
+    from .live import render_live, sound_of_growing_file, sound_of_stream
+
+    sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
+    report = render_live(options.model, root, sound, str(options.out), options.device, options.start)
+    print(f"{options.out}: {report}", file=sys.stderr)
     return 0
 
 

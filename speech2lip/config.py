@@ -76,7 +76,7 @@ class LipConfig:
     width: int = 192
     layers: int = 6
     skip_after: int = 3
-    upsample: int = 4
+    upsample: int = 0
     features: int = 32
     ensemble: str = "center"
 
@@ -84,7 +84,7 @@ class LipConfig:
 @dataclass(frozen=True)
 class BlendConfig:
     widths: tuple[int, ...] = (32, 48, 48)
-    pack: int = 2
+    pack: int = 0
     residual: bool = True
     norm: bool = False
 
@@ -103,6 +103,7 @@ class LossConfig:
     fused: float = 10.0
     perceptual: str = "structure"
     perceptual_weight: float = 0.1
+    lips: float = 3.0
     shape: float = 0.5
     depth: float = 0.1
     sync: float = 0.01
@@ -139,6 +140,7 @@ class TrainConfig:
     mixup: float = 0.4
     articulate: float = 1.35
     code_noise: float = 0.1
+    pose_noise: float = 0.3
     speech_batch: int = 128
     rate: float = 1e-3
     speech_rate: float = 0.1
@@ -264,12 +266,9 @@ def _check(config: Config, origin: str) -> None:
     for key, (low, high) in _RANGES.items():
         if not low <= _get(config, key) <= high:
             raise UserError(f"configuration {origin}: {key} is {_get(config, key)}, allowed is {low} to {high}")
-    if config.model.lip.upsample not in (1, 2, 4, 8):
-        raise UserError(
-            f"configuration {origin}: model.lip.upsample is {config.model.lip.upsample}, allowed is 1, 2, 4 or 8"
-        )
-    if config.model.blend.pack not in (1, 2, 4):
-        raise UserError(f"configuration {origin}: model.blend.pack is {config.model.blend.pack}, allowed is 1, 2 or 4")
+    for key, powers in (("model.lip.upsample", (0, 1, 2, 4, 8)), ("model.blend.pack", (0, 1, 2, 4))):
+        if _get(config, key) not in powers:
+            raise UserError(f"configuration {origin}: {key} is {_get(config, key)}, allowed is one of {powers}")
     if len(config.model.blend.widths) < 2:
         raise UserError(f"configuration {origin}: model.blend.widths needs at least two entries")
     for key, value in asdict(config.loss).items():

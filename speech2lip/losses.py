@@ -48,12 +48,13 @@ def perceptual_distance(net: nn.Module, a: Tensor, b: Tensor, mask: Tensor, leas
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity [B, 1, H - 6, W - 6] of the places where its window fits, averaged
     over channels; data range 1 (Wang 2004)."""
-    maps = torch.stack([a, b, a * a, b * b, a * b])
-    maps = _blur_matrix(maps.shape[-2], maps) @ maps @ _blur_matrix(maps.shape[-1], maps).T
-    ma, mb, aa, bb, ab = maps
+    rows, columns = _blur_matrix(a.shape[-2], a), _blur_matrix(a.shape[-1], a).T
+    ma, squares, ab = rows @ torch.stack([a, a * a + b * b, a * b]) @ columns
+    mb = rows @ b @ columns  # on its own: a target needs no gradient
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * ma * mb + c1) * (2 * (ab - ma * mb) + c2)
-    similarity = similarity / ((ma**2 + mb**2 + c1) * (aa - ma**2 + bb - mb**2 + c2))
+    means = ma**2 + mb**2
+    similarity = similarity / ((means + c1) * (squares - means + c2))
     return similarity.mean(1, keepdim=True)
 
 

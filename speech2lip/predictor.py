@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +17,20 @@ from .audio.rows import FeatureWindows
 from .audio.waveform import SAMPLE_RATE, load_audio, save_wav, stream_audio
 from .builder import pick_device, works_on_whole
 from .checkpoint import Checkpoint, check_same_subject, load_checkpoint
-from .data.dataset import cut, load_grids
+from .data.dataset import cut, load_grids, scratch
 from .data.parser import load_canonical, parse_subject, region_of
 from .errors import UserError
 from .face.crop import extract
 from .geometry import relative_transforms
 from .layout import Crop, SubjectLayout, atomic_path
 from .nets.compositor import ObservedRegion
+from .pipeline import prefetch
 from .progress import bar
 from .video import VideoWriter, ffmpeg, read_frames, write_image
 
-_CHUNK_BYTES = 96 * 2**20  # frames held while the pose track is walked backwards
+_CHUNK_BYTES = 48 * 2**20  # frames held in memory while the clip is walked backwards;
+_PIECE_BYTES = 2**30  # more of them, up to this, lie in a temporary file
+_AHEAD = 16  # frames decoded ahead of rendering
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,30 @@ class Predictor:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
         order = forth_and_back(len(windows), first - start, end - start) + start
         embedding, codes = self.codes(windows, order)
-        frames = _frames_in_order(self.source, self.subject.fps, order)
+        frames = prefetch(frames_in_order(self.source, self.subject.fps, runs_of(order)), _AHEAD)
         size = self.config.render.batch
         with closing(frames):
             for at in range(0, len(order), size):
                 part = order[at : at + size]
                 images = [next(frames) for _ in part]
                 yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size])
+
+    def render_live(
+        self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
+    ) -> Iterator[Rendered]:
+        """Frames for windows [n, rows, channels] as they arrive, n from 0 on, without end."""
+        start, end = loop or (0, self.subject.frames)
+        frames = prefetch(frames_in_order(self.source, self.subject.fps, endless_runs(first, start, end)), _AHEAD)
+        position = 0
+        with closing(frames):
+            for windows in arrivals:
+                for part in (
+                    np.array_split(windows, len(windows) // self.config.render.batch + 1) if len(windows) else []
+                ):
+                    order = forth_and_back(position + len(part), first - start, end - start)[position:] + start
+                    embedding, codes = self.codes(part, order)
+                    yield from self._paint([next(frames) for _ in part], order, embedding, codes)
+                    position += len(part)
 
     def _grids(self, frames: np.ndarray) -> torch.Tensor | None:
         """Stored correspondences, for published networks on an imported dataset."""
@@ -196,12 +216,8 @@ def forth_and_back(count: int, first: int, length: int) -> np.ndarray:
     return np.where(phase < length, phase, period - phase).astype(np.int64)
 
 
-def _frames_in_order(source: Path, fps: float, order: np.ndarray) -> Generator[np.ndarray, None, None]:
-    """Decoded frames for indices that move by one at a time, in either direction.
-
-    Forward runs are streamed; backward runs are decoded in short chunks from their end, so
-    memory does not depend on their length.
-    """
+def runs_of(order: np.ndarray) -> Iterator[np.ndarray]:
+    """Indices that move by one at a time, cut where they turn round."""
     position = 0
     while position < len(order):
         backwards = position + 1 < len(order) and order[position + 1] < order[position]
@@ -209,9 +225,29 @@ def _frames_in_order(source: Path, fps: float, order: np.ndarray) -> Generator[n
         stop = position + 1
         while stop < len(order) and order[stop] - order[stop - 1] == step:
             stop += 1
-        run = order[position:stop]
-        yield from _reversed_run(source, fps, run) if backwards else _forward_run(source, fps, int(run[0]), len(run))
+        yield order[position:stop]
         position = stop
+
+
+def endless_runs(first: int, start: int, end: int) -> Iterator[np.ndarray]:
+    """The runs of `forth_and_back` inside [start, end) from `first` on, without end."""
+    yield np.arange(first, end)
+    while end - start > 1:
+        yield np.arange(end - 2, start - 1, -1)
+        yield np.arange(start + 1, end)
+    while True:
+        yield np.array([start])
+
+
+def frames_in_order(source: Path, fps: float, runs: Iterable[np.ndarray]) -> Generator[np.ndarray, None, None]:
+    """Decoded frames for runs of neighbouring indices, rising or falling.
+
+    Rising runs are streamed; falling ones are decoded in pieces from their end, so memory
+    does not depend on their length.
+    """
+    for run in runs:
+        falling = len(run) > 1 and run[1] < run[0]
+        yield from _reversed_run(source, fps, run) if falling else _forward_run(source, fps, int(run[0]), len(run))
 
 
 def _forward_run(source: Path, fps: float, start: int, count: int) -> Iterator[np.ndarray]:
@@ -227,13 +263,21 @@ def _forward_run(source: Path, fps: float, start: int, count: int) -> Iterator[n
 
 
 def _reversed_run(source: Path, fps: float, run: np.ndarray) -> Iterator[np.ndarray]:
+    """Each piece is decoded forwards, up to its end, which costs a seek to the key frame before it; pieces
+    are therefore large, and those of large frames lie in a temporary file."""
     size, at = 16, 0
     while at < len(run):
         part = run[at : at + size]
-        chunk = list(_forward_run(source, fps, int(part[-1]), len(part)))
-        yield from reversed(chunk)
+        chunk: np.ndarray | None = None
+        for number, frame in enumerate(_forward_run(source, fps, int(part[-1]), len(part))):
+            if chunk is None:
+                chunk = scratch((len(part), *frame.shape), len(part) * frame.nbytes > _CHUNK_BYTES)
+            chunk[number] = frame
+        assert chunk is not None
+        for number in reversed(range(len(part))):
+            yield np.array(chunk[number])
         at += len(part)
-        size = max(16, int(_CHUNK_BYTES // chunk[0].nbytes))
+        size = max(16, int(_PIECE_BYTES // chunk[0].nbytes))
 
 
 # ---------------------------------------------------------------- whole renders

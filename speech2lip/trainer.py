@@ -21,7 +21,7 @@ from .audio.features import backend_from_params
 from .builder import Model, bfloat16_pays, build_expert, build_model, facts_of, pick_device, works_on_whole
 from .checkpoint import FORMAT, load_tensors, save_checkpoint, save_tensors
 from .config import Config, TrainConfig, config_to_dict
-from .data.dataset import Batch, SubjectDataset, augment, mix
+from .data.dataset import Batch, SubjectDataset, augment, lip_focus, mix
 from .data.parser import SubjectIndex, parse_subject
 from .errors import UserError
 from .layout import SubjectLayout
@@ -321,16 +321,14 @@ class Trainer:
         if model.predicts_shape:  # speech will not predict them exactly
             codes = codes + self.config.train.code_noise * torch.randn_like(codes)
         lip = model.draw(embedding, codes, batch.region.transform)
-        lip_mask = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
-        lip_mask = lip_mask.clamp(min=0.05)
         region, mask = model.fuse(lip, batch.region, model.space.depth().detach(), weights.black_hole)
         mask = mask.detach()
         terms = {
-            "photometric": losses.masked_mse(lip, batch.lips, lip_mask),
+            "photometric": losses.masked_mse(lip, batch.lips, self._lip_weight),
             "fused": losses.masked_mse(region, batch.region.image, mask),
         }
         if weights.perceptual_weight > 0:
-            terms["perceptual"] = self._perceptual(lip, batch.lips, lip_mask)
+            terms["perceptual"] = self._perceptual(lip, batch.lips, self._lip_weight)
             terms["perceptual"] += self._perceptual(region, batch.region.image, mask)
         return terms
 
@@ -430,6 +428,11 @@ class Trainer:
         mouth = self.data.mouth[torch.from_numpy(self.index.train).to(self.device)]
         frames = self.index.train[:: max(1, len(self.index.train) // 256)]
         self.model.learn_constants(mouth, self.data.lips(frames).mean(0), self._canonical)
+        subject, weights = self.index.subject, self.config.loss
+        size = subject.lip_size
+        focus = lip_focus(self.index.track.mouth[self.index.train], subject.lip_box, size)
+        mask = torch.nn.functional.interpolate(self.model.space.lip_mask[None, None], (size[1], size[0]), mode="area")
+        self._lip_weight = mask.clamp(min=0.05) * (1 + weights.lips * torch.from_numpy(focus).to(self.device))
 
     def _rate(self) -> float:
         """Cosine from `rate` to `final_rate` of it over the budget, after 200 steps of warm-up."""

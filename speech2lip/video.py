@@ -7,13 +7,17 @@ alike; rotation flags are applied. Only one frame is held at a time.
 
 from __future__ import annotations
 
+import os
+import queue
 import re
 import subprocess
 import tempfile
+import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -231,3 +235,97 @@ class VideoWriter:
         self._errors.seek(0)
         reason = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
         raise UserError(f"ffmpeg could not write {self.path} ({''.join(reason)}): choose another place or format")
+
+
+class LiveWriter:
+    """H.264 and sound that players can read while it is written: frames and sound go in as they come.
+
+    out: file (.mkv, .ts, or .mp4 in fragments), or "-" for Matroska on standard output.
+    Frames are RGB uint8 of one size; sound is float [N] in [-1, 1], 16 kHz.
+    """
+
+    _FORMATS: ClassVar[dict[str, list[str]]] = {
+        ".mkv": ["-c:a", "pcm_s16le", "-f", "matroska"],  # sound as it is: an encoder would hold some back
+        ".ts": ["-c:a", "aac", "-f", "mpegts"],
+        ".mp4": ["-c:a", "aac", "-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof"],
+    }
+
+    def __init__(self, out: str, fps: float, crf: int = 20):
+        suffix = ".mkv" if out == "-" else Path(out).suffix.lower()
+        if suffix not in self._FORMATS:
+            raise UserError(f"{out} cannot be written live: use .mkv, .ts, .mp4, or - for standard output")
+        self.out, self.fps, self.crf = out, fps, crf
+        self._container = self._FORMATS[suffix]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        self._sound: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._speaker: threading.Thread | None = None
+
+    def hear(self, samples: np.ndarray) -> None:
+        """Sound that goes with the frames; may run ahead of them."""
+        self._sound.put((np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes())
+
+    def write(self, frame: np.ndarray) -> None:
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        if self._process is None:
+            self._start(frame.shape[1], frame.shape[0])
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.write(np.ascontiguousarray(frame).data)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._fail()
+
+    def close(self) -> None:
+        if self._process is None:
+            raise UserError(f"no frame was rendered for {self.out}: give longer audio")
+        assert self._process.stdin is not None and self._speaker is not None
+        self._sound.put(None)
+        self._process.stdin.close()
+        self._speaker.join()
+        if self._process.wait() != 0:
+            self._fail()
+
+    def _start(self, width: int, height: int) -> None:
+        """ffmpeg reads frames from its standard input and sound from a second pipe, which a thread fills:
+        it waits for whichever is behind, so neither may block the other."""
+        ear, mouth = os.pipe()
+        command = [ffmpeg(), "-v", "error", "-y", "-probesize", "32", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+        command += ["-s", f"{width}x{height}", "-framerate", f"{self.fps:.8g}", "-i", "pipe:0"]
+        command += ["-probesize", "32", "-f", "s16le", "-ar", "16000", "-ac", "1", "-i", f"pipe:{ear}"]
+        command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264"]
+        command += [
+            "-preset",
+            "veryfast",
+            "-tune",
+            "zerolatency",
+            "-crf",
+            str(self.crf),
+            "-g",
+            str(round(2 * self.fps)),
+        ]
+        command += ["-flush_packets", "1", *self._container, "pipe:1" if self.out == "-" else self.out]
+        target = None if self.out == "-" else subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=target, stderr=self._errors, pass_fds=(ear,)
+        )
+        os.close(ear)
+        self._speaker = threading.Thread(target=self._speak, args=(mouth,), daemon=True)
+        self._speaker.start()
+
+    def _speak(self, mouth: int) -> None:
+        with open(mouth, "wb", buffering=0) as pipe:
+            while (data := self._sound.get()) is not None:
+                try:
+                    pipe.write(data)
+                except BrokenPipeError:
+                    return
+
+    def _fail(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+        self._errors.seek(0)
+        reason = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise UserError(f"ffmpeg could not write {self.out} ({''.join(reason)}): choose another place or format")

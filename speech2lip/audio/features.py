@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -152,43 +153,49 @@ class HiddenStates(_Backend):
         return self._loaded
 
 
-def standardise(rows: np.ndarray, silence: float) -> np.ndarray:
+def standardise(rows: np.ndarray, silence: float, heard: np.ndarray | None = None) -> np.ndarray:
     """Zero mean and unit deviation per band [T, 80] over the rows that hold speech.
 
     Speech is what lies above the middle between the quiet (5th percentile) and the loud
-    (99.5th: a few words in long silence count) level of the file; values are limited to
-    [silence, 3].
+    (99.5th: a few words in long silence count) level of the file, or of the rows `heard`
+    [N, 80] so far; values are limited to [silence, 3].
     """
-    level = rows.mean(1)
+    heard = rows if heard is None else heard
+    level = heard.mean(1)
     low, high = np.percentile(level, [5, 99.5])
-    speech = rows[level >= (low + high) / 2]
+    speech = heard[level >= (low + high) / 2]
     scaled = (rows - speech.mean(0)) / (speech.std(0) + 0.3)
     return np.clip(scaled, silence, 3.0).astype(np.float32)
 
 
 class LevelMeter:
-    """Loudness of sound that arrives in pieces: root mean squares over 50 ms."""
+    """Loudness of sound that arrives in pieces: root mean squares over 50 ms, of the last `memory_seconds`."""
 
-    def __init__(self) -> None:
-        self._levels: list[np.ndarray] = []
+    def __init__(self, memory_seconds: float | None = None) -> None:
+        blocks = round(memory_seconds * SAMPLE_RATE / _BLOCK) if memory_seconds else None
+        self._levels: deque[float] = deque(maxlen=blocks)
         self._rest = np.zeros(0, np.float32)
 
     def push(self, wav: np.ndarray) -> None:
         """More 16 kHz samples [N]."""
         wav = np.concatenate([self._rest, wav])
         whole = len(wav) // _BLOCK * _BLOCK
-        self._levels.append(np.sqrt((wav[:whole].reshape(-1, _BLOCK) ** 2).mean(1)))
+        self._levels.extend(np.sqrt((wav[:whole].reshape(-1, _BLOCK) ** 2).mean(1)).tolist())
         self._rest = wav[whole:]
+
+    def assume(self, gain: float) -> None:
+        """Begin with this gain, until three seconds of other sound have been heard."""
+        self._levels.extend([_TARGET_LEVEL / gain] * 3)  # the 95th percentile leaves a twentieth out
 
     @property
     def silent(self) -> bool:
         """Whether nothing was louder than -60 dB of full scale."""
-        return bool(np.concatenate(self._levels).max(initial=0) < 1e-3)
+        return max(self._levels, default=0.0) < 1e-3
 
     @property
     def gain(self) -> float:
         """Factor that brings the loud parts (95th percentile, long silence aside) to level 0.1; silence keeps 1."""
-        levels = np.concatenate(self._levels)
+        levels = np.array(self._levels)
         levels = levels[levels > 0.01 * levels.max(initial=0)]
         loud = float(np.percentile(levels, 95)) if len(levels) else 0.0
         return _TARGET_LEVEL / loud if loud > 1e-6 else 1.0

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..layout import SubjectLayout
+from ..face.topology import LIPS
+from ..layout import Box, SubjectLayout
 from ..nets.compositor import ObservedRegion
 from ..progress import bar
 from ..video import read_image
@@ -49,7 +50,7 @@ class SubjectDataset:
         region, small = index.subject.region_size, min(SMALL_SIDE, index.subject.crop.size)
         sizes = [(len(frames), height, width, 3), (len(frames), region, region, 3), (len(frames), small, small, 3)]
         on_disk = sum(float(np.prod(s)) for s in sizes) > memory_gb * 2**30
-        self._lips, self._regions, self._small = (_allocate(s, on_disk) for s in sizes)
+        self._lips, self._regions, self._small = (scratch(s, on_disk) for s in sizes)
         self._load(frames)
         self.windows = torch.from_numpy(index.windows).to(device)
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
@@ -127,7 +128,8 @@ def cut(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:
     return image[rows][:, columns]
 
 
-def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
+def scratch(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
+    """An empty uint8 array, in memory or mapped to a temporary file that vanishes with it."""
     if not on_disk:
         return np.empty(shape, np.uint8)
     handle, name = tempfile.mkstemp(prefix="speech2lip-")
@@ -135,6 +137,21 @@ def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
     array = np.memmap(name, np.uint8, "w+", shape=shape)
     Path(name).unlink()  # the mapping keeps the space until it is released
     return array
+
+
+def lip_focus(mouth: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
+    """Where lips are, over the clip, in lip images of `size` (width, height): [h, w] float32 in 0..1, soft.
+
+    mouth: [T, K, 2] canonical landmarks of training frames, lips first; box: lip box.
+    """
+    lips = mouth[:, : len(LIPS)]
+    scale = np.array([size[0] / box.width, size[1] / box.height])
+    swept = np.percentile(lips, [2, 98], axis=0)
+    corners = np.stack([swept[i, :, 0] for i in (0, 0, 1, 1)]), np.stack([swept[j, :, 1] for j in (0, 1, 0, 1)])
+    pixels = (np.stack([c.ravel() for c in corners], 1) - [box.left, box.top] + 0.5) * scale - 0.5
+    out = np.zeros((size[1], size[0]), np.float32)
+    cv2.fillConvexPoly(out, cv2.convexHull(pixels.round().astype(np.int32)), 1.0)
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), size[0] / 32), np.float32)
 
 
 def augment(windows: Tensor, generator: torch.Generator, spectral: bool = True, strength: float = 1.0) -> Tensor:

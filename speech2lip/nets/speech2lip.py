@@ -26,9 +26,10 @@ class Speech2Lip(nn.Module):
 
     def __init__(
         self, encoder: AudioEncoder, shape_head: ShapeHead, basis: ShapeBasis, lip: LipModel, blend: BlendNet,
-        space: CanonicalSpace, embedding: int, detail: int, audio_dropout: float,
+        space: CanonicalSpace, embedding: int, detail: int, audio_dropout: float, pose_noise: float = 0.0,
     ):  # fmt: skip
         super().__init__()
+        self.pose_noise = pose_noise
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
         self.narrow = nn.Sequential(nn.Linear(embedding, detail), nn.Tanh(), nn.Dropout(audio_dropout))
@@ -69,7 +70,10 @@ class Speech2Lip(nn.Module):
         without it the picture would have to guess them from speech.
         """
         with self._precision(codes):
-            conditions = {"audio": self.narrow(embedding), "shape": codes, "pose": head_turn(transform)}
+            turn = head_turn(transform)
+            if self.training:  # or single frames are recognised by their pose, and the mouth's shape is ignored
+                turn = turn + self.pose_noise * torch.randn_like(turn)
+            conditions = {"audio": self.narrow(embedding), "shape": codes, "pose": turn}
             image: Tensor = self.lip(conditions)
         return image.float()
 
