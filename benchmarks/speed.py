@@ -20,8 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
+from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.builder import pick_device
 from speech2lip.checkpoint import load_checkpoint, save_checkpoint
 from speech2lip.cli import run_guarded
@@ -38,9 +38,10 @@ from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
 from speech2lip.evaluation.report import machine_facts
 from speech2lip.face.preprocess import preprocess
 from speech2lip.layout import SubjectLayout, atomic_path
+from speech2lip.live import render_live
 from speech2lip.losses import masked_mse
 from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
-from speech2lip.predictor import Predictor
+from speech2lip.predictor import Predictor, render_video
 from speech2lip.trainer import Trainer
 from speech2lip.video import VideoWriter
 
@@ -155,7 +156,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds and frames")
     parser.add_argument("--out", type=Path, default=Path("rendering_result/speed"), help="folder for everything")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--memory-of", choices=("train", "render"), help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", nargs=2, metavar=("TASK", "SECONDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     return run_guarded(lambda: memory_task(options) if options.memory_of else run(options))
 
@@ -175,11 +176,13 @@ def run(options: argparse.Namespace) -> int:
         "rendering, networks alone": {"published": published[1].render} | {n: o.networks for n, o in ours.items()},
         "rendering, end to end": {n: o.whole for n, o in ours.items()},
     }  # fmt: skip
+    memory = [("train", 0), ("render", 10)] if options.quick else [("train", 0), ("render", 10), ("render", 600)]
     measured = {title: rates(tasks, rounds, length) for title, tasks in groups.items()}
     facts = {
         "machine": machine_facts(str(device)) | {"threads": str(torch.get_num_threads())}, "rates": measured,
         "preprocessing": seconds, "bytes_per_frame": bytes_per_frame(SubjectLayout(options.out / "subject")),
-        "peak_memory_mb": {task: peak_memory(task, options) for task in ("train", "render")},
+        "peak_memory_mb": {f"{task} {length} s": peak_memory(task, length, options) for task, length in memory},
+        "live": live(ours["fast"], 3.0 if options.quick else 20.0),
     }  # fmt: skip
     with atomic_path(options.out / "speed.json") as path:
         path.write_text(json.dumps(facts, indent=1))
@@ -211,28 +214,56 @@ def bytes_per_frame(layout: SubjectLayout) -> float:
 
 
 def memory_task(options: argparse.Namespace) -> int:
-    """In a process of its own: some training steps, or some frames; prints its peak memory in MB."""
-    if options.memory_of == "train":
-        trainer = Trainer(preset("fast", options), fresh=True)
+    """In a process of its own: some training steps, or so many seconds of video; prints its peak memory in MB."""
+    task, seconds = options.memory_of[0], int(options.memory_of[1])
+    config = preset("fast", options)
+    if task == "train":
+        trainer = Trainer(config, fresh=True)
         for _ in range(5):
             trainer.step()
     else:
-        config = preset("fast", options)
+        sound = options.out / f"sound_{seconds}.wav"
+        voice = load_audio(options.out / "subject" / "audio" / "audio.wav")
+        save_wav(sound, np.tile(voice, seconds * SAMPLE_RATE // len(voice) + 1)[: seconds * SAMPLE_RATE])
+        del voice
         model = Path(config.train.output) / config.name / "model.pt"
-        predictor = Predictor(load_checkpoint(model), SubjectLayout(config.data.root), options.device)
-        windows = np.zeros((100, predictor.facts.audio["window"], predictor.facts.audio["channels"]), np.float32)
-        for _ in islice(predictor.render(windows), 100):
-            pass
+        render_video(model, Path(config.data.root), sound, options.out / "long.mp4", options.device)
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
     return 0
 
 
-def peak_memory(task: str, options: argparse.Namespace) -> float:
-    command = [sys.executable, __file__, "--memory-of", task, "--out", str(options.out), "--device", options.device]
+def peak_memory(task: str, seconds: int, options: argparse.Namespace) -> float:
+    command = [
+        sys.executable,
+        __file__,
+        "--memory-of",
+        task,
+        str(seconds),
+        "--out",
+        str(options.out),
+        "--device",
+        options.device,
+    ]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         raise RuntimeError(f"measuring the memory of {task} failed: {run.stderr[-400:]}")
     return float(run.stdout.rsplit("peak ", 1)[1])
+
+
+def live(ours: Ours, seconds: float) -> dict[str, float]:
+    """Latency (ms) and the rate that could be kept up when sound arrives in real time."""
+    voice = load_audio(Path(ours.config.data.root) / "audio" / "audio.wav")[: round(seconds * SAMPLE_RATE)]
+
+    def arriving() -> Iterator[np.ndarray]:
+        begin = time.monotonic()
+        for end in range(640, len(voice) + 1, 640):
+            time.sleep(max(0.0, begin + end / SAMPLE_RATE - time.monotonic()))
+            yield voice[end - 640 : end]
+
+    out = str(ours.model_path.with_name("live.mkv"))
+    report = render_live(ours.model_path, Path(ours.config.data.root), arriving(), out, ours.config.train.device)
+    middle, most = np.percentile(report.latency, [50, 95]) * 1000
+    return {"median_ms": float(middle), "most_ms": float(most), "sustained": report.frames / report.busy}
 
 
 # ---------------------------------------------------------------- tables
@@ -253,6 +284,11 @@ def report(facts: dict[str, Any]) -> str:
     lines += [f"| {name} | {value:.0f} |" for name, value in facts["preprocessing"].items()]
     lines += ["", f"on disk: {facts['bytes_per_frame'] / 1000:.0f} KB per frame"]
     lines += [f"peak memory: {task} {value:.0f} MB" for task, value in facts["peak_memory_mb"].items()]
+    heard = facts["live"]
+    lines += [
+        f"live: latency {heard['median_ms']:.0f} ms (95 % within {heard['most_ms']:.0f} ms), "
+        f"{heard['sustained']:.0f} frames per second could be kept up"
+    ]
     return "\n".join(lines)
 
 

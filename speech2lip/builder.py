@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .audio.features import backend_from_params
-from .config import Config, ModelConfig
+from .config import Config
 from .data.parser import CanonicalImages
 from .geometry import Intrinsics
 from .layout import Subject
@@ -57,13 +57,12 @@ def facts_of(subject: Subject, mouth_points: int) -> ModelFacts:
 _SMALL = 96  # lip images up to so many pixels wide are drawn finely
 
 
-def sizes_for(config: ModelConfig, width: int) -> tuple[int, int]:
-    """(upsample, pack) for lip images `width` pixels wide; 0 in the configuration chooses by that width.
+def lattice_step(upsample: int, width: int) -> int:
+    """Pixels per side of a lattice cell in lip images `width` pixels wide; 0 chooses by that width.
 
     A lattice of some twenty columns is enough for a mouth, however large it is drawn.
     """
-    small = width <= _SMALL
-    return config.lip.upsample or (4 if small else 8), config.blend.pack or (2 if small else 4)
+    return upsample or (4 if width <= _SMALL else 8)
 
 
 Model = Speech2Lip | PublishedSpeech2Lip
@@ -84,17 +83,16 @@ def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | 
             facts.lip_size, backend.window, backend.channels, lip.ensemble, space, config.model.compat
         )
     width = lip.audio_width
-    upsample, pack = sizes_for(config.model, facts.lip_size[0])
     encoder = AudioEncoder(
         backend.window, backend.channels, ((width, 1), (width, 2), (width, 2)), lip.embedding, lip.audio_dropout
     )
     picture = LipModel(
         facts.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
-        lip.frequencies, upsample, lip.features, lip.ensemble,
+        lip.frequencies, lattice_step(lip.upsample, facts.lip_size[0]), lip.features, lip.ensemble,
     )  # fmt: skip
     return Speech2Lip(
         encoder, ShapeHead(lip.embedding, lip.shape_codes), ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
-        BlendNet(4, blend.widths, blend.norm, blend.residual, pack), space, lip.embedding, lip.detail, lip.audio_dropout,
+        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, lip.embedding, lip.detail, lip.audio_dropout,
         config.train.pose_noise,
     )  # fmt: skip
 

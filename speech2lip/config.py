@@ -84,7 +84,7 @@ class LipConfig:
 @dataclass(frozen=True)
 class BlendConfig:
     widths: tuple[int, ...] = (32, 48, 48)
-    pack: int = 0
+    pack: int = 2
     residual: bool = True
     norm: bool = False
 
@@ -140,7 +140,7 @@ class TrainConfig:
     mixup: float = 0.4
     articulate: float = 1.35
     code_noise: float = 0.1
-    pose_noise: float = 0.3
+    pose_noise: float = 0.1
     speech_batch: int = 128
     rate: float = 1e-3
     speech_rate: float = 0.1
@@ -266,7 +266,7 @@ def _check(config: Config, origin: str) -> None:
     for key, (low, high) in _RANGES.items():
         if not low <= _get(config, key) <= high:
             raise UserError(f"configuration {origin}: {key} is {_get(config, key)}, allowed is {low} to {high}")
-    for key, powers in (("model.lip.upsample", (0, 1, 2, 4, 8)), ("model.blend.pack", (0, 1, 2, 4))):
+    for key, powers in (("model.lip.upsample", (0, 1, 2, 4, 8)), ("model.blend.pack", (1, 2, 4))):
         if _get(config, key) not in powers:
             raise UserError(f"configuration {origin}: {key} is {_get(config, key)}, allowed is one of {powers}")
     if len(config.model.blend.widths) < 2:

@@ -5,7 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech2lip import losses
+from speech2lip.builder import lattice_step
+from speech2lip.data.dataset import lip_focus
 from speech2lip.geometry import Intrinsics
+from speech2lip.layout import Box
 from speech2lip.nets.audio_encoder import PUBLISHED_CONVOLUTIONS, AudioEncoder
 from speech2lip.nets.blend import BlendNet
 from speech2lip.nets.compositor import CanonicalSpace, ObservedRegion, black_holes, merge
@@ -250,3 +253,25 @@ def test_contrastive_loss_prefers_the_right_pair():
     right = losses.contrastive(eye[:1], eye[:1], eye[None, 1:])
     wrong = losses.contrastive(eye[:1], eye[1:2], torch.stack([eye[0], eye[2]])[None])
     assert right < 0.01 < wrong
+
+
+def test_lattice_follows_the_size_of_the_lip_image():
+    """Chosen by width where the configuration leaves it open."""
+    assert [lattice_step(0, width) for width in (72, 96, 104, 144)] == [4, 4, 8, 8]
+    assert lattice_step(2, 144) == 2
+
+
+def test_focus_lies_on_the_lips():
+    """Lips in the middle of the upper half of the box; the chin is outside."""
+    rng = np.random.default_rng(0)
+    lips = np.stack([rng.uniform(110, 130, 40), rng.uniform(55, 65, 40)], 1)
+    chin = np.stack([rng.uniform(110, 130, 17), rng.uniform(95, 98, 17)], 1)
+    mouth = np.tile(np.concatenate([lips, chin]), (20, 1, 1)) + rng.normal(0, 0.5, (20, 57, 2))
+    focus = lip_focus(mouth, Box(100, 40, 40, 60), (80, 120))
+    assert focus.shape == (120, 80) and focus.dtype == np.float32
+    assert (
+        focus[40, 40] > 0.95
+        and focus[112, 40] < 0.01
+        and focus[40, 4] < 0.05
+        and 0 <= focus.min() <= focus.max() < 1.001
+    )
