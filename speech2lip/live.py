@@ -57,14 +57,13 @@ def render_live(
             "audio.backend=mel"
         )
     fps = predictor.subject.fps
-    writer = LiveWriter(out, fps)
-    ears = _Ears(sound, LiveMel(backend, fps, stream_audio(predictor.layout.audio)), writer)
     latency: list[float] = []
-    for number, frame in enumerate(predictor.render_live(ears.windows(), first)):
-        writer.write(frame.image)
-        latency.append(time.monotonic() - ears.arrival(number / fps))
-    started = time.monotonic()
-    writer.close()
+    with LiveWriter(out, fps) as writer:
+        ears = _Ears(sound, LiveMel(backend, fps, stream_audio(predictor.layout.audio)), writer)
+        for number, frame in enumerate(predictor.render_live(ears.windows(), first)):
+            writer.write(frame.image)
+            latency.append(time.monotonic() - ears.arrival(number / fps))
+        started = time.monotonic()
     busy = ears.busy + time.monotonic() - started
     return LiveReport(len(latency), busy, np.array(latency))
 

@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar
+from typing import IO, ClassVar, NoReturn
 
 import cv2
 import numpy as np
@@ -195,7 +195,7 @@ class VideoWriter:
         try:
             self._process.stdin.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
-            self._fail()
+            _encoding_failed(self.path, self._process, self._errors)
         self.frames += 1
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class VideoWriter:
         assert self._process.stdin is not None
         self._process.stdin.close()
         if self._process.wait() != 0:
-            self._fail()
+            _encoding_failed(self.path, self._process, self._errors)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -229,12 +229,13 @@ class VideoWriter:
         command += ["-c:v", "libx264", "-preset", self.preset, "-crf", str(self.crf), "-movflags", "+faststart"]
         return [*command, str(self.path)]
 
-    def _fail(self) -> None:
-        assert self._process is not None
-        self._process.wait()
-        self._errors.seek(0)
-        reason = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise UserError(f"ffmpeg could not write {self.path} ({''.join(reason)}): choose another place or format")
+
+def _encoding_failed(out: Path | str, process: subprocess.Popen[bytes], errors: IO[bytes]) -> NoReturn:
+    """Raise what ffmpeg said when it stopped."""
+    process.wait()
+    errors.seek(0)
+    reason = errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    raise UserError(f"ffmpeg could not write {out} ({''.join(reason)}): choose another place or format")
 
 
 class LiveWriter:
@@ -276,7 +277,7 @@ class LiveWriter:
             self._process.stdin.write(np.ascontiguousarray(frame).data)
             self._process.stdin.flush()
         except BrokenPipeError:
-            self._fail()
+            _encoding_failed(self.out, self._process, self._errors)
 
     def close(self) -> None:
         if self._process is None:
@@ -286,7 +287,18 @@ class LiveWriter:
         self._process.stdin.close()
         self._speaker.join()
         if self._process.wait() != 0:
-            self._fail()
+            _encoding_failed(self.out, self._process, self._errors)
+
+    def __enter__(self) -> LiveWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        elif self._process is not None:
+            self._sound.put(None)
+            self._process.kill()
+            self._process.wait()
 
     def _start(self, width: int, height: int) -> None:
         """ffmpeg reads frames from its standard input and sound from a second pipe, which a thread fills:
@@ -296,16 +308,8 @@ class LiveWriter:
         command += ["-s", f"{width}x{height}", "-framerate", f"{self.fps:.8g}", "-i", "pipe:0"]
         command += ["-probesize", "32", "-f", "s16le", "-ar", "16000", "-ac", "1", "-i", f"pipe:{ear}"]
         command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264"]
-        command += [
-            "-preset",
-            "veryfast",
-            "-tune",
-            "zerolatency",
-            "-crf",
-            str(self.crf),
-            "-g",
-            str(round(2 * self.fps)),
-        ]
+        command += ["-preset", "veryfast", "-tune", "zerolatency", "-crf", str(self.crf)]
+        command += ["-g", str(round(2 * self.fps))]
         command += ["-flush_packets", "1", *self._container, "pipe:1" if self.out == "-" else self.out]
         target = None if self.out == "-" else subprocess.DEVNULL
         self._process = subprocess.Popen(
@@ -322,10 +326,3 @@ class LiveWriter:
                     pipe.write(data)
                 except BrokenPipeError:
                     return
-
-    def _fail(self) -> None:
-        assert self._process is not None
-        self._process.wait()
-        self._errors.seek(0)
-        reason = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise UserError(f"ffmpeg could not write {self.out} ({''.join(reason)}): choose another place or format")

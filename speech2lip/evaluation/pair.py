@@ -59,13 +59,12 @@ def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
     recordings = {name: recorder.finish() for name, recorder in recorders.items()}
     if count < LEAST:
         raise UserError(f"{generated} and {real} have {count} frames in common, needed are {LEAST}: give longer videos")
-    shots = np.cumsum(np.isin(np.arange(count), sorted(starts)))
     wav = _sound(generated, real)
     if wav is None:
         judges.missing["Correlation with the sound, silence"] = "neither video has sound"
         wav = np.zeros(0, np.float32)
     wav = wav[: round(count / fps * SAMPLE_RATE)]
-    return finish("pair", recordings, "real", "real", wav, fps, shots, np.arange(count), kept / "pair", judges)
+    return finish("pair", recordings, "real", "real", wav, fps, np.arange(count), kept / "pair", judges)
 
 
 def _both(generated: Path, real: Path, fps: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -181,8 +181,7 @@ class _Stage:
                     image, real = extract(frame.image, self.crop), extract(frame.original, self.crop)
                     mask = extract(frame.full_mask, self.crop)
                     cut = bool(sources) and not self._same_shot(sources[-1], frame.source)
-                    changed = _outside(frame)
-                    made.add(image, mask, real if faithful else None, cut=cut, outside=changed)
+                    made.add(image, mask, real if faithful else None, cut=cut, outside=_outside(frame))
                     if base is not None:
                         base.add(real, mask, real if faithful else None, cut=cut)
                     sources.append(frame.source)
@@ -204,10 +203,7 @@ class _Stage:
     def result(
         self, name: str, recordings: dict[str, Recording], truth: str | None, base: str, wav: np.ndarray, source: np.ndarray
     ) -> Result:  # fmt: skip
-        shots = np.cumsum(
-            np.array([k > 0 and not self._same_shot(int(source[k - 1]), int(s)) for k, s in enumerate(source)])
-        )
-        return finish(name, recordings, truth, base, wav, self.fps, shots, source, self.kept, self.judges)
+        return finish(name, recordings, truth, base, wav, self.fps, source, self.kept, self.judges)
 
     def _recorder(self, name: str) -> Recorder:
         return Recorder(self.kept / name, self.judges.syncnet is not None, self.judges.lpips)
@@ -218,18 +214,17 @@ class _Stage:
 
 def finish(
     name: str, recordings: dict[str, Recording], truth: str | None, base: str, wav: np.ndarray, fps: float,
-    shots: np.ndarray, source: np.ndarray, kept: Path, judges: Judges,
+    source: np.ndarray, kept: Path, judges: Judges,
 ) -> Result:  # fmt: skip
     """Figures of all rows."""
-    scene = make_scene(wav, fps, shots)
+    scene = make_scene(wav, fps, len(source))
     right = recordings[truth] if truth is not None else None
     order: list[str] = [row for row in ("real", "base", "generated", "frozen") if row in recordings]
     rows: dict[str, dict[str, float]] = {}
     for row in order:
         own = recordings[row]
-        against = (
-            own if row == "real" and base != "real" else recordings[base]
-        )  # real test frames lie in no other frame
+        alone = row == "real" and base != "real"  # real test frames lie under no other row
+        against = own if alone else recordings[base]
         rows[row] = summarise(own, against, right, scene)
         if judges.syncnet is not None and own.faces is not None and len(own.faces) > 5 and len(wav):
             found = measure_sync(judges.syncnet, own.faces, wav)

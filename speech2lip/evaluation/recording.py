@@ -28,7 +28,7 @@ class Recording:
     """What was measured on T frames. NaN where a measure is undefined (no face, no mask).
 
     landmarks: [T, 478, 2] crop pixels; opening, width: [T] of the mouth over the interocular
-    distance `scale` [T] (pixels); values: name -> [T]; faces: [T, 224, 224, 3] for SyncNet;
+    distance `scale` [T] (pixels); shots: [T] number of each frame's shot; values: name -> [T]; faces: [T, 224, 224, 3] for SyncNet;
     frames: folder in which the frames are kept as %05d.jpg, while the evaluation lasts.
     """
 
@@ -36,6 +36,7 @@ class Recording:
     opening: np.ndarray
     width: np.ndarray
     scale: np.ndarray
+    shots: np.ndarray
     values: dict[str, np.ndarray] = field(default_factory=dict)
     faces: np.ndarray | None = None
     frames: Path | None = None
@@ -58,6 +59,7 @@ class Recorder:
         self._mesh = FaceMesh()
         self._landmarks: list[np.ndarray] = []
         self._faces: list[np.ndarray] = []
+        self._cuts: list[bool] = []
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
         self._pending: deque[Future[dict[str, float]]] = deque()
         self._values: defaultdict[str, list[float]] = defaultdict(list)
@@ -75,6 +77,7 @@ class Recorder:
         new shot begins, so tracking starts anew; more: values measured elsewhere.
         """
         number = len(self._landmarks)
+        self._cuts.append(cut)
         if cut:
             self._mesh.reset()
         points = self._mesh(image)
@@ -102,7 +105,7 @@ class Recorder:
         landmarks = np.stack(self._landmarks)
         scale = interocular(landmarks)
         return Recording(
-            landmarks, mouth_opening(landmarks) / scale, mouth_width(landmarks) / scale, scale,
+            landmarks, mouth_opening(landmarks) / scale, mouth_width(landmarks) / scale, scale, np.cumsum(self._cuts),
             {name: np.array(values) for name, values in self._values.items()},
             np.stack(self._faces) if self._faces else None, self._keep,
         )  # fmt: skip

@@ -164,7 +164,7 @@ def print_table(results: Sequence[Result]) -> None:
 
 def _table(result: Result, row: str) -> dict[str, np.ndarray]:
     truth = result.recordings[result.truth] if result.truth is not None else None
-    return frame_table(result.recordings[row], truth, result.scene)
+    return frame_table(result.recordings[row], truth)
 
 
 def _shown(result: Result) -> list[str]:

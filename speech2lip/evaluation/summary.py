@@ -74,19 +74,17 @@ _MEANS = ("psnr_lip", "psnr_face", "ssim_lip", "ssim_face", "lpips", "cpbd_face"
 
 @dataclass(frozen=True)
 class Scene:
-    """What all rows of a protocol share: `fps`, the sound's level [T], pauses [T] bool and the shot of
-    each frame painted on [T]."""
+    """What all rows of a protocol share: `fps`, the sound's level [T] and its pauses [T] bool."""
 
     fps: float
     level: np.ndarray
     silent: np.ndarray
-    shots: np.ndarray
 
 
-def make_scene(wav: np.ndarray, fps: float, shots: np.ndarray) -> Scene:
-    """wav: [N] 16 kHz, from the first frame on; shots: [T] number of the shot of each frame."""
-    level = frame_level(wav, fps, len(shots))
-    return Scene(fps, level, silent_frames(level, fps), shots)
+def make_scene(wav: np.ndarray, fps: float, count: int) -> Scene:
+    """wav: [N] 16 kHz, from the first of `count` frames on."""
+    level = frame_level(wav, fps, count)
+    return Scene(fps, level, silent_frames(level, fps))
 
 
 def summarise(made: Recording, base: Recording, truth: Recording | None, scene: Scene) -> dict[str, float]:
@@ -111,13 +109,13 @@ def _alone(made: Recording, scene: Scene) -> dict[str, float]:
         out["outside"] = float(np.nanmax(made.values["outside"]))
     lag, r = best_lag(made.opening, scene.level)
     return out | {
-        "av_offset": float(lag), "av_r": r, "jitter": mean(_shake(made, scene)), "rest": 100 * mean(made.opening[scene.silent]),
+        "av_offset": float(lag), "av_r": r, "jitter": mean(_shake(made)), "rest": 100 * mean(made.opening[scene.silent]),
         "face_found": made.found, "frames": float(len(made.opening)), "silent": float(scene.silent.sum()),
     }  # fmt: skip
 
 
 def _against_base(made: Recording, base: Recording, scene: Scene) -> dict[str, float]:
-    mine, real = _shake(made, scene), _shake(base, scene)
+    mine, real = _shake(made), _shake(base)
     out = {"jitter_ratio": _ratio(mine, real)}
     out |= {f"jitter_{name}_ratio": _ratio(mine[part], real[part]) for name, part in _parts(scene).items()}
     for name, source in (("cpbd_ratio", "cpbd_face"), ("seams", "seam")):
@@ -149,7 +147,10 @@ def _in_pixels(made: Recording, truth: Recording) -> dict[str, float]:
 
 def _in_silence(made: Recording, truth: Recording, scene: Scene) -> dict[str, float]:
     """Lips in pauses: how steady they are, and how far from the subject's own rest."""
-    mine, real = (jitter(x[:, LIPS], np.ones(len(x)), scene.shots)[scene.silent] for x in _steady(made, truth))
+    mine, real = (
+        jitter(x[:, LIPS], np.ones(len(x)), recording.shots)[scene.silent]
+        for x, recording in zip(_steady(made, truth), (made, truth), strict=True)
+    )
     rest = truth.opening[scene.silent]
     deviation = float(np.nanstd(rest)) if np.isfinite(rest).sum() > 2 else float("nan")
     return {
@@ -164,17 +165,17 @@ def _steady(made: Recording, truth: Recording) -> tuple[np.ndarray, np.ndarray]:
     return stabilise(made.landmarks, STILL, reference), stabilise(truth.landmarks, STILL, reference)
 
 
-def frame_table(made: Recording, truth: Recording | None, scene: Scene) -> dict[str, np.ndarray]:
+def frame_table(made: Recording, truth: Recording | None) -> dict[str, np.ndarray]:
     """What goes over time into the CSV file and the plots, name -> [T]."""
-    out = {"opening": made.opening, "width": made.width, "jitter": _shake(made, scene), **made.values}
+    out = {"opening": made.opening, "width": made.width, "jitter": _shake(made), **made.values}
     if truth is not None and truth is not made:
         mine, real = _steady(made, truth)
         out["lmd_stable"] = 100 * landmark_distance(mine[:, LIPS], real[:, LIPS], centred=False)
     return out
 
 
-def _shake(recording: Recording, scene: Scene) -> np.ndarray:
-    return jitter(recording.landmarks[:, STILL], recording.scale, scene.shots)
+def _shake(recording: Recording) -> np.ndarray:
+    return jitter(recording.landmarks[:, STILL], recording.scale, recording.shots)
 
 
 def _parts(scene: Scene) -> dict[str, np.ndarray]:
