@@ -68,6 +68,7 @@ class Predictor:
         self.source = layout.source_path(self.subject)
         self.device = pick_device(device)
         self.model = checkpoint.model.to(self.device).eval()
+        self.model.blend.fold_norm()
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = checkpoint.config
         canonical = load_canonical(layout)

@@ -39,7 +39,8 @@ def test_published_encoder_has_the_published_size():
     assert sum(p.numel() for p in encoder.parameters()) == expected
 
 
-def test_field_with_shared_terms_equals_the_plain_computation():
+def test_field_with_shared_terms_equals_the_plain_computation(monkeypatch):
+    monkeypatch.setattr("speech2lip.nets.lip._CACHED_ROWS", 4)  # two points of two frames at a time
     torch.manual_seed(0)
     field = ImplicitField({"uv": 4, "audio": 3}, 8, 4, 1, 3)
     uv, audio = torch.randn(5, 4), torch.randn(2, 3)
@@ -275,3 +276,19 @@ def test_focus_lies_on_the_lips():
         and focus[40, 4] < 0.05
         and 0 <= focus.min() <= focus.max() < 1.001
     )
+
+
+def test_folded_batch_norm_changes_no_result_and_pieces_neither(monkeypatch):
+    torch.manual_seed(0)
+    net = BlendNet(4, [8, 12, 12], norm=True, residual=False, pack=2)
+    for _ in range(3):  # statistics that differ from 0 and 1
+        net(torch.rand(2, 4, 16, 16) * 2 + 1)
+    net.eval()
+    image = torch.rand(5, 4, 16, 16)
+    with torch.no_grad():
+        whole = net(image)
+        monkeypatch.setattr("speech2lip.nets.blend._CACHED_VALUES", 8 * 8 * 8 * 2)  # two frames at a time
+        torch.testing.assert_close(net(image), whole)
+        net.fold_norm()
+        torch.testing.assert_close(net(image), whole, atol=1e-5, rtol=1e-5)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())

@@ -10,7 +10,9 @@ expressions do not move.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -78,17 +80,23 @@ def refine(
     poses, expression = state.poses.copy(), state.expression.copy()
     stiffness = options.laplacian * _pose_metric(points.rigid, state.poses[keys])
     meter = bar("alignment", sum(end - start for start, end in segments))
-    for start, end in segments:
-        for first in range(start, end, _BATCH):
-            frames = np.arange(max(first - _MARGIN, start), min(first + _BATCH + _MARGIN, end))
+    batches = [
+        (first, min(first + _BATCH, end), np.arange(max(first - _MARGIN, start), min(first + _BATCH + _MARGIN, end)))
+        for start, end in segments
+        for first in range(start, end, _BATCH)
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        upcoming: list[Future[np.ndarray]] = []
+        for number, (first, end, frames) in enumerate(batches):
+            pictures = [future.result() for future in upcoming or [pool.submit(sampler.load, f) for f in frames]]
+            upcoming = [pool.submit(sampler.load, f) for *_, ahead in batches[number + 1 : number + 2] for f in ahead]
             current = FitState(poses[frames], state.identity, expression[frames], state.focal)
-            pictures = [sampler.load(f) for f in frames]
             for _ in range(options.rounds):
                 current = _round(
                     current, frames, seen[frames], points, colour, pictures, sampler, landmark_terms, stiffness, options
                 )
             poses[frames], expression[frames] = current.poses, current.expression
-            meter.update(min(first + _BATCH, end) - first)
+            meter.update(end - first)
     meter.close()
     return FitState(poses, state.identity, expression, state.focal)
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from .encodings import frequency_encoding, lattice
 
+_CACHED_ROWS = 4096  # of hidden units that stay in a processor's cache between layers
+
 
 class ImplicitField(nn.Module):
     """MLP whose inputs each pass a linear layer of their own and are summed, twice.
@@ -32,20 +34,30 @@ class ImplicitField(nn.Module):
 
     def forward(self, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         """coordinates: encoded, [N, C]; conditions: name -> [B, D]. Returns [B, N, out]."""
-        h = self._sum(self.first, coordinates, conditions)
+        batch = len(next(iter(conditions.values())))
+        points = max(_CACHED_ROWS // batch, 1) if coordinates.device.type == "cpu" else len(coordinates)
+        return torch.cat([self._colours(part, conditions) for part in coordinates.split(points)], 1)
+
+    def _colours(self, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        h = torch.add(*self._terms(self.first, coordinates, conditions))
         for i, layer in enumerate(self.hidden):
-            h = F.relu(layer(h))
-            if i == self.skip_after:
-                again = self._sum(self.again, coordinates, conditions)
-                h = torch.cat([again, h], -1)
+            h = self._rejoin(layer, h, coordinates, conditions) if i == self.skip_after + 1 else layer(h)
+            h = F.relu(h, inplace=True)
         colour: Tensor = self.output(h)
         return colour
 
+    def _rejoin(self, layer: nn.Module, h: Tensor, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        """`layer` of [second sum, h], without spreading the sum's shared terms over batch and pixels."""
+        assert isinstance(layer, nn.Linear)
+        before, weight = layer.weight.tensor_split([layer.out_features], 1)
+        shared, single = (F.linear(term, before) for term in self._terms(self.again, coordinates, conditions))
+        return F.linear(h, weight, layer.bias) + shared + single
+
     @staticmethod
-    def _sum(layers: nn.ModuleDict, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
-        total: Tensor = layers["uv"](coordinates)[None]
-        shared = sum(layers[name](value) for name, value in conditions.items())
-        return total + shared[:, None] if isinstance(shared, Tensor) else total
+    def _terms(layers: nn.ModuleDict, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What the coordinates [1, N, width] and the conditions [B, 1, width] add."""
+        single = torch.stack([layers[name](value) for name, value in conditions.items()]).sum(0)
+        return layers["uv"](coordinates)[None], single[:, None]
 
 
 class Upsampler(nn.Module):
