@@ -231,9 +231,6 @@ def memory_task(options: argparse.Namespace) -> int:
             trainer.step()
     else:
         sound = options.out / f"sound_{seconds}.wav"
-        voice = load_audio(options.out / "subject" / "audio" / "audio.wav")
-        save_wav(sound, np.tile(voice, seconds * SAMPLE_RATE // len(voice) + 1)[: seconds * SAMPLE_RATE])
-        del voice
         model = Path(config.train.output) / config.name / "model.pt"
         render_video(model, Path(config.data.root), sound, options.out / "long.mp4", options.device)
     print(f"peak {own_peak():.0f}")
@@ -252,6 +249,9 @@ def own_peak() -> float:
 
 
 def peak_memory(task: str, seconds: int, options: argparse.Namespace) -> float:
+    voice = load_audio(options.out / "subject" / "audio" / "audio.wav")
+    sound = np.tile(voice, seconds * SAMPLE_RATE // len(voice) + 1)[: seconds * SAMPLE_RATE]
+    save_wav(options.out / f"sound_{seconds}.wav", sound)
     command = [
         sys.executable,
         __file__,

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from .audio.rows import FeatureWindows
 from .audio.waveform import SAMPLE_RATE, load_audio, save_wav, stream_audio
 from .builder import pick_device, works_on_whole
 from .checkpoint import Checkpoint, check_same_subject, load_checkpoint
-from .data.dataset import cut, load_grids, scratch
+from .data.dataset import cut, load_grids
 from .data.parser import load_canonical, parse_subject, region_of
 from .errors import UserError
 from .face.crop import extract
@@ -28,8 +29,7 @@ from .pipeline import prefetch
 from .progress import bar
 from .video import VideoWriter, ffmpeg, read_frames, write_image
 
-_CHUNK_BYTES = 48 * 2**20  # frames held in memory while the clip is walked backwards;
-_PIECE_BYTES = 2**30  # more of them, up to this, lie in a temporary file
+_PIECE_BYTES = 2**30  # of decoded frames in a temporary file while the clip is walked backwards
 _AHEAD = 16  # frames decoded ahead of rendering
 
 
@@ -265,20 +265,18 @@ def _forward_run(source: Path, fps: float, start: int, count: int) -> Iterator[n
 
 def _reversed_run(source: Path, fps: float, run: np.ndarray) -> Iterator[np.ndarray]:
     """Each piece is decoded forwards, up to its end, which costs a seek to the key frame before it; pieces
-    are therefore large, and those of large frames lie in a temporary file."""
+    are therefore large, and lie in a temporary file."""
     size, at = 16, 0
     while at < len(run):
         part = run[at : at + size]
-        chunk: np.ndarray | None = None
-        for number, frame in enumerate(_forward_run(source, fps, int(part[-1]), len(part))):
-            if chunk is None:
-                chunk = scratch((len(part), *frame.shape), len(part) * frame.nbytes > _CHUNK_BYTES)
-            chunk[number] = frame
-        assert chunk is not None
-        for number in reversed(range(len(part))):
-            yield np.array(chunk[number])
+        with TemporaryFile() as chunk:
+            for frame in _forward_run(source, fps, int(part[-1]), len(part)):
+                chunk.write(frame.data)
+            for number in reversed(range(len(part))):
+                chunk.seek(number * frame.nbytes)
+                yield np.frombuffer(bytearray(chunk.read(frame.nbytes)), np.uint8).reshape(frame.shape)
         at += len(part)
-        size = max(16, int(_PIECE_BYTES // chunk[0].nbytes))
+        size = max(16, int(_PIECE_BYTES // frame.nbytes))
 
 
 # ---------------------------------------------------------------- whole renders
