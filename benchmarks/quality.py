@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py CLIP --minutes 12                # every variant
     python benchmarks/quality.py CLIP --minutes 12 --only default no-align
+    python benchmarks/quality.py CLIP train.speech_share=0.2 --steps 6000 --only default faithful
 
 Prints the table of docs/quality.md (and writes it, with all figures, to OUT/quality.md and
 OUT/quality.json) and leaves each variant's report in OUT/log/VARIANT/evaluation. Variants that
@@ -27,8 +28,14 @@ from speech2lip.layout import atomic_path
 from speech2lip.trainer import Trainer
 
 # Variant -> settings that differ from the defaults.
+# fmt: off
 VARIANTS: dict[str, tuple[str, ...]] = {
     "default": (),
+    "other-seed": ("train.seed=1",),  # how much figures vary by chance
+    "faithful": (
+        "model.lip.audio_width=64", "model.lip.width=256", "model.lip.layers=8", "model.lip.skip_after=4",
+        "model.lip.upsample=1", "model.blend.widths=[64,128,128]", "model.blend.pack=1", "model.blend.norm=true",
+    ),  # configs/faithful.yaml
     # picture
     "no-align": ("face.align=0",),
     "no-exposure": ("face.exposure=0",),
@@ -37,6 +44,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "upsample-2": ("model.lip.upsample=2",),
     "upsample-4": ("model.lip.upsample=4",),
     "upsample-8": ("model.lip.upsample=8",),
+    "pack-1": ("model.blend.pack=1",),
     "pack-4": ("model.blend.pack=4",),
     "no-lip-focus": ("loss.lips=0",),
     "paper-field": ("model.lip.upsample=1",),
@@ -61,6 +69,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "window-40": ("audio.window=40",),
     "phones": ("audio.backend=phones",),
 }
+# fmt: on
 _PREPARED = ("face.", "audio.", "fit.")  # settings that need a subject folder of their own
 # (protocol, figure, title); figures with a row as fourth entry are relative to it
 _COLUMNS = (
@@ -75,6 +84,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, help="video of one person talking")
     parser.add_argument("--minutes", type=float, default=12.0, help="training time of each variant (default 12)")
+    parser.add_argument("--steps", type=int, help="training steps of each variant instead, for equal samples")
     parser.add_argument(
         "--only",
         nargs="+",
@@ -95,7 +105,8 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path("rendering_result/quality") / options.clip.stem
     done = load(out / "quality.json")
     for name in options.only:
-        settings = [*options.settings, *VARIANTS[name], f"train.minutes={options.minutes:g}"]
+        budget = f"train.steps={options.steps}" if options.steps else f"train.minutes={options.minutes:g}"
+        settings = [*options.settings, *VARIANTS[name], budget]
         if name in done and done[name]["settings"] == settings:
             print(f"{name}: measured before, kept")
             continue

@@ -181,7 +181,7 @@ def run(options: argparse.Namespace) -> int:
     facts = {
         "machine": machine_facts(str(device)) | {"threads": str(torch.get_num_threads())}, "rates": measured,
         "preprocessing": seconds, "bytes_per_frame": bytes_per_frame(SubjectLayout(options.out / "subject")),
-        "peak_memory_mb": {f"{task} {length} s": peak_memory(task, length, options) for task, length in memory},
+        "peak_memory_mb": {f"{task} {length} s" if length else task: peak_memory(task, length, options) for task, length in memory},
         "live": live(ours["fast"], 2.0 if options.quick else 20.0),
     }  # fmt: skip
     with atomic_path(options.out / "speed.json") as path:
@@ -198,9 +198,9 @@ def synthetic(out: Path, sentences: tuple[str, ...]) -> Path:
     return clip
 
 
-def preset(name: str, options: argparse.Namespace) -> Config:
+def preset(name: str, options: argparse.Namespace, *more: str) -> Config:
     settings = [f"name={name}", f"data.root={options.out / 'subject'}", f"train.output={options.out / 'log'}"]
-    return load_config(ROOT / "configs" / f"{name}.yaml", [*settings, f"train.device={options.device}"])
+    return load_config(ROOT / "configs" / f"{name}.yaml", [*settings, f"train.device={options.device}", *more])
 
 
 def preprocess_afresh(options: argparse.Namespace, clip: Path) -> dict[str, float]:
@@ -222,13 +222,13 @@ def bytes_per_frame(layout: SubjectLayout) -> float:
 
 
 def memory_task(options: argparse.Namespace) -> int:
-    """In a process of its own: some training steps, or so many seconds of video; prints its peak memory in MB."""
+    """In a process of its own: a training of 40 steps, all phases, or so many seconds of video; prints the peak in MB."""
     task, seconds = options.memory_of[0], int(options.memory_of[1])
     config = preset("fast", options)
     if task == "train":
-        trainer = Trainer(config, fresh=True)
-        for _ in range(5):
-            trainer.step()
+        config = preset("fast", options, "train.steps=40", f"train.output={options.out / 'short'}")
+        if not Trainer(config, fresh=True).run():
+            raise KeyboardInterrupt
     else:
         sound = options.out / f"sound_{seconds}.wav"
         model = Path(config.train.output) / config.name / "model.pt"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from speech2lip.config import default_config
+from speech2lip.config import default_config, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +26,11 @@ quality = _script("quality")
 def test_every_variant_is_a_valid_configuration_that_differs(variant):
     config = default_config(list(quality.VARIANTS[variant]))
     assert (config == default_config([])) == (variant == "default")
+
+
+def test_faithful_is_the_preset():
+    assert default_config(list(quality.VARIANTS["faithful"])) == load_config(str(ROOT / "configs" / "faithful.yaml"))
+    assert default_config([]) == load_config(str(ROOT / "configs" / "fast.yaml"))
 
 
 def test_table_tells_figures_from_the_frozen_mouth():
