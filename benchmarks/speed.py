@@ -169,8 +169,8 @@ def run(options: argparse.Namespace) -> int:
     seconds = preprocess_afresh(options, clip)
     device = pick_device(options.device)
     published = PublishedCost("corners", device), PublishedCost("center", device)
-    ours = {name: Ours(preset(name, options), 10 if options.quick else 100) for name in PRESETS}
-    rounds, length = (2, 1.0) if options.quick else (5, 6.0)
+    ours = {name: Ours(preset(name, options), 5 if options.quick else 100) for name in PRESETS}
+    rounds, length = (2, 0.5) if options.quick else (5, 6.0)
     groups = {
         "training, samples": {"published": published[0].train} | {n: o.train for n, o in ours.items()},
         "rendering, networks alone": {"published": published[1].render} | {n: o.networks for n, o in ours.items()},
