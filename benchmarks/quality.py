@@ -73,7 +73,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 # fmt: on
 _PREPARED = ("face.", "audio.", "fit.")  # settings that need a subject folder of their own
-# (protocol, figure, title); figures with a row as fourth entry are relative to it
+# (protocol, figure, title)
 _COLUMNS = (
     ("self", "opening_r", "r"), ("self", "articulation", "art."), ("self", "width_r", "width r"), ("self", "offset_frames", "offset"),
     ("self", "lmd", "LMD / frozen"), ("self", "psnr_lip", "PSNR - frozen"), ("self", "ssim_lip", "SSIM"), ("self", "cpbd_ratio", "CPBD / real"),

@@ -159,7 +159,8 @@ def main() -> int:
     parser.add_argument("--clip", type=Path, help="video to measure ours on (default: a synthetic speaker, 500x500)")
     parser.add_argument("--out", type=Path, default=Path("rendering_result/speed"), help="folder for everything")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--memory-of", nargs=2, metavar=("TASK", "SECONDS"), help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", nargs=2, metavar=("TASK", "SECONDS"), help="only print the peak memory of a short training (train 0), or of rendering OUT/sound_SECONDS.wav (render "
+                        "SECONDS), with the subject in OUT/subject")  # fmt: skip
     options = parser.parse_args()
     return run_guarded(lambda: memory_task(options) if options.memory_of else run(options))
 
@@ -223,15 +224,15 @@ def bytes_per_frame(layout: SubjectLayout) -> float:
 
 def memory_task(options: argparse.Namespace) -> int:
     """In a process of its own: a training of 40 steps, all phases, or so many seconds of video; prints the peak in MB."""
-    task, seconds = options.memory_of[0], int(options.memory_of[1])
-    config = preset("fast", options)
+    task, seconds = options.memory_of
     if task == "train":
         config = preset("fast", options, "train.steps=40", f"train.output={options.out / 'short'}")
         if not Trainer(config, fresh=True).run():
             raise KeyboardInterrupt
     else:
-        sound = options.out / f"sound_{seconds}.wav"
+        config = preset("fast", options)
         model = Path(config.train.output) / config.name / "model.pt"
+        sound = options.out / f"sound_{seconds}.wav"
         render_video(model, Path(config.data.root), sound, options.out / "long.mp4", options.device)
     print(f"peak {own_peak():.0f}")
     return 0
@@ -249,20 +250,12 @@ def own_peak() -> float:
 
 
 def peak_memory(task: str, seconds: int, options: argparse.Namespace) -> float:
-    voice = load_audio(options.out / "subject" / "audio" / "audio.wav")
-    sound = np.tile(voice, seconds * SAMPLE_RATE // len(voice) + 1)[: seconds * SAMPLE_RATE]
-    save_wav(options.out / f"sound_{seconds}.wav", sound)
-    command = [
-        sys.executable,
-        __file__,
-        "--memory-of",
-        task,
-        str(seconds),
-        "--out",
-        str(options.out),
-        "--device",
-        options.device,
-    ]
+    if task == "render":
+        voice = load_audio(options.out / "subject" / "audio" / "audio.wav")
+        sound = np.tile(voice, seconds * SAMPLE_RATE // len(voice) + 1)[: seconds * SAMPLE_RATE]
+        save_wav(options.out / f"sound_{seconds}.wav", sound)
+    command = [sys.executable, __file__, "--memory-of", task, str(seconds)]
+    command += ["--out", str(options.out), "--device", options.device]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         raise RuntimeError(f"measuring the memory of {task} failed: {run.stderr[-400:]}")

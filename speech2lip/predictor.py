@@ -128,9 +128,9 @@ class Predictor:
         position = 0
         with closing(frames):
             for windows in arrivals:
-                for part in (
-                    np.array_split(windows, len(windows) // self.config.render.batch + 1) if len(windows) else []
-                ):
+                if not len(windows):
+                    continue
+                for part in np.array_split(windows, len(windows) // self.config.render.batch + 1):
                     order = forth_and_back(position + len(part), first - start, end - start)[position:] + start
                     embedding, codes = self.codes(part, order)
                     yield from self._paint([next(frames) for _ in part], order, embedding, codes)

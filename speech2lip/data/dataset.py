@@ -50,7 +50,7 @@ class SubjectDataset:
         region, small = index.subject.region_size, min(SMALL_SIDE, index.subject.crop.size)
         sizes = [(len(frames), height, width, 3), (len(frames), region, region, 3), (len(frames), small, small, 3)]
         on_disk = sum(float(np.prod(s)) for s in sizes) > memory_gb * 2**30
-        self._lips, self._regions, self._small = (scratch(s, on_disk) for s in sizes)
+        self._lips, self._regions, self._small = (_allocate(s, on_disk) for s in sizes)
         self._load(frames)
         self.windows = torch.from_numpy(index.windows).to(device)
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
@@ -128,7 +128,7 @@ def cut(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:
     return image[rows][:, columns]
 
 
-def scratch(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
+def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
     """An empty uint8 array, in memory or mapped to a temporary file that vanishes with it."""
     if not on_disk:
         return np.empty(shape, np.uint8)
