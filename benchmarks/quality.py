@@ -34,7 +34,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "other-seed": ("train.seed=1",),  # how much figures vary by chance
     "faithful": (
         "model.lip.audio_width=64", "model.lip.width=256", "model.lip.layers=8", "model.lip.skip_after=4",
-        "model.lip.upsample=1", "model.blend.widths=[64,128,128]", "model.blend.pack=1", "model.blend.norm=true",
+        "model.lip.upsample=1", "model.blend.widths=[64,128,128]", "model.blend.pack=1",
     ),  # configs/faithful.yaml
     # picture
     "no-align": ("face.align=0",),
@@ -44,7 +44,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "upsample-2": ("model.lip.upsample=2",),
     "upsample-4": ("model.lip.upsample=4",),
     "upsample-8": ("model.lip.upsample=8",),
-    "norm": ("model.blend.norm=true",),
+    "no-norm": ("model.blend.norm=false",),
     "wide-blend": ("model.blend.widths=[64,128,128]",),
     "pack-1": ("model.blend.pack=1",),
     "pack-4": ("model.blend.pack=4",),

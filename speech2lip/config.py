@@ -86,7 +86,7 @@ class BlendConfig:
     widths: tuple[int, ...] = (32, 48, 48)
     pack: int = 2
     residual: bool = True
-    norm: bool = False
+    norm: bool = True
 
 
 @dataclass(frozen=True)
