@@ -1,0 +1,85 @@
+"""Without a GPU: training and rendering run on PyTorch's meta device, whose tensors have no values,
+and no operation may mix its tensors with the processor's. On a GPU each such place would be an error."""
+
+import traceback
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from speech2lip import predictor, trainer
+from speech2lip.checkpoint import load_checkpoint
+from speech2lip.data.parser import parse_subject
+from speech2lip.layout import SubjectLayout
+from speech2lip.nets.speech2lip import Speech2Lip
+
+META = torch.device("meta")
+
+
+class Mixtures(TorchDispatchMode):
+    """Collects operations whose tensors lie on both devices, except those that a GPU allows."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: dict[str, str] = {}
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        name, keywords = str(function), keywords or {}
+        allowed = "copy" in name or (name == "aten.index.Tensor" and arguments[0].is_meta)
+        devices = {t.device for t in tree_leaves((arguments, keywords)) if isinstance(t, torch.Tensor) and t.dim()}
+        if len(devices) > 1 and not allowed:
+            self.found.setdefault(name, "".join(traceback.format_stack(limit=8)))
+        return function(*arguments, **keywords)
+
+
+@pytest.fixture
+def mixtures(monkeypatch):
+    """Tensors without values answer what is asked of them: yes, one half, zeros."""
+    monkeypatch.setattr(trainer, "pick_device", lambda _: META)
+    monkeypatch.setattr(predictor, "pick_device", lambda _: META)
+    monkeypatch.setattr(trainer, "bfloat16_pays", lambda _: False)
+    monkeypatch.setattr(Speech2Lip, "_precision", lambda *_: nullcontext())
+    answers = {
+        "item": lambda t: 0.5, "__float__": lambda t: 0.5, "__bool__": lambda t: True,
+        "cpu": lambda t: torch.zeros(t.shape, dtype=t.dtype),
+        "numpy": lambda t, **_: torch.zeros(t.shape, dtype=t.dtype).numpy(),
+    }  # fmt: skip
+    for name, answer in answers.items():
+        real = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda t, real=real, answer=answer, **k: answer(t, **k) if t.is_meta else real(t, **k)
+        )
+    return Mixtures()
+
+
+def test_the_check_finds_a_mixture(mixtures):
+    with mixtures:
+        torch.ones(2, 3, device=META) @ torch.ones(3, 2)
+        torch.ones(3)[torch.tensor([0], device=META)]
+        torch.ones(3, device=META)[torch.tensor([0])] * torch.tensor(2.0)
+    assert set(mixtures.found) == {"aten.mm.default", "aten.index.Tensor"}
+
+
+def test_training_mixes_no_devices(subject_config, tmp_path, mixtures):
+    settings = replace(
+        subject_config.train, steps=40, speech_share=0.2, speech_epochs=2, output=str(tmp_path), save_every_minutes=60
+    )
+    learner = trainer.Trainer(replace(subject_config, train=settings), fresh=True)
+    learner.save = lambda: None
+    with mixtures:
+        assert learner.run()
+    assert learner.state.speech_done and learner.state.expert_done and learner._sync_acts()
+    assert not mixtures.found, "\n".join(f"{k}\n{v}" for k, v in mixtures.found.items())
+
+
+def test_rendering_mixes_no_devices(model_path, subject_config, mixtures):
+    layout = SubjectLayout(subject_config.data.root)
+    windows = parse_subject(layout, 0.1).windows[:12]
+    with mixtures:
+        painter = predictor.Predictor(load_checkpoint(model_path), layout)
+        assert len(list(painter.render(windows))) == 12
+        assert len(list(painter.render_live(iter([windows[:9], windows[9:]])))) == 12
+    assert not mixtures.found, "\n".join(f"{k}\n{v}" for k, v in mixtures.found.items())
