@@ -60,7 +60,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "perceptual-0.4": ("loss.perceptual_weight=0.4",),
     "no-sync": ("loss.sync=0",),
     "sync-0.05": ("loss.sync=0.05",),
-    "no-holes": ("loss.black_hole=0",),
+    "no-swap": ("loss.swap=0",),
+    "holes": ("loss.black_hole=0.5",),
     "batch-16": ("train.batch=16",),
     # speech
     "no-articulate": ("train.articulate=1",),
@@ -78,7 +79,7 @@ _COLUMNS = (
     ("self", "opening_r", "r"), ("self", "articulation", "art."), ("self", "width_r", "width r"), ("self", "offset_frames", "offset"),
     ("self", "lmd", "LMD / frozen"), ("self", "psnr_lip", "PSNR - frozen"), ("self", "ssim_lip", "SSIM"), ("self", "cpbd_ratio", "CPBD / real"),
     ("self", "seams", "seams"), ("self", "jitter_speech_ratio", "jitter"), ("self", "jitter_silence_ratio", "silent"), ("self", "rest_z", "rest"),
-    ("cross", "opening_r", "cross r"), ("cross", "articulation", "art."), ("cross", "width_r", "width r"), ("cross", "seams", "seams"),
+    ("cross", "opening_r", "cross r"), ("cross", "articulation", "art."), ("cross", "width_r", "width r"), ("cross", "leak_width", "leak"), ("cross", "seams", "seams"),
 )  # fmt: skip
 
 

@@ -107,7 +107,8 @@ class LossConfig:
     shape: float = 0.5
     depth: float = 0.1
     sync: float = 0.01
-    black_hole: float = 0.5
+    black_hole: float = 0.0
+    swap: float = 0.5
 
     def weight(self, term: str) -> float:
         """Weight of a term of the total loss."""

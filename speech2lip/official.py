@@ -202,7 +202,7 @@ def _settings(flat: Mapping[str, Any], path: Path) -> list[str]:
         "loss.perceptual=lpips", f"loss.perceptual_weight={weight('training.use_perceptual_loss', 'training.w_perceptual_loss', 1.0)}",
         "loss.shape=0", f"loss.sync={weight('training.use_syncloss', 'training.w_syncloss', 1.0)}",
         f"loss.depth={1.0 if flat.get('training.use_canonical_depth_loss_photo_v2') else 0.0}",
-        f"loss.black_hole={0.5 if flat.get('model.use_post_fusion_blackaug') else 0.0}", "sync.expert=wav2lip", "sync.start_step=100001",
+        f"loss.black_hole={0.5 if flat.get('model.use_post_fusion_blackaug') else 0.0}", "loss.swap=0", "sync.expert=wav2lip", "sync.start_step=100001",
         "sync.freeze_blend=true", f"model.lip.ensemble={'corners' if flat.get('training.use_local_ensemble') else 'center'}",
         "train.steps=400000", "train.speech_share=0",
     ]  # fmt: skip

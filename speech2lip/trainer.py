@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +27,7 @@ from .errors import UserError
 from .layout import SubjectLayout
 from .metrics.basic import correlation, psnr
 from .metrics.mouth import opening_of_points
+from .nets.compositor import ObservedRegion, merge
 from .nets.speech2lip import Speech2Lip
 from .perceptual import load_lpips
 from .progress import bar
@@ -321,16 +322,31 @@ class Trainer:
         if model.predicts_shape:  # speech will not predict them exactly
             codes = codes + self.config.train.code_noise * torch.randn_like(codes)
         lip = model.draw(embedding, codes, batch.region.transform)
-        region, mask = model.fuse(lip, batch.region, model.space.depth().detach(), weights.black_hole)
+        painted = replace(batch.region, image=self._surroundings(batch.region))
+        region, mask = model.fuse(lip, painted, model.space.depth().detach(), weights.black_hole)
         mask = mask.detach()
+        target = merge(batch.region.image, painted.image, mask)
         terms = {
             "photometric": losses.masked_mse(lip, batch.lips, self._lip_weight),
-            "fused": losses.masked_mse(region, batch.region.image, mask),
+            "fused": losses.masked_mse(region, target, mask),
         }
         if weights.perceptual_weight > 0:
             terms["perceptual"] = self._perceptual(lip, batch.lips, self._lip_weight)
-            terms["perceptual"] += self._perceptual(region, batch.region.image, mask)
+            terms["perceptual"] += self._perceptual(region, target, mask)
         return terms
+
+    def _surroundings(self, region: ObservedRegion) -> Tensor:
+        """Observed pictures, some replaced by another frame's in their exposure.
+
+        In use, mouth and frame come from different moments. Blend-Net must not learn to read
+        the mouth off the cheeks around it.
+        """
+        if self.config.loss.swap == 0:
+            return region.image
+        gain, offset = region.colour[:, :, :, None, None].unbind(1)
+        other = ((region.image - offset) / gain).roll(1, 0) * gain + offset
+        chosen = torch.rand(len(other), 1, 1, 1, device=self.device) < self.config.loss.swap
+        return torch.where(chosen, other, region.image)
 
     def _perceptual(self, made: Tensor, real: Tensor, mask: Tensor) -> Tensor:
         """The perceptual loss that `loss.perceptual` names, where the mask counts."""

@@ -62,6 +62,8 @@ def test_cross_compares_mouths_alone(evaluation):
     generated = result.rows["generated"]
     assert {"opening_r", "width_r", "lmd_stable", "seams", "jitter_ratio", "rest_z"} <= set(generated)
     assert generated["outside"] == 0
+    assert result.rows["base"]["leak_opening"] == pytest.approx(1) and "leak_width" not in result.rows["real"]
+    assert abs(generated["leak_opening"]) < 0.5
     assert abs(result.rows["base"]["opening_r"]) < 0.6  # other words than those that are heard
 
 

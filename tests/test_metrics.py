@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from skimage import data
 
 from speech2lip.audio.activity import frame_level, silent_frames
-from speech2lip.metrics.basic import best_lag, lag_curve, runs
+from speech2lip.metrics.basic import best_lag, lag_curve, partial_slope, runs
 from speech2lip.metrics.image import frame_psnr, seam_gradient, ssim_map
 from speech2lip.metrics.motion import jitter, landmark_distance, stabilise
 
@@ -115,6 +115,17 @@ def test_lag_is_found_and_gaps_do_not_hide_it(lag, seed):
     late[30:34] = np.nan
     assert best_lag(late, series)[0] == lag
     assert len(lag_curve(late, series)) == 31
+
+
+def test_partial_slope_tells_two_causes_apart():
+    rng = np.random.default_rng(5)
+    real = rng.normal(size=200)
+    base = 0.7 * real + rng.normal(size=200)
+    made = 3 + 0.8 * real + 0.25 * base
+    made[::50] = np.nan
+    assert partial_slope(made, base, real) == pytest.approx(0.25)
+    assert partial_slope(made, real, base) == pytest.approx(0.8)
+    assert np.isnan(partial_slope(made, base, 2 * base)) and np.isnan(partial_slope(made[:3], base[:3], real[:3]))
 
 
 def test_runs_by_hand():

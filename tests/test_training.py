@@ -126,6 +126,29 @@ def test_loss_weight_of_zero_switches_a_term_off(quick):
     assert set(trainer.step()) == {"photometric", "fused", "total"}
 
 
+def test_swapped_surroundings_come_from_another_frame_in_the_same_exposure(quick):
+    trainer = Trainer(_changed(quick, loss={"swap": 1.0}))
+    region = trainer.data.batch(trainer.index.train[:6]).region
+    gain = torch.linspace(0.5, 1.0, 6)[:, None, None].expand(6, 1, 3)
+    colour = torch.cat([gain, 0.2 * gain], 1)
+    even = torch.rand(len(gain), *region.image.shape[1:])
+    shown = even * colour[:, 0, :, None, None] + colour[:, 1, :, None, None]
+    other = trainer._surroundings(replace(region, image=shown, colour=colour))
+    recovered = (other - colour[:, 1, :, None, None]) / colour[:, 0, :, None, None]
+    torch.testing.assert_close(recovered, even[[5, 0, 1, 2, 3, 4]])
+
+
+def test_swapped_surroundings_change_neither_target_nor_mouth(quick):
+    """Blend-Net changes nothing at first, so only a target that took the same surroundings costs the same."""
+    terms = []
+    for share in (0.0, 1.0):
+        trainer = Trainer(_changed(quick, loss={"swap": share}))
+        torch.manual_seed(3)
+        terms.append(trainer._picture_terms(trainer.data.batch(trainer.index.train[::7][:6])))
+    torch.testing.assert_close(terms[1]["fused"], terms[0]["fused"])
+    torch.testing.assert_close(terms[1]["photometric"], terms[0]["photometric"])
+
+
 def test_test_frames_and_windows_that_reach_them_are_not_trained_on(quick):
     index = Trainer(quick).index
     reach = index.windows.shape[1] * index.subject.audio["step"] / 2 * index.subject.fps

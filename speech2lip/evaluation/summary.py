@@ -9,7 +9,7 @@ import numpy as np
 from ..audio.activity import frame_level, silent_frames
 from ..face.landmarks68 import FROM_MESH
 from ..face.topology import EYE_CORNERS, LIPS, NOSE_BRIDGE
-from ..metrics.basic import best_lag, correlation
+from ..metrics.basic import best_lag, correlation, partial_slope
 from ..metrics.motion import jitter, landmark_distance, stabilise
 from .recording import Recording
 
@@ -33,6 +33,8 @@ METRICS = (
     Metric("articulation", "Articulation", "", "1", "standard deviation of the mouth opening over the real one's; below 0.8 it mumbles"),
     Metric("width_r", "Mouth width, correlation", "", "high", "Pearson correlation with the real distance between the mouth's corners"),
     Metric("articulation_width", "Articulation of width", "", "1", "standard deviation of the mouth's width over the real one's"),
+    Metric("leak_opening", "Leak of opening", "", "0", "how much the opening follows that of the frame painted on, at equal real opening (partial regression slope; 1: it is that frame's mouth)"),
+    Metric("leak_width", "Leak of width", "", "0", "the same for the mouth's width; landmarks alone give some, since they lean on the rest of the face"),
     Metric("offset_frames", "Offset", "frames", "0", "lag at which the opening correlates best with the real one; positive is late"),
     Metric("r_at_offset", "Correlation at that offset", "", "high", "correlation of the openings at that lag"),
     Metric("av_offset", "Audio-visual offset", "frames", "as real", "lag at which the opening correlates best with the level of the sound; compare with the real row"),
@@ -99,6 +101,8 @@ def summarise(made: Recording, base: Recording, truth: Recording | None, scene: 
         out |= _against_mouth(made, truth)
         if truth is base:
             out |= _in_pixels(made, truth)
+        elif made is not truth:
+            out |= _leaks(made, base, truth)
         out |= _in_silence(made, truth, scene)
     return out
 
@@ -135,6 +139,13 @@ def _against_mouth(made: Recording, truth: Recording) -> dict[str, float]:
         "articulation_width": _deviation(made.width[both], truth.width[both]), "offset_frames": float(lag), "r_at_offset": at_lag,
         "lmd_stable": 100 * mean(distance),
     }  # fmt: skip
+
+
+def _leaks(made: Recording, base: Recording, truth: Recording) -> dict[str, float]:
+    return {
+        "leak_opening": partial_slope(made.opening, base.opening, truth.opening),
+        "leak_width": partial_slope(made.width, base.width, truth.width),
+    }
 
 
 def _in_pixels(made: Recording, truth: Recording) -> dict[str, float]:

@@ -23,6 +23,20 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
+def partial_slope(a: np.ndarray, cause: np.ndarray, other: np.ndarray) -> float:
+    """How much series `a` [T] rises per unit of `cause` at equal `other` (least squares).
+
+    Triples with a NaN do not count; NaN where fewer than 4 are left, or where the two causes
+    cannot be told apart.
+    """
+    kept = np.isfinite(a) & np.isfinite(cause) & np.isfinite(other)
+    causes = np.stack([cause[kept], other[kept]], 1)
+    causes = causes - causes.mean(0) if kept.any() else causes
+    if kept.sum() < 4 or np.linalg.matrix_rank(causes) < 2:
+        return float("nan")
+    return float(np.linalg.lstsq(causes, a[kept] - a[kept].mean(), rcond=None)[0][0])
+
+
 def lag_curve(a: np.ndarray, b: np.ndarray, reach: int = 15) -> np.ndarray:
     """Pearson correlation [2 reach + 1] of series [T] at lags -reach .. reach frames; at lag k, a[t + k] meets b[t].
 
