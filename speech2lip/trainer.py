@@ -22,12 +22,12 @@ from .builder import Model, bfloat16_pays, build_expert, build_model, facts_of, 
 from .checkpoint import FORMAT, load_tensors, save_checkpoint, save_tensors
 from .config import Config, TrainConfig, config_to_dict
 from .data.dataset import Batch, SubjectDataset, augment, lip_focus, mix
-from .data.parser import SubjectIndex, parse_subject
+from .data.parser import SubjectIndex, frames_alike, parse_subject
 from .errors import UserError
 from .layout import SubjectLayout
 from .metrics.basic import correlation, psnr
 from .metrics.mouth import opening_of_points
-from .nets.compositor import ObservedRegion, merge
+from .nets.compositor import merge
 from .nets.speech2lip import Speech2Lip
 from .perceptual import load_lpips
 from .progress import bar
@@ -69,6 +69,7 @@ class Trainer:
         self.spectral, self.silence = backend.spectral, backend.silence
         self.data = SubjectDataset(index, self.device, config.data.memory_gb)
         self.index = index
+        self._alike = frames_alike(index) if config.loss.swap > 0 else index.train[:, None]
         self.facts = facts_of(index.subject, index.track.mouth.shape[1])
         self.model = build_model(config, self.facts, index.canonical).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -282,7 +283,7 @@ class Trainer:
         terms = {}
         if weights.shape > 0 and isinstance(self.model, Speech2Lip):
             terms["shape"] = self._shape_term(self.model, self.index.train, self.config.train.speech_batch // 2)
-        terms |= self._picture_terms(batch)
+        terms |= self._picture_terms(batch, frames)
         if weights.depth > 0:
             terms["depth"] = self._depth_term(batch)
         if judged:
@@ -314,7 +315,7 @@ class Trainer:
         """Audio windows of frames [B], augmented."""
         return augment(self.data.windows[frames], self.generator, self.spectral, self.config.train.augment)
 
-    def _picture_terms(self, batch: Batch) -> dict[str, Tensor]:
+    def _picture_terms(self, batch: Batch, frames: np.ndarray) -> dict[str, Tensor]:
         """Canonical lips and fused regions from the measured mouth shape and the speech."""
         weights, model = self.config.loss, self.model
         embedding, _ = model.speak(self._disturbed(batch.frame), batch.frame)
@@ -322,7 +323,7 @@ class Trainer:
         if model.predicts_shape:  # speech will not predict them exactly
             codes = codes + self.config.train.code_noise * torch.randn_like(codes)
         lip = model.draw(embedding, codes, batch.region.transform)
-        painted = replace(batch.region, image=self._surroundings(batch.region))
+        painted = replace(batch.region, image=self._surroundings(batch, frames))
         region, mask = model.fuse(lip, painted, model.space.depth().detach(), weights.black_hole)
         mask = mask.detach()
         target = merge(batch.region.image, painted.image, mask)
@@ -335,18 +336,22 @@ class Trainer:
             terms["perceptual"] += self._perceptual(region, target, mask)
         return terms
 
-    def _surroundings(self, region: ObservedRegion) -> Tensor:
-        """Observed pictures, some replaced by another frame's in their exposure.
+    def _surroundings(self, batch: Batch, frames: np.ndarray) -> Tensor:
+        """Observed pictures, some replaced by those of frames in which the head stands alike.
 
         In use, mouth and frame come from different moments. Blend-Net must not learn to read
-        the mouth off the cheeks around it.
+        the mouth off the cheeks around it. Pictures keep the exposure of their own frame.
         """
-        if self.config.loss.swap == 0:
-            return region.image
-        gain, offset = region.colour[:, :, :, None, None].unbind(1)
-        other = ((region.image - offset) / gain).roll(1, 0) * gain + offset
-        chosen = torch.rand(len(other), 1, 1, 1, device=self.device) < self.config.loss.swap
-        return torch.where(chosen, other, region.image)
+        swapped = np.flatnonzero(self.random.random(len(frames)) < self.config.loss.swap)
+        if len(swapped) == 0:
+            return batch.region.image
+        row = np.searchsorted(self.index.train, frames[swapped])
+        other = self.data.region(self._alike[row, self.random.integers(self._alike.shape[1], size=len(row))])
+        at = torch.from_numpy(swapped).to(self.device)
+        (gain, offset), (theirs, shift) = (
+            c[:, :, :, None, None].unbind(1) for c in (batch.region.colour[at], other.colour)
+        )
+        return batch.region.image.index_copy(0, at, (other.image - shift) / theirs * gain + offset)
 
     def _perceptual(self, made: Tensor, real: Tensor, mask: Tensor) -> Tensor:
         """The perceptual loss that `loss.perceptual` names, where the mask counts."""

@@ -9,6 +9,7 @@ import torch
 from speech2lip.checkpoint import load_checkpoint
 from speech2lip.config import config_from_dict, config_to_dict
 from speech2lip.data.dataset import augment, mix
+from speech2lip.data.parser import frames_alike
 from speech2lip.errors import UserError
 from speech2lip.trainer import Trainer
 
@@ -126,16 +127,33 @@ def test_loss_weight_of_zero_switches_a_term_off(quick):
     assert set(trainer.step()) == {"photometric", "fused", "total"}
 
 
-def test_swapped_surroundings_come_from_another_frame_in_the_same_exposure(quick):
+def test_swapped_surroundings_come_from_another_moment_in_the_own_exposure(quick):
     trainer = Trainer(_changed(quick, loss={"swap": 1.0}))
-    region = trainer.data.batch(trainer.index.train[:6]).region
-    gain = torch.linspace(0.5, 1.0, 6)[:, None, None].expand(6, 1, 3)
-    colour = torch.cat([gain, 0.2 * gain], 1)
-    even = torch.rand(len(gain), *region.image.shape[1:])
-    shown = even * colour[:, 0, :, None, None] + colour[:, 1, :, None, None]
-    other = trainer._surroundings(replace(region, image=shown, colour=colour))
-    recovered = (other - colour[:, 1, :, None, None]) / colour[:, 0, :, None, None]
-    torch.testing.assert_close(recovered, even[[5, 0, 1, 2, 3, 4]])
+    frames = trainer.index.train[[3, 40, 90]]
+    gain, offset = torch.tensor([0.8, 1.25, 2.0])[:, None, None], torch.tensor([0.1, 0.0, -0.1])[:, None, None]
+    batch = trainer.data.batch(frames)
+    colour = torch.cat([gain, offset], 1).expand(-1, -1, 3)
+    batch = replace(batch, region=replace(batch.region, colour=colour))
+    made = trainer._surroundings(batch, frames)
+    even = (made - offset[..., None]) / gain[..., None]
+    for k, frame in enumerate(frames):
+        regions = [trainer.data.region(np.array([f])) for f in trainer._alike[trainer.index.train == frame].ravel()]
+        candidates = [(r.image - r.colour[:, 1, :, None, None]) / r.colour[:, 0, :, None, None] for r in regions]
+        assert min((c - even[k]).abs().max() for c in candidates) < 1e-4
+    keep = Trainer(_changed(quick, loss={"swap": 0.0}))
+    assert keep._surroundings(batch, frames) is batch.region.image
+
+
+def test_frames_alike_are_of_other_moments_and_nearer_than_most(quick):
+    index = Trainer(quick).index
+    partners = frames_alike(index, count=5)
+    assert np.isin(partners, index.train).all()
+    assert (np.abs(partners - index.train[:, None]) > index.subject.fps).all()
+    apart = index.origins[index.train][:, None] - index.origins[partners]
+    any_two = index.origins[index.train][:, None] - index.origins[index.train][None]
+    assert np.linalg.norm(apart, axis=-1).mean() < 0.5 * np.linalg.norm(any_two, axis=-1).mean()
+    alone = replace(index, train=index.train[:20])
+    assert (frames_alike(alone) == alone.train[:, None]).all()
 
 
 def test_swapped_surroundings_change_neither_target_nor_mouth(quick):
@@ -143,8 +161,9 @@ def test_swapped_surroundings_change_neither_target_nor_mouth(quick):
     terms = []
     for share in (0.0, 1.0):
         trainer = Trainer(_changed(quick, loss={"swap": share}))
+        frames = trainer.index.train[::7][:6]
         torch.manual_seed(3)
-        terms.append(trainer._picture_terms(trainer.data.batch(trainer.index.train[::7][:6])))
+        terms.append(trainer._picture_terms(trainer.data.batch(frames), frames))
     torch.testing.assert_close(terms[1]["fused"], terms[0]["fused"])
     torch.testing.assert_close(terms[1]["photometric"], terms[0]["photometric"])
 

@@ -68,18 +68,22 @@ class SubjectDataset:
 
     def batch(self, frames: np.ndarray) -> Batch:
         """The given frame indices [B] as a batch."""
-        lips, regions, small = (self._images(k, self.row[frames]) for k in range(3))
+        lips, small = (self._images(k, self.row[frames]) for k in (0, 2))
+        at = torch.from_numpy(frames).to(self.device)
+        return Batch(lips, self.region(frames), self.windows[at], self.mouth[at], small, at)
+
+    def region(self, frames: np.ndarray) -> ObservedRegion:
+        """What the compositor needs of frames [B]."""
         at = torch.from_numpy(frames).to(self.device)
         whole = self.index.subject.region_size == self.index.subject.crop.size
         grid = load_grids(self.index.layout, frames) if whole else None
-        region = ObservedRegion(
-            regions,
+        return ObservedRegion(
+            self._images(1, self.row[frames]),
             self._origins[at],
             self.transforms[at],
             self._colour[at],
             None if grid is None else grid.to(self.device),
         )
-        return Batch(lips, region, self.windows[at], self.mouth[at], small, at)
 
     def lips(self, frames: np.ndarray) -> Tensor:
         """Real canonical lips [B, 3, h, w] of frames [B]."""

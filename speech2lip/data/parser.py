@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from ..audio.features import backend_from_params, load_features, mask_cuts
 from ..errors import UserError
@@ -94,13 +95,37 @@ def region_of(subject: Subject, poses: Poses, canonical: CanonicalImages, whole:
 
 def region_origins(subject: Subject, poses: Poses, canonical: CanonicalImages) -> np.ndarray:
     """[T, 2] int: where the region must start so that the warped lip mask lies in its middle."""
-    ys, xs = np.nonzero(canonical.lip > 1 / 512)
+    spots = _corners_in_frames(subject, poses, canonical, canonical.lip)
+    middle = (spots.min(1) + spots.max(1)) / 2
+    return np.asarray(np.round(middle - (subject.region_size - 1) / 2).astype(np.int64))
+
+
+def frames_alike(index: SubjectIndex, count: int = 8, apart: float = 1.0) -> np.ndarray:
+    """[N, count] for every training frame: training frames in which the head stands most alike.
+
+    They are at least `apart` seconds away, so that the mouth says something else. Alike is
+    measured by where the corners of mouth and face lie in the crop. A frame that has too few
+    such others is named itself.
+    """
+    subject, poses, train = index.subject, index.track.poses, index.train
+    masks = (index.canonical.lip, index.canonical.face)
+    spots = [_corners_in_frames(subject, poses, index.canonical, m)[train].reshape(len(train), -1) for m in masks]
+    near = round(apart * subject.fps)
+    places = np.concatenate(spots, 1)
+    _, found = cKDTree(places).query(places, min(2 * near + 1 + count, len(train)), workers=-1)
+    far = np.abs(train[found] - train[:, None]) > near
+    first = np.argsort(~far, axis=1, kind="stable")[:, :count]
+    found = np.where(far, found, np.arange(len(train))[:, None])
+    return np.asarray(train[np.take_along_axis(found, first, 1)])
+
+
+def _corners_in_frames(subject: Subject, poses: Poses, canonical: CanonicalImages, mask: np.ndarray) -> np.ndarray:
+    """[T, 4, 2] crop pixels at which every frame shows the corners of a canonical mask."""
+    ys, xs = np.nonzero(mask > 1 / 512)
     corners = np.array([(x, y) for x in (xs.min(), xs.max()) for y in (ys.min(), ys.max())], np.float32)
     depth = canonical.depth[corners[:, 1].astype(int), corners[:, 0].astype(int)]
     transform = relative_transforms(poses, poses.matrices()[subject.canonical_frame])
-    spots = warp_to_observed(
+    return warp_to_observed(
         torch.from_numpy(corners).expand(len(poses), -1, -1), torch.from_numpy(depth).expand(len(poses), -1),
         torch.from_numpy(transform).float(), subject.camera,
     ).numpy()  # fmt: skip
-    middle = (spots.min(1) + spots.max(1)) / 2
-    return np.asarray(np.round(middle - (subject.region_size - 1) / 2).astype(np.int64))
