@@ -28,7 +28,8 @@ class Mixtures(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
         name, keywords = str(function), keywords or {}
-        allowed = "copy" in name or (name == "aten.index.Tensor" and arguments[0].is_meta)
+        indexed = name == "aten.index.Tensor" and arguments[0].is_meta
+        allowed = indexed or name in ("aten._to_copy.default", "aten.copy_.default")
         devices = {t.device for t in tree_leaves((arguments, keywords)) if isinstance(t, torch.Tensor) and t.dim()}
         if len(devices) > 1 and not allowed:
             self.found.setdefault(name, "".join(traceback.format_stack(limit=8)))
