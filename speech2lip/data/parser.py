@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from ..audio.features import backend_from_params, load_features, mask_cuts
 from ..errors import UserError
@@ -110,13 +109,14 @@ def frames_alike(index: SubjectIndex, count: int = 8, apart: float = 1.0) -> np.
     subject, poses, train = index.subject, index.track.poses, index.train
     masks = (index.canonical.lip, index.canonical.face)
     spots = [_corners_in_frames(subject, poses, index.canonical, m)[train].reshape(len(train), -1) for m in masks]
-    near = round(apart * subject.fps)
-    places = np.concatenate(spots, 1)
-    _, found = cKDTree(places).query(places, min(2 * near + 1 + count, len(train)), workers=-1)
-    far = np.abs(train[found] - train[:, None]) > near
-    first = np.argsort(~far, axis=1, kind="stable")[:, :count]
-    found = np.where(far, found, np.arange(len(train))[:, None])
-    return np.asarray(train[np.take_along_axis(found, first, 1)])
+    places, number = torch.from_numpy(np.concatenate(spots, 1)), torch.from_numpy(train)
+    alike = []
+    for frame, place in zip(number.split(1024), places.split(1024), strict=True):
+        distance = torch.cdist(place, places, compute_mode="donot_use_mm_for_euclid_dist")
+        distance[(number - frame[:, None]).abs() <= apart * subject.fps] = torch.inf
+        least, row = distance.topk(min(count, len(train)), largest=False)
+        alike.append(torch.where(least.isinf(), frame[:, None], number[row]))
+    return torch.cat(alike).numpy()
 
 
 def _corners_in_frames(subject: Subject, poses: Poses, canonical: CanonicalImages, mask: np.ndarray) -> np.ndarray:
