@@ -158,18 +158,16 @@ def match_colour(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
     reference, observed: [N, 3] in 0..255. The gain is held near 1 and the offset near 0
     by a prior, so that flat skin does not invent contrast.
     """
-    out = np.stack([np.ones(3), np.zeros(3)])
-    for c in range(3):
-        x, y = reference[:, c].astype(float), observed[:, c].astype(float)
-        keep = np.ones(len(x), bool)
-        for _ in range(3):
-            a = np.array([[(x[keep] ** 2).sum(), x[keep].sum()], [x[keep].sum(), keep.sum()]])
-            b = np.array([(x[keep] * y[keep]).sum(), y[keep].sum()])
-            prior = np.diag([keep.sum() * 100.0, keep.sum() * 0.01])
-            out[:, c] = np.linalg.solve(a + prior, b + prior @ np.array([1.0, 0.0]))
-            error = np.abs(out[0, c] * x + out[1, c] - y)
-            keep = error <= 2.5 * np.median(error) + 1.0
-    return out
+    x, y = reference.astype(float), observed.astype(float)
+    keep = np.ones(x.shape)
+    for _ in range(3):
+        count, sx, sy = keep.sum(0), (keep * x).sum(0), (keep * y).sum(0)
+        a, b = (keep * x * x).sum(0) + 100.0 * count, (keep * x * y).sum(0) + 100.0 * count
+        d = 1.01 * count  # normal equations [[a, sx], [sx, d]] [gain, offset] = [b, sy], prior included
+        gain, offset = np.stack([b * d - sx * sy, a * sy - sx * b]) / (a * d - sx * sx)
+        error = np.abs(gain * x + offset - y)
+        keep = (error <= 2.5 * np.median(error, 0) + 1.0).astype(float)
+    return np.stack([gain, offset])
 
 
 def lip_lattice(box: Box, size: tuple[int, int]) -> np.ndarray:

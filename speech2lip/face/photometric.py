@@ -75,7 +75,7 @@ def refine(
     images: the stored crops; centre: principal point; keys: frames from which texture is
     learned; landmark_terms: the landmarks' share of the normal equations, which stays.
     """
-    sampler = _Sampler(images, centre, options.blur * iod)
+    sampler = _Sampler(images, centre, options.blur * iod, iod / 4)
     colour = _learn_texture(state, points, sampler, keys, options)
     poses, expression = state.poses.copy(), state.expression.copy()
     stiffness = options.laplacian * _pose_metric(points.rigid, state.poses[keys])
@@ -86,10 +86,16 @@ def refine(
         for first in range(start, end, _BATCH)
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        upcoming: list[Future[np.ndarray]] = []
+
+        def load(frames: np.ndarray) -> list[Future[_Picture]]:
+            part = FitState(poses[frames], state.identity, expression[frames], state.focal)
+            spots = _pixels(part, points)
+            return [pool.submit(sampler.load, f, s) for f, s in zip(frames, spots, strict=True)]
+
+        upcoming: list[Future[_Picture]] = []
         for number, (first, end, frames) in enumerate(batches):
-            pictures = [future.result() for future in upcoming or [pool.submit(sampler.load, f) for f in frames]]
-            upcoming = [pool.submit(sampler.load, f) for *_, ahead in batches[number + 1 : number + 2] for f in ahead]
+            pictures = [future.result() for future in upcoming or load(frames)]
+            upcoming = [future for *_, ahead in batches[number + 1 : number + 2] for future in load(ahead)]
             current = FitState(poses[frames], state.identity, expression[frames], state.focal)
             for _ in range(options.rounds):
                 current = _round(
@@ -102,7 +108,7 @@ def refine(
 
 
 def _round(
-    state: FitState, frames: np.ndarray, seen: np.ndarray, points: FacePoints, colour: np.ndarray, pictures: list[np.ndarray],
+    state: FitState, frames: np.ndarray, seen: np.ndarray, points: FacePoints, colour: np.ndarray, pictures: list[_Picture],
     sampler: _Sampler, landmark_terms: LandmarkTerms, stiffness: np.ndarray, options: PhotometricOptions,
 ) -> FitState:  # fmt: skip
     """One Gauss-Newton step of a batch: light first, then poses (coupled over time) and expressions."""
@@ -180,10 +186,21 @@ class _Projected:
     harmonics: np.ndarray
 
 
+def _shape(state: FitState, points: FacePoints) -> np.ndarray:
+    """Places [T, N, 3] of the points in head axes."""
+    return np.asarray(points.mean + np.einsum("nce,te->tnc", points.expression, state.expression, optimize=True))
+
+
+def _pixels(state: FitState, points: FacePoints) -> np.ndarray:
+    """[T, N, 2] relative to the principal point."""
+    rotation = Rotation.from_rotvec(state.poses[:, :3]).as_matrix()
+    seen = _shape(state, points) @ rotation.transpose(0, 2, 1) + state.poses[:, None, 3:]
+    return project(seen, Intrinsics(state.focal, 0.0, 0.0))
+
+
 def _project(state: FitState, points: FacePoints) -> _Projected:
     rotation = Rotation.from_rotvec(state.poses[:, :3]).as_matrix()
-    shape = points.mean + np.einsum("nce,te->tnc", points.expression, state.expression, optimize=True)
-    turned = shape @ rotation.transpose(0, 2, 1)
+    turned = _shape(state, points) @ rotation.transpose(0, 2, 1)
     seen = turned + state.poses[:, None, 3:]
     camera = camera_jacobian(seen, state.focal)
     turn = camera @ turn_jacobian(turned, state.poses[:, :3])
@@ -197,12 +214,13 @@ def _project(state: FitState, points: FacePoints) -> _Projected:
 def _relight(colour: np.ndarray, where: _Projected, observed: np.ndarray) -> np.ndarray:
     """Colours [T, N, 3] under the light of each frame that explains it best (27 coefficients, least squares)."""
     out = np.empty_like(observed)
-    for t in range(len(observed)):
-        use = where.visible[t]
-        for c in range(3):
-            design = where.harmonics[t] * colour[:, c, None]
-            a = design[use].T @ design[use] + 1e-3 * max(int(use.sum()), 1) * np.eye(9)
-            out[t, :, c] = design @ np.linalg.solve(a, design[use].T @ observed[t, use, c])
+    ridge = 1e-3 * where.visible.sum(1).clip(1)[:, None, None] * np.eye(where.harmonics.shape[-1])
+    seen = where.harmonics * where.visible[..., None]
+    for c in range(3):
+        design = (seen * colour[:, c, None]).transpose(0, 2, 1)
+        normal = design @ design.transpose(0, 2, 1) + ridge
+        light = np.linalg.solve(normal, design @ observed[..., c, None])
+        out[..., c] = (where.harmonics @ light)[..., 0] * colour[:, c]
     return out
 
 
@@ -222,7 +240,7 @@ def _learn_texture(
     """Unlit colours [N, 3] of the subject: texture components by alternating with the light, then the mean residual."""
     part = FitState(state.poses[keys], state.identity, state.expression[keys], state.focal)
     where = _project(part, points)
-    observed = np.stack([sampler(sampler.load(f), w)[0] for f, w in zip(keys, where.pixels, strict=True)])
+    observed = np.stack([sampler(sampler.load(f, w), w)[0] for f, w in zip(keys, where.pixels, strict=True)])
     colour = points.colour
     coefficients = np.zeros(len(points.texture))
     for _ in range(4 if len(points.texture) else 1):
@@ -250,25 +268,39 @@ def _texture_normal(
     return (flat * squared) @ flat.T, flat @ target
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """The part of a blurred crop that holds the points: [h, w, 3] float32 in 0..1, from `corner` (x, y) on."""
+
+    colours: np.ndarray
+    corner: np.ndarray
+
+
 class _Sampler:
-    """Colours in 0..1 of blurred crops at pixels, and their slopes."""
+    """Colours in 0..1 of blurred crops at pixels, and their slopes. Points may move by `reach` pixels."""
 
-    def __init__(self, images: Images, centre: tuple[float, float], blur: float):
+    def __init__(self, images: Images, centre: tuple[float, float], blur: float, reach: float):
         self._images, self._centre, self._blur = images, np.array(centre), max(blur, 0.8)
+        self._margin = int(np.ceil(reach + 5 * self._blur))  # OpenCV's Gaussian ends at four sigmas
 
-    def load(self, frame: int) -> np.ndarray:
-        """A frame's blurred crop [S, S, 3] float32."""
-        image = self._images(int(frame)).astype(np.float32) / 255
-        return np.asarray(cv2.GaussianBlur(image, (0, 0), self._blur))
+    def load(self, frame: int, pixels: np.ndarray) -> _Picture:
+        """A frame around pixels [N, 2] relative to the principal point."""
+        image = self._images(int(frame))
+        size = np.array([image.shape[1], image.shape[0]])
+        spots = pixels + self._centre
+        low = (np.floor(spots.min(0)).astype(int) - self._margin).clip(0, size - 1)
+        high = (np.ceil(spots.max(0)).astype(int) + self._margin + 1).clip(low + 1, size)
+        part = image[low[1] : high[1], low[0] : high[0]].astype(np.float32) / 255
+        return _Picture(np.asarray(cv2.GaussianBlur(part, (0, 0), self._blur)), low)
 
-    def __call__(self, picture: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, picture: _Picture, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Colours [N, 3] and slopes [N, 3, 2] at pixels [N, 2] relative to the principal point."""
-        spot = (pixels + self._centre).astype(np.float32)
+        spot = (pixels + self._centre - picture.corner).astype(np.float32)
         step = max(self._blur / 2, 0.5)
 
         def look(dx: float, dy: float) -> np.ndarray:
             x, y = spot[:, 0] + np.float32(dx), spot[:, 1] + np.float32(dy)
-            return cv2.remap(picture, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            return cv2.remap(picture.colours, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
 
         across = (look(step, 0) - look(-step, 0)) / (2 * step)
         down = (look(0, step) - look(0, -step)) / (2 * step)

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ from ..audio.features import extract_windows, make_backend, save_features
 from ..audio.waveform import load_audio, save_wav
 from ..config import Config
 from ..errors import UserError
-from ..geometry import Intrinsics, Poses, project
+from ..geometry import Intrinsics, Poses, project, relative_transforms, unproject
 from ..layout import Box, Crop, Subject, SubjectLayout, Track, atomic_path
+from ..pipeline import prefetch
 from ..progress import track as progress
 from ..rasterizer import make_rasterizer
 from ..video import check_video, frame_files, read_frames, read_image, write_image
@@ -38,6 +40,8 @@ from .photometric import PhotometricOptions
 from .survey import MIN_FRAMES, survey_clip
 from .topology import LIPS, MOUTH, NOSE_BASE
 from .tracker import HeadTrack, TrackerConfig, bridge, fill_landmarks, track_head
+
+_AHEAD = 8  # frames that decoding and writing may be away from the one whose landmarks are found
 
 
 def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subject:
@@ -142,18 +146,21 @@ def _frames_stage(config: Config, video: Path, layout: SubjectLayout) -> None:
     starts = {start for start, _ in survey.shots}
     mesh = FaceMesh()
     points: list[np.ndarray | None] = []
-    sharpness: list[float] = []
-    writer = _Writer(2)
-    frames = progress(read_frames(video, config.data.fps), "landmarks", survey.frames)
-    for index, frame in enumerate(frames):
-        if index in starts and index > 0:
-            mesh.reset()
-        patch = extract(frame, crop)
-        found = mesh(patch)
-        points.append(found)
-        sharpness.append(_sharpness(patch, found))
-        writer.submit(write_image, layout.face_image(index), patch, config.face.jpeg_quality)
-    writer.close()
+
+    def keep(index: int, patch: np.ndarray, found: np.ndarray | None) -> float:
+        write_image(layout.face_image(index), patch, config.face.jpeg_quality)
+        return _sharpness(patch, found)
+
+    writer = _Background(2)
+    cut = (np.ascontiguousarray(extract(frame, crop)) for frame in read_frames(video, config.data.fps))
+    patches = prefetch(cut, _AHEAD)
+    with closing(patches):
+        for index, patch in enumerate(progress(patches, "landmarks", survey.frames)):
+            if index in starts and index > 0:
+                mesh.reset()
+            points.append(mesh(patch))
+            writer.submit(keep, index, patch, points[-1])
+    sharpness = writer.close()
     mesh.close()
     seen = np.array([p is not None for p in points])
     if seen.sum() < MIN_FRAMES:
@@ -181,22 +188,23 @@ def _sharpness(patch: np.ndarray, points: np.ndarray | None) -> float:
     return float(cv2.Laplacian(grey, cv2.CV_32F).var()) if grey.size else 0.0
 
 
-class _Writer:
-    """Background threads with a bounded queue; errors surface at the next call."""
+class _Background:
+    """Threads with a bounded queue, and what their work returned, in order; errors surface at the next call."""
 
     def __init__(self, threads: int):
         self._pool = ThreadPoolExecutor(threads)
-        self._pending: list[Future[None]] = []
+        self._pending: list[Future[Any]] = []
+        self._results: list[Any] = []
 
-    def submit(self, work: Callable[..., None], *arguments: Any) -> None:
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> None:
         self._pending.append(self._pool.submit(work, *arguments))
-        while len(self._pending) > 32:
-            self._pending.pop(0).result()
+        while len(self._pending) > _AHEAD:
+            self._results.append(self._pending.pop(0).result())
 
-    def close(self) -> None:
-        for future in self._pending:
-            future.result()
+    def close(self) -> list[Any]:
+        self._results += [future.result() for future in self._pending]
         self._pool.shutdown()
+        return self._results
 
 
 # ---------------------------------------------------------------- rigid tracking
@@ -210,7 +218,10 @@ def _track_stage(config: Config, layout: SubjectLayout) -> None:
     segments = bridge(seen, [(int(a), int(b)) for a, b in shots], gap)
     centre = crop.to_crop(np.array([(width - 1) / 2, (height - 1) / 2]))
     side = max(width, height) * crop.scale
-    head = _track(config, layout, landmarks, seen, segments, (float(centre[0]), float(centre[1])), float(side))
+    from threadpoolctl import threadpool_limits  # here, so that training starts where it is missing
+
+    with threadpool_limits(1, "blas"):  # systems are small, and BLAS threads would wait for cores that load pictures
+        head = _track(config, layout, landmarks, seen, segments, (float(centre[0]), float(centre[1])), float(side))
     print(
         f"track: {int(seen.sum())} of {len(seen)} frames, {len(shots)} shots, focal length {head.camera.focal:.0f} px, "
         f"landmark residual {head.residual:.2f} px"
@@ -370,19 +381,22 @@ def _colour_and_lips(
     layout.lip_images.mkdir(parents=True)
     lattice = space.lip_lattice(box, lip_size)
     flat = lattice.reshape(-1, 2)
-    lip_depth = space.lookup(depth, flat)
+    points = unproject(flat, space.lookup(depth, flat), head.camera)
+    transform = relative_transforms(head.poses, pose)
     skin = space.colour_samples(head.mesh, pixels, covered)
-    skin_depth = space.lookup(depth, skin)
+    skin_points = unproject(skin, space.lookup(depth, skin), head.camera)
     reference = _sample(_smoothed(canonical), skin)
     colour = np.tile(np.stack([np.ones(3), np.zeros(3)]), (len(valid), 1, 1))
     frames = np.flatnonzero(valid)
 
+    def place(points: np.ndarray, index: int) -> np.ndarray:
+        """Pixels [N, 2] at which a frame shows points [N, 3] of the canonical camera."""
+        return project(points @ transform[index, :3, :3].T + transform[index, :3, 3], head.camera)
+
     def measure(index: int) -> tuple[int, np.ndarray]:
         image = read_image(layout.face_image(index))
-        where = space.project_canonical(skin, skin_depth, head.poses[index], pose, head.camera)[0]
-        gain = space.match_colour(reference, _sample(_smoothed(image), where))
-        spots = space.project_canonical(flat, lip_depth, head.poses[index], pose, head.camera)[0]
-        grid = spots.astype(np.float32).reshape(*lattice.shape)
+        gain = space.match_colour(reference, _sample(_smoothed(image), place(skin_points, index)))
+        grid = place(points, index).astype(np.float32).reshape(*lattice.shape)
         lip = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         write_image(layout.lip_image(index), lip, 97)
         return index, gain

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..pipeline import prefetch
 from ..progress import track as progress
 from ..video import expected_frames, read_frames
 from .crop import dominant_face
@@ -17,6 +18,7 @@ from .shots import find_shots, thumbnail
 MIN_FRAMES = 50  # (2 s) below which nothing can be learned
 _DETECT_EVERY = 0.4  # seconds between the frames on which all faces are looked for
 _SURVEY_SIDE = 640
+_AHEAD = 8  # frames that decoding may be ahead of looking for faces
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ def survey_clip(video: Path, fps: float, least: int = MIN_FRAMES) -> Survey:
     samples: list[tuple[int, np.ndarray]] = []
     shape = _first_frame(video, fps).shape
     previous: np.ndarray | None = None
-    frames = read_frames(video, fps, _SURVEY_SIDE)
-    for index, frame in enumerate(progress(frames, "survey", expected_frames(video, fps))):
-        thumbs.append(thumbnail(frame))
+    frames = prefetch(((f, thumbnail(f)) for f in read_frames(video, fps, _SURVEY_SIDE)), _AHEAD)
+    for index, (frame, small) in enumerate(progress(frames, "survey", expected_frames(video, fps))):
+        thumbs.append(small)
         jump = previous is None or np.abs(thumbs[-1] - previous).mean() > 3
         if index % every == 0 or jump:
             samples.append((index, detector(frame) * (shape[0] / frame.shape[0])))

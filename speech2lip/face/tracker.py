@@ -214,13 +214,14 @@ def linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, foca
     predicted = project(seen, Intrinsics(focal, 0.0, 0.0))
     by_turn = by_camera @ turn_jacobian(turned, params[:, :3])
     by_pose = np.concatenate([by_turn, by_camera], -1)
-    by_point = np.einsum("knab,kbc->knac", by_camera, rotation)
+    by_point = by_camera @ rotation[:, None]
     return Linearised(observed - predicted, by_pose, by_point, predicted)
 
 
 def pose_normal(lin: Linearised, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations [K, 6, 6], [K, 6] of poses under landmark weights [K, N]."""
-    block = np.einsum("kn,knap,knaq->kpq", weights, lin.pose, lin.pose, optimize=True)
+    rows = lin.pose.reshape(len(weights), -1, 6)  # of both coordinates of all points
+    block = (np.repeat(weights, 2, 1)[..., None] * rows).transpose(0, 2, 1) @ rows
     return block, np.einsum("kn,knap,kna->kp", weights, lin.pose, lin.residual, optimize=True)
 
 
@@ -243,9 +244,8 @@ def _adjust(
         variance = max(float((w[..., None] * lin.residual**2).mean()), 1e-6)
         w = w / variance
         shared = np.zeros((len(params), 6, size))
-        shared[:, :, :-1] = np.einsum("kn,knap,knaq->kpnq", w, lin.pose, lin.point, optimize=True).reshape(
-            len(params), 6, -1
-        )
+        weighted = (w[..., None, None] * lin.pose).transpose(0, 1, 3, 2)
+        shared[:, :, :-1] = (weighted @ lin.point).transpose(0, 2, 1, 3).reshape(len(params), 6, -1)
         shared[:, :, -1] = np.einsum("kn,knap,kna->kp", w, lin.pose, lin.focal, optimize=True)
         hessian, gradient = _shared_normal(lin, w, points, prior, focal, focal_prior, config)
         block, right = pose_normal(lin, w)
@@ -269,7 +269,8 @@ def _shared_normal(
     """
     count = len(points)
     hessian = np.zeros((3 * count + 1, 3 * count + 1))
-    diagonal = np.einsum("kn,knap,knaq->npq", w, lin.point, lin.point, optimize=True)
+    rows = lin.point.transpose(1, 0, 2, 3).reshape(count, -1, 3)  # of both coordinates in all frames
+    diagonal = (np.repeat(w.T, 2, 1)[..., None] * rows).transpose(0, 2, 1) @ rows
     strength = np.sqrt(len(w)) / config.shape_prior**2
     for n in range(count):
         hessian[3 * n : 3 * n + 3, 3 * n : 3 * n + 3] = diagonal[n] + np.eye(3) * strength
