@@ -163,6 +163,7 @@ class RenderConfig:
     preset: str = "medium"
     batch: int = 8
     articulation: float = 1.0
+    amp: bool = True
     output: str = "rendering_result"
 
 

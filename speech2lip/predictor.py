@@ -16,7 +16,7 @@ import torch
 from .audio.features import backend_from_params, extract_windows, load_features
 from .audio.rows import FeatureWindows
 from .audio.waveform import SAMPLE_RATE, load_audio, save_wav, stream_audio
-from .builder import pick_device, works_on_whole
+from .builder import bfloat16_pays, pick_device, works_on_whole
 from .checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from .data.dataset import cut, load_grids
 from .data.parser import load_canonical, parse_subject, region_of
@@ -68,6 +68,7 @@ class Predictor:
         self.source = layout.source_path(self.subject)
         self.device = pick_device(device)
         self.model = checkpoint.model.to(self.device).eval()
+        self.model.reduced = checkpoint.config.render.amp and bfloat16_pays(self.device)
         self.model.blend.fold_norm()
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = checkpoint.config

@@ -71,6 +71,19 @@ def test_audio_drives_the_mouth(predictor):
     assert loud.std(0).max() > 1e-3
 
 
+def test_bfloat16_changes_no_visible_grey_level(predictor):
+    """Networks in bfloat16 paint what they paint in float32, to within two of 255 levels."""
+    windows = np.random.default_rng(0).normal(0, 1, (16, 20, 80)).astype(np.float32)
+    before, shown = predictor.model.reduced, {}
+    try:
+        for reduced in (False, True):
+            predictor.model.reduced = reduced
+            shown[reduced] = np.stack([f.image for f in predictor.render(windows)]).astype(int)
+    finally:
+        predictor.model.reduced = before
+    assert 1 <= np.abs(shown[True] - shown[False]).max() <= 2
+
+
 @pytest.mark.parametrize("seconds", [0.5, 2.3])
 def test_video_lasts_as_long_as_its_audio(model_path, subject_config, tmp_path, seconds):
     audio, out = tmp_path / "a.wav", tmp_path / "out.mp4"
