@@ -71,7 +71,7 @@ EXEMPT = {("metrics", "face.topology"), ("data", "face.topology"), ("predictor",
 
 
 def test_imports_point_one_way():
-    """DESIGN: cli -> trainer, predictor, face, demo -> builder, data -> nets, audio -> geometry, layout."""
+    """The layers of docs/architecture.md: cli -> trainer, predictor, face, demo -> builder, data -> nets, audio -> geometry, layout."""
     level = {name: k for k, group in enumerate(ORDER) for name in group}
     package = ROOT / "speech2lip"
     for file in package.rglob("*.py"):

@@ -96,10 +96,13 @@ class LogMel(_Backend):
         for piece in pieces:
             meter.push(piece)
             magnitudes.append(stream.push(piece).astype(np.float32))
-        magnitude = np.concatenate([*magnitudes, stream.finish().astype(np.float32)])
+        rows = np.concatenate([*magnitudes, stream.finish().astype(np.float32)])
+        magnitudes.clear()
         if meter.silent:
-            return np.full_like(magnitude, self.silence), ROWS_PER_SECOND
-        return standardise(normalise(magnitude, meter.gain), self.silence), ROWS_PER_SECOND
+            return np.full_like(rows, self.silence), ROWS_PER_SECOND
+        for part in _blocks(rows):
+            part[:] = normalise(part, meter.gain)
+        return standardise(rows, self.silence), ROWS_PER_SECOND
 
 
 class Phones(_Backend):
@@ -163,9 +166,24 @@ def standardise(rows: np.ndarray, silence: float, heard: np.ndarray | None = Non
     heard = rows if heard is None else heard
     level = heard.mean(1)
     low, high = np.percentile(level, [5, 99.5])
-    speech = heard[level >= (low + high) / 2]
-    scaled = (rows - speech.mean(0)) / (speech.std(0) + 0.3)
-    return np.clip(scaled, silence, 3.0).astype(np.float32)
+    mean, deviation = _mean_and_deviation(heard, level >= (low + high) / 2)
+    scaled = rows.astype(np.float32)
+    for part in _blocks(scaled):
+        part[:] = np.clip((part - mean) / (deviation + 0.3), silence, 3.0)
+    return scaled
+
+
+def _mean_and_deviation(rows: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each column of the chosen rows."""
+    count = chosen.sum()
+    parts = list(zip(_blocks(rows), _blocks(chosen), strict=True))
+    mean = np.sum([r[c].sum(0, dtype=np.float64) for r, c in parts], 0) / count
+    return mean, np.sqrt(np.sum([((r[c] - mean) ** 2).sum(0) for r, c in parts], 0) / count)
+
+
+def _blocks(rows: np.ndarray) -> list[np.ndarray]:
+    """Views of some rows each, so that what is computed of them needs little memory."""
+    return [rows[at : at + 4096] for at in range(0, len(rows), 4096)]
 
 
 class LevelMeter:

@@ -1,4 +1,4 @@
-"""Log-mel spectrogram as Wav2Lip defines it (REFERENCE: 16 kHz, FFT 800, hop 200, 80 bands)."""
+"""Log-mel spectrogram as Wav2Lip defines it (16 kHz, FFT 800, hop 200, 80 bands)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 N_FFT, HOP, BANDS = 800, 200, 80
 ROWS_PER_SECOND = 16_000 / HOP
+_AT_ONCE = 512  # rows that are transformed together
 
 
 def mel_spectrogram(wav: np.ndarray, fmin: float = 55.0, fmax: float = 7600.0, sample_rate: int = 16_000) -> np.ndarray:
@@ -57,9 +58,10 @@ class MelStream:
         if not count:
             return np.zeros((0, BANDS))
         frames = np.lib.stride_tricks.sliding_window_view(self._heard, N_FFT)[: count * HOP : HOP]
-        magnitude = np.abs(np.fft.rfft(frames * self._window))
-        self._heard = self._heard[count * HOP :]
-        return np.asarray(magnitude @ self._bank.T)
+        parts = [frames[at : at + _AT_ONCE] for at in range(0, count, _AT_ONCE)]
+        rows = np.concatenate([np.abs(np.fft.rfft(part * self._window)) @ self._bank.T for part in parts])
+        self._heard = self._heard[count * HOP :].copy()
+        return rows
 
 
 def mel_filterbank(sample_rate: int, n_fft: int, bands: int, fmin: float, fmax: float) -> np.ndarray:
