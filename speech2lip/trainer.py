@@ -323,10 +323,15 @@ class Trainer:
         if model.predicts_shape:  # speech will not predict them exactly
             codes = codes + self.config.train.code_noise * torch.randn_like(codes)
         lip = model.draw(embedding, codes, batch.region.transform)
-        painted = replace(batch.region, image=self._surroundings(batch, frames))
-        region, mask = model.fuse(lip, painted, model.space.depth().detach(), weights.black_hole)
+        surroundings, swapped = self._surroundings(batch, frames)
+        painted, depth = replace(batch.region, image=surroundings), model.space.depth().detach()
+        region, mask = model.fuse(lip, painted, depth, weights.black_hole)
         mask = mask.detach()
         target = merge(batch.region.image, painted.image, mask)
+        if swapped.any():  # what lies around the lips, collar and chin, belongs to the other frame: unknown
+            lips_alone = model.space.carry(self._lip_area, batch.region, depth)
+            chosen = torch.from_numpy(swapped).to(self.device)[:, None, None, None]
+            mask = torch.where(chosen, mask * lips_alone, mask)
         terms = {
             "photometric": losses.masked_mse(lip, batch.lips, self._lip_weight),
             "fused": losses.masked_mse(region, target, mask),
@@ -336,22 +341,23 @@ class Trainer:
             terms["perceptual"] += self._perceptual(region, target, mask)
         return terms
 
-    def _surroundings(self, batch: Batch, frames: np.ndarray) -> Tensor:
-        """Observed pictures, some replaced by those of frames in which the head stands alike.
+    def _surroundings(self, batch: Batch, frames: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """Observed pictures, some replaced by those of frames in which the head stands alike; which ones, [B] bool.
 
         In use, mouth and frame come from different moments. Blend-Net must not learn to read
         the mouth off the cheeks around it. Pictures keep the exposure of their own frame.
         """
-        swapped = np.flatnonzero(self.random.random(len(frames)) < self.config.loss.swap)
+        chosen = self.random.random(len(frames)) < self.config.loss.swap
+        swapped = np.flatnonzero(chosen)
         if len(swapped) == 0:
-            return batch.region.image
+            return batch.region.image, chosen
         row = np.searchsorted(self.index.train, frames[swapped])
         other = self.data.region(self._alike[row, self.random.integers(self._alike.shape[1], size=len(row))])
         at = torch.from_numpy(swapped).to(self.device)
         (gain, offset), (theirs, shift) = (
             c[:, :, :, None, None].unbind(1) for c in (batch.region.colour[at], other.colour)
         )
-        return batch.region.image.index_copy(0, at, (other.image - shift) / theirs * gain + offset)
+        return batch.region.image.index_copy(0, at, (other.image - shift) / theirs * gain + offset), chosen
 
     def _perceptual(self, made: Tensor, real: Tensor, mask: Tensor) -> Tensor:
         """The perceptual loss that `loss.perceptual` names, where the mask counts."""
@@ -453,7 +459,8 @@ class Trainer:
         size = subject.lip_size
         focus = lip_focus(self.index.track.mouth[self.index.train], subject.lip_box, size)
         mask = torch.nn.functional.interpolate(self.model.space.lip_mask[None, None], (size[1], size[0]), mode="area")
-        self._lip_weight = mask.clamp(min=0.05) * (1 + weights.lips * torch.from_numpy(focus).to(self.device))
+        self._lip_area = torch.from_numpy(focus).to(self.device)
+        self._lip_weight = mask.clamp(min=0.05) * (1 + weights.lips * self._lip_area)
 
     def _rate(self) -> float:
         """Cosine from `rate` to `final_rate` of it over the budget, after 200 steps of warm-up."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from speech2lip import losses
 from speech2lip.checkpoint import load_checkpoint
 from speech2lip.config import config_from_dict, config_to_dict
 from speech2lip.data.dataset import augment, mix
@@ -134,14 +135,16 @@ def test_swapped_surroundings_come_from_another_moment_in_the_own_exposure(quick
     batch = trainer.data.batch(frames)
     colour = torch.cat([gain, offset], 1).expand(-1, -1, 3)
     batch = replace(batch, region=replace(batch.region, colour=colour))
-    made = trainer._surroundings(batch, frames)
+    made, swapped = trainer._surroundings(batch, frames)
+    assert swapped.all()
     even = (made - offset[..., None]) / gain[..., None]
     for k, frame in enumerate(frames):
         regions = [trainer.data.region(np.array([f])) for f in trainer._alike[trainer.index.train == frame].ravel()]
         candidates = [(r.image - r.colour[:, 1, :, None, None]) / r.colour[:, 0, :, None, None] for r in regions]
         assert min((c - even[k]).abs().max() for c in candidates) < 1e-4
     keep = Trainer(_changed(quick, loss={"swap": 0.0}))
-    assert keep._surroundings(batch, frames) is batch.region.image
+    kept, swapped = keep._surroundings(batch, frames)
+    assert kept is batch.region.image and not swapped.any()
 
 
 def test_frames_alike_are_of_other_moments_and_nearer_than_most(quick):
@@ -156,16 +159,24 @@ def test_frames_alike_are_of_other_moments_and_nearer_than_most(quick):
     assert (frames_alike(alone) == alone.train[:, None]).all()
 
 
-def test_swapped_surroundings_change_neither_target_nor_mouth(quick):
-    """Blend-Net changes nothing at first, so only a target that took the same surroundings costs the same."""
+def test_swapped_surroundings_are_judged_by_the_own_lips_alone(quick):
+    """Blend-Net changes nothing at first, so the error is that of the drawn lips on their own frame."""
     terms = []
     for share in (0.0, 1.0):
-        trainer = Trainer(_changed(quick, loss={"swap": share}))
+        trainer = Trainer(_changed(quick, loss={"swap": share}, train={"augment": 0.0, "code_noise": 0.0}))
+        trainer.model.eval()
         frames = trainer.index.train[::7][:6]
-        torch.manual_seed(3)
-        terms.append(trainer._picture_terms(trainer.data.batch(frames), frames))
-    torch.testing.assert_close(terms[1]["fused"], terms[0]["fused"])
+        batch = trainer.data.batch(frames)
+        terms.append(trainer._picture_terms(batch, frames))
     torch.testing.assert_close(terms[1]["photometric"], terms[0]["photometric"])
+    model, depth = trainer.model, trainer.model.space.depth()
+    embedding, _ = model.speak(batch.windows, batch.frame)
+    lip = model.draw(embedding, model.real_codes(batch.mouth, batch.frame), batch.region.transform)
+    region, mask = model.fuse(lip, batch.region, depth)
+    lips = model.space.carry(trainer._lip_area, batch.region, depth)
+    assert 0.02 < (lips > 0.5).float().mean() < (mask > 0.5).float().mean()
+    torch.testing.assert_close(terms[1]["fused"], losses.masked_mse(region, batch.region.image, mask * lips))
+    torch.testing.assert_close(terms[0]["fused"], losses.masked_mse(region, batch.region.image, mask))
 
 
 def test_test_frames_and_windows_that_reach_them_are_not_trained_on(quick):

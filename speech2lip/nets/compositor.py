@@ -79,11 +79,18 @@ class CanonicalSpace(nn.Module):
         exactly 0 wherever the frame must stay as it is.
         """
         canonical = self.to_canonical(region, depth)
-        picture = F.grid_sample(lip, self._box_grid(canonical, lip), padding_mode="border", align_corners=True)
+        picture = self._sample(lip, canonical, "border")
         gain, offset = region.colour[:, 0, :, None, None], region.colour[:, 1, :, None, None]
-        mask = self.lip_mask.expand(len(lip), 1, -1, -1)
-        mask = F.grid_sample(mask, self._box_grid(canonical, mask), padding_mode="zeros", align_corners=True)
+        mask = self._sample(self.lip_mask.expand(len(lip), 1, -1, -1), canonical, "zeros")
         return picture * gain + offset, mask
+
+    def carry(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
+        """A plane [h, w] that tiles the lip box, warped into the regions: [B, 1, R, R]; 0 outside."""
+        canonical = self.to_canonical(region, depth)
+        return self._sample(plane.expand(len(canonical), 1, -1, -1), canonical, "zeros")
+
+    def _sample(self, images: Tensor, canonical: Tensor, padding: str) -> Tensor:
+        return F.grid_sample(images, self._box_grid(canonical, images), padding_mode=padding, align_corners=True)
 
     def _box_grid(self, canonical: Tensor, image: Tensor) -> Tensor:
         """grid_sample coordinates, in an image that tiles the lip box, of canonical pixels."""
