@@ -325,11 +325,13 @@ class Trainer:
         lip = model.draw(embedding, codes, batch.region.transform)
         surroundings, swapped = self._surroundings(batch, frames)
         painted, depth = replace(batch.region, image=surroundings), model.space.depth().detach()
+        if swapped.any():
+            painted = replace(painted, canonical=model.space.to_canonical(painted, depth))
         region, mask = model.fuse(lip, painted, depth, weights.black_hole)
         mask = mask.detach()
         target = merge(batch.region.image, painted.image, mask)
         if swapped.any():  # what lies around the lips, collar and chin, belongs to the other frame: unknown
-            lips_alone = model.space.carry(self._lip_area, batch.region, depth)
+            lips_alone = model.space.carry(self._lip_area, painted, depth)
             chosen = torch.from_numpy(swapped).to(self.device)[:, None, None, None]
             mask = torch.where(chosen, mask * lips_alone, mask)
         terms = {

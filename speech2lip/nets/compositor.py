@@ -19,7 +19,8 @@ class ObservedRegion:
     image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] crop pixel (x, y) of its first pixel;
     transform: [B, 4, 4] canonical -> observed camera; colour: [B, 2, 3] gain and offset,
     observed = gain * canonical + offset; grid: [B, R, R, 2] stored correspondences of an
-    imported dataset (published networks only).
+    imported dataset (published networks only); canonical: what `to_canonical` gave for it,
+    where it is wanted more than once.
     """
 
     image: Tensor
@@ -27,6 +28,7 @@ class ObservedRegion:
     transform: Tensor
     colour: Tensor
     grid: Tensor | None = None
+    canonical: Tensor | None = None
 
 
 class CanonicalSpace(nn.Module):
@@ -64,6 +66,8 @@ class CanonicalSpace(nn.Module):
 
         The warp is smooth: it is solved at every second pixel and interpolated linearly.
         """
+        if region.canonical is not None:
+            return region.canonical
         size = region.image.shape[-1]
         coarse = size // 2 + 1
         pixels = 2 * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
