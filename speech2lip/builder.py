@@ -15,7 +15,7 @@ from .config import Config
 from .data.parser import CanonicalImages
 from .geometry import Intrinsics
 from .layout import Subject
-from .nets.audio_encoder import AudioEncoder, ShapeHead
+from .nets.audio_encoder import ShapeHead, StreamEncoder
 from .nets.blend import BlendNet
 from .nets.compositor import CanonicalSpace
 from .nets.lip import LipModel
@@ -83,16 +83,21 @@ def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | 
             facts.lip_size, backend.window, backend.channels, lip.ensemble, space, config.model.compat
         )
     width = lip.audio_width
-    encoder = AudioEncoder(
-        backend.window, backend.channels, ((width, 1), (width, 2), (width, 2)), lip.embedding, lip.audio_dropout
+    encoder = StreamEncoder(
+        backend.window,
+        [stream.channels for stream in backend.streams],
+        ((width, 1), (width, 2), (width, 2)),
+        lip.embedding,
+        lip.audio_dropout,
     )
+    head = ShapeHead(lip.embedding, lip.shape_codes, [stream.weight for stream in backend.streams])
     picture = LipModel(
         facts.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
         lip.frequencies, lattice_step(lip.upsample, facts.lip_size[0]), lip.features, lip.ensemble,
     )  # fmt: skip
     return Speech2Lip(
-        encoder, ShapeHead(lip.embedding, lip.shape_codes), ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
-        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, lip.embedding, lip.detail, lip.audio_dropout,
+        encoder, head, ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
+        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, len(backend.streams) * lip.embedding, lip.detail, lip.audio_dropout,
         config.train.pose_noise,
     )  # fmt: skip
 

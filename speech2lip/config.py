@@ -58,7 +58,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class AudioConfig:
-    backend: str = "mel"
+    backend: str = "mel+moonshine"
     model: str = ""
     layer: int = -1
     window: int = 20
@@ -182,12 +182,12 @@ class Config:
     render: RenderConfig = field(default_factory=RenderConfig)
 
 
+_BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
 _CHOICES = {
     "face.tracker": ("bundle", "bfm", "gnm"),
     "fit.landmarks": ("mesh", "68", "face_alignment"),
     "face.parsing": ("mediapipe", "bisenet"),
     "rasterizer": ("cpu", "pytorch3d"),
-    "audio.backend": ("mel", "deepspeech", "hubert", "wav2vec2", "phones"),
     "model.kind": ("speech2lip", "published"),
     "model.lip.ensemble": ("center", "corners"),
     "loss.perceptual": ("structure", "lpips"),
@@ -259,7 +259,24 @@ def _merge(layers: Sequence[Any], overrides: Sequence[str], origin: str) -> Conf
     return config
 
 
+def _check_backends(config: Config, origin: str) -> None:
+    """audio.backend: one name, or several that are joined by "+"."""
+    names = config.audio.backend.split("+")
+    if not set(names) <= set(_BACKENDS):
+        raise UserError(
+            f"configuration {origin}: audio.backend is {config.audio.backend!r}, allowed is one of {', '.join(_BACKENDS)}, "
+            "or several joined by +"
+        )
+    several = len(names) > 1 and ("deepspeech" in names or {"hubert", "wav2vec2"} <= set(names))
+    if several or len(set(names)) < len(names):
+        raise UserError(
+            f"configuration {origin}: audio.backend {config.audio.backend!r} cannot be joined: each name once, hubert or "
+            "wav2vec2, and deepspeech alone (its windows are the published ones)"
+        )
+
+
 def _check(config: Config, origin: str) -> None:
+    _check_backends(config, origin)
     for key, allowed in _CHOICES.items():
         if _get(config, key) not in allowed:
             raise UserError(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio.features import LogMel, backend_from_params
-from .audio.live import LiveMel
+from .audio.features import backend_from_params
+from .audio.live import LiveFeatures, can_be_live
 from .audio.waveform import SAMPLE_RATE, stream_audio
 from .checkpoint import load_checkpoint
 from .errors import UserError
@@ -47,19 +47,19 @@ def render_live(
 ) -> LiveReport:
     """Paint frames for `sound` (16 kHz pieces, as they arrive) into `out` (see `LiveWriter`).
 
-    Only mel features can be made while sound arrives; others need the whole file.
+    Only mel and Moonshine features can be made while sound arrives; others need the whole file.
     """
     predictor = Predictor(load_checkpoint(checkpoint_path), SubjectLayout(root), device)
     backend = backend_from_params(dict(predictor.facts.audio))
-    if not isinstance(backend, LogMel):
+    if not can_be_live(backend):
         raise UserError(
             f"audio.backend={predictor.facts.audio['backend']} needs the whole file: render without --stream, or train with "
-            "audio.backend=mel"
+            "audio.backend=mel+moonshine"
         )
     fps = predictor.subject.fps
     latency: list[float] = []
     with LiveWriter(out, fps) as writer:
-        ears = _Ears(sound, LiveMel(backend, fps, stream_audio(predictor.layout.audio)), writer)
+        ears = _Ears(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
         for number, frame in enumerate(predictor.render_live(ears.windows(), first)):
             writer.write(frame.image)
             latency.append(time.monotonic() - ears.arrival(number / fps))
@@ -71,8 +71,8 @@ def render_live(
 class _Ears:
     """Passes sound on to the features and to the writer, and remembers when it came."""
 
-    def __init__(self, sound: Iterable[np.ndarray], mel: LiveMel, writer: LiveWriter):
-        self._sound, self._mel, self._writer = iter(sound), mel, writer
+    def __init__(self, sound: Iterable[np.ndarray], features: LiveFeatures, writer: LiveWriter):
+        self._sound, self._features, self._writer = iter(sound), features, writer
         self._samples: list[int] = []
         self._times: list[float] = []
         self.busy = 0.0
@@ -83,11 +83,11 @@ class _Ears:
             now = time.monotonic()
             if piece is not None:
                 self._writer.hear(piece)
-                ready = self._mel.push(piece)
-                self._samples.append(self._mel.samples)
+                ready = self._features.push(piece)
+                self._samples.append(self._features.samples)
                 self._times.append(now)
             else:
-                ready = self._mel.finish()
+                ready = self._features.finish()
             yield ready
             self.busy += time.monotonic() - now
             if piece is None:

@@ -77,8 +77,8 @@ def gradient_difference(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
 
 
 def shape_loss(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Weighted squared error of standardised shape codes [B, K]; weights [K] sum to 1."""
-    return ((predicted - target) ** 2 * weights).sum(1).mean()
+    """Weighted squared error of standardised shape codes [..., K], averaged; weights [K] sum to 1."""
+    return ((predicted - target) ** 2 * weights).sum(-1).mean()
 
 
 def contrastive(anchor: Tensor, positive: Tensor, negatives: Tensor, temperature: float = 0.1) -> Tensor:

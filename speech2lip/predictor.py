@@ -96,7 +96,9 @@ class Predictor:
         """
         order = np.arange(len(windows)) if works_on_whole(self.config) else order
         parts = [
-            self.model.speak(torch.from_numpy(windows[p]).to(self.device), torch.from_numpy(order[p]).to(self.device))
+            self.model.speak(
+                torch.from_numpy(windows[p]).to(self.device).float(), torch.from_numpy(order[p]).to(self.device)
+            )
             for p in np.array_split(np.arange(len(windows)), len(windows) // 256 + 1)
         ]
         embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))

@@ -66,7 +66,7 @@ class Trainer:
         self.random = np.random.default_rng(config.train.seed)
         index = parse_subject(SubjectLayout(config.data.root), config.data.test_fraction, works_on_whole(config))
         backend = backend_from_params(index.subject.audio)
-        self.spectral, self.silence = backend.spectral, backend.silence
+        self.streams, self._silence = backend.streams, torch.as_tensor(backend.silence)
         self.data = SubjectDataset(index, self.device, config.data.memory_gb)
         self.index = index
         self._alike = frames_alike(index) if config.loss.swap > 0 else index.train[:, None]
@@ -220,7 +220,7 @@ class Trainer:
                 return
             at = torch.from_numpy(part).to(self.device)
             with torch.no_grad():
-                predicted.append(twin.eval().speak(self.data.windows[at], at)[1])
+                predicted.append(twin.eval().speak(self.data.windows(at), at)[1])
             frames.append(at)
         made, real = torch.cat(predicted), model.basis.encode(self.data.mouth[torch.cat(frames)])
         missing = (real.std(0) / made.std(0).clamp(min=1e-6) - 1).clamp(0, train.articulate - 1)
@@ -306,14 +306,14 @@ class Trainer:
             windows, model.basis.encode(self.data.mouth[chosen]), self.random, self.config.train.mixup
         )
         quiet = count // _QUIET_SHARE
-        windows[:quiet] = self.silence + 0.1 * torch.randn(windows[:quiet].shape, generator=self.generator).to(windows)
+        noise = 0.1 * torch.randn(windows[:quiet].shape, generator=self.generator)
+        windows[:quiet] = (self._silence + noise).to(windows)
         target[:quiet] = model.basis.encode(self.data.mouth[self.index.subject.canonical_frame][None])
-        _, codes = model.speak(windows, chosen)
-        return losses.shape_loss(codes, target, model.basis.weights)
+        return losses.shape_loss(model.opinions(windows), target[:, None], model.basis.weights)
 
     def _disturbed(self, frames: Tensor) -> Tensor:
         """Audio windows of frames [B], augmented."""
-        return augment(self.data.windows[frames], self.generator, self.spectral, self.config.train.augment)
+        return augment(self.data.windows(frames), self.generator, self.streams, self.config.train.augment)
 
     def _picture_terms(self, batch: Batch, frames: np.ndarray) -> dict[str, Tensor]:
         """Canonical lips and fused regions from the measured mouth shape and the speech."""
@@ -397,10 +397,10 @@ class Trainer:
             return self.judge(self.model, first)
         frames = self._frames_of(first)
         at = torch.from_numpy(frames.ravel()).to(self.device)
-        embedding, codes = self.model.speak(self.data.windows[at], at)
+        embedding, codes = self.model.speak(self.data.windows(at), at)
         made = self.model.draw(embedding, codes, self.data.transforms[at])
         made = made.reshape(len(first), -1, *made.shape[2:])
-        audio = self.expert.embed_audio(self.data.windows[torch.from_numpy(first + sync.window // 2).to(self.device)])
+        audio = self.expert.embed_audio(self.data.windows(torch.from_numpy(first + sync.window // 2).to(self.device)))
         wrong = np.stack([self._other_moments(f, starts, 4) for f in first])
         real = self.data.lips(self._frames_of(wrong.ravel()).ravel())
         real = real.reshape(wrong.size, -1, *real.shape[2:])
@@ -444,7 +444,7 @@ class Trainer:
         if len(starts) < 2:
             return float("nan")
         lips = small[self._stack(starts)].flatten(1, 2).to(self.device).float() / 255
-        audio = self.data.windows[torch.from_numpy(starts + self.config.sync.window // 2).to(self.device)]
+        audio = self.data.windows(torch.from_numpy(starts + self.config.sync.window // 2).to(self.device))
         score = self.expert.embed_audio(audio) @ self.expert.embed_lips(lips).T
         apart = np.abs(starts[:, None] - starts) >= self.config.sync.negative_offset
         better = (score.diagonal()[:, None] > score).cpu().numpy()
@@ -606,7 +606,7 @@ def validate(model: Model, data: SubjectDataset, index: SubjectIndex) -> tuple[d
     of the predicted mouth shape. Also a picture [3, H, W]: real above generated.
     """
     pool = index.test if len(index.test) else index.train[-_VALIDATION_FRAMES:]
-    every = torch.from_numpy(pool).to(data.windows.device)
+    every = torch.from_numpy(pool).to(data.device)
     movement = _opening_metrics(model, data, every) if isinstance(model, Speech2Lip) else {}
     frames = pool[np.linspace(0, len(pool) - 1, min(_VALIDATION_FRAMES, len(pool))).astype(int)]
     depth, rows, drawn, fused, shown = model.space.depth(), [], [], [], []
@@ -629,7 +629,7 @@ def validate(model: Model, data: SubjectDataset, index: SubjectIndex) -> tuple[d
 
 def _opening_metrics(model: Speech2Lip, data: SubjectDataset, frames: Tensor) -> dict[str, float]:
     """Correlation and ratio of deviations of the mouth opening that speech predicts, on frames [N]."""
-    _, codes = model.speak(data.windows[frames], frames)
+    _, codes = model.speak(data.windows(frames), frames)
     predicted = opening_of_points(model.basis.decode(codes).cpu().numpy())
     real = opening_of_points(data.mouth[frames].cpu().numpy())
     r = correlation(predicted, real)

@@ -21,7 +21,7 @@ from speech2lip.audio.features import (
     make_backend,
 )
 from speech2lip.audio.phones import PHONES, phone_segments
-from speech2lip.audio.rows import FeatureWindows, chunks_at_silence, resample_rows, window_offsets
+from speech2lip.audio.rows import FeatureWindows, Rows, chunks_at_silence, resample_rows, window_offsets
 from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.config import AudioConfig
 from speech2lip.demo.speech import synthesize
@@ -137,7 +137,7 @@ def test_windows_at_25_frames_are_the_published_ones():
     """Rows 2i - 8 to 2i + 7, zero beyond both ends, without interpolation."""
     rows = np.random.default_rng(0).normal(size=(80, 29)).astype(np.float32)
     theirs = deepspeech.stride_windows(rows)
-    ours = FeatureWindows(rows, 50.0, 25.0, len(theirs), window_offsets(16, 0.02, centred=False), 0.0)[:]
+    ours = FeatureWindows((Rows(rows, 50.0, 0.0),), 25.0, len(theirs), window_offsets(16, 0.02, centred=False))[:]
     np.testing.assert_array_equal(ours, theirs)
 
 

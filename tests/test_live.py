@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from speech2lip import live, predictor
 from speech2lip.audio.features import LogMel
-from speech2lip.audio.live import LiveMel
+from speech2lip.audio.live import LiveFeatures
 from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.cli import main
 from speech2lip.errors import UserError
@@ -40,14 +40,14 @@ def test_live_features_become_those_of_the_file(sound):
     backend = LogMel(20, 0.02)
     whole = backend(sound, 25.0)
     for factor, start, least in ((1.0, 25, 0.98), (0.1, 150, 0.9)):
-        mel = LiveMel(backend, 25.0, [sound])
+        mel = LiveFeatures(backend, 25.0, [sound])
         windows = np.concatenate([*(mel.push(p) for p in _pieces(factor * sound)), mel.finish()])
         assert windows.shape == whole.shape
         assert np.corrcoef(windows[start:].ravel(), whole[start:].ravel())[0, 1] > least
 
 
 def test_frames_are_ready_as_soon_as_their_window_is_heard(sound):
-    mel = LiveMel(LogMel(20, 0.02), 25.0, [sound])
+    mel = LiveFeatures(LogMel(20, 0.02), 25.0, [sound])
     count = 0
     for number, piece in enumerate(_pieces(sound[: 4 * SAMPLE_RATE]), 1):
         count += len(mel.push(piece))

@@ -1,12 +1,11 @@
-"""Audio features behind one protocol: `(wav, fps) -> [frames, window, channels]`."""
+"""Audio features by name: the backends, and windows of a file's sound on disk."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,107 +13,25 @@ from ..config import AudioConfig
 from ..errors import UserError
 from ..layout import atomic_path
 from . import deepspeech, phones
-from .mel import BANDS, ROWS_PER_SECOND, MelStream, normalise
-from .rows import FeatureWindows, window_offsets
+from .backend import Backend, FeatureBackend, Joined, frame_count
+from .level import even_level
+from .log_mel import LogMel
+from .moonshine import Moonshine
+from .rows import FeatureWindows, Rows, window_offsets
 from .speech_models import DEFAULT_MODELS, SpeechModel
 from .waveform import SAMPLE_RATE
 
-_BLOCK = 800  # samples of 50 ms, over which loudness is measured
-_TARGET_LEVEL = 0.1
 
-
-class FeatureBackend(Protocol):
-    """Turns sound into one window of features per video frame.
-
-    `window` rows by `channels`, `offsets` [window] seconds from the frame's time; `silence`
-    is the value of a row of silence, used where a window reaches beyond a cut; `spectral`
-    tells that channels are neighbouring frequency bands of unit variance, which training
-    may disturb; `params()` identifies the features: a subject and a checkpoint carry it,
-    and rendering refuses another. `rows` takes 16 kHz sound in pieces of any length.
-    """
-
-    window: int
-    step: float
-    channels: int
-    silence: float
-    spectral: bool
-
-    @property
-    def offsets(self) -> np.ndarray: ...
-
-    def rows(self, pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, float]: ...
-
-    def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray: ...
-
-    def params(self) -> dict[str, Any]: ...
-
-
-class _Backend:
-    """What all backends share: rows of features become windows."""
-
-    name = ""
-    channels = 0
-    silence = 0.0
-    spectral = False
-
-    def __init__(self, window: int, step: float):
-        self.window, self.step = window, step
-
-    @property
-    def offsets(self) -> np.ndarray:
-        return window_offsets(self.window, self.step)
-
-    def params(self) -> dict[str, Any]:
-        return {"backend": self.name, "window": self.window, "step": self.step, "channels": self.channels}
-
-    def rows(self, pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, float]:
-        """Pieces of a 16 kHz waveform -> rows [T, channels], and how many there are per second."""
-        return self.rows_of_whole(np.concatenate(list(pieces)))
-
-    def rows_of_whole(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
-        """The same for backends that need the whole waveform [N]."""
-        raise NotImplementedError
-
-    def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray:
-        """wav: float [samples] 16 kHz -> float32 [frames, window, channels], frames = round(seconds * fps)."""
-        rows, rate = self.rows([wav])
-        return FeatureWindows(rows, rate, fps, frame_count(len(wav), fps), self.offsets, self.silence)[:]
-
-
-class LogMel(_Backend):
-    """Log-mel windows: no weights, any language.
-
-    Bands are standardised with the statistics of the file's own speech, which takes out
-    level, microphone and much of the voice, so that new speakers drive the model too.
-    """
-
-    name, channels, silence, spectral = "mel", BANDS, -2.0, True
-
-    def rows(self, pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, float]:
-        stream, meter = MelStream(), LevelMeter()
-        magnitudes = []
-        for piece in pieces:
-            meter.push(piece)
-            magnitudes.append(stream.push(piece).astype(np.float32))
-        rows = np.concatenate([*magnitudes, stream.finish().astype(np.float32)])
-        magnitudes.clear()
-        if meter.silent:
-            return np.full_like(rows, self.silence), ROWS_PER_SECOND
-        for part in _blocks(rows):
-            part[:] = normalise(part, meter.gain)
-        return standardise(rows, self.silence), ROWS_PER_SECOND
-
-
-class Phones(_Backend):
+class Phones(Backend):
     """Which of 39 English phones is heard; no weights beyond PocketSphinx's own."""
 
     name, channels = "phones", len(phones.PHONES)
 
-    def rows_of_whole(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
-        return phones.phone_rows(even_level(wav)), phones.ROWS_PER_SECOND
+    def rows_of_whole(self, wav: np.ndarray) -> Rows:
+        return Rows(phones.phone_rows(even_level(wav)), phones.ROWS_PER_SECOND, self.silence)
 
 
-class DeepSpeech(_Backend):
+class DeepSpeech(Backend):
     """Logits of DeepSpeech 0.1.0, as published: at 25 frames per second and 16 rows of 0.02 s the
     windows are the authors' own."""
 
@@ -128,11 +45,11 @@ class DeepSpeech(_Backend):
     def offsets(self) -> np.ndarray:
         return window_offsets(self.window, self.step, centred=False)
 
-    def rows_of_whole(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
-        return deepspeech.logit_rows(wav, self._weights), deepspeech.ROWS_PER_SECOND
+    def rows_of_whole(self, wav: np.ndarray) -> Rows:
+        return Rows(deepspeech.logit_rows(wav, self._weights), deepspeech.ROWS_PER_SECOND, self.silence)
 
 
-class HiddenStates(_Backend):
+class HiddenStates(Backend):
     """Hidden states of HuBERT or wav2vec 2.0, standardised per channel over the file."""
 
     def __init__(self, kind: str, window: int, step: float, model: str, layer: int, channels: int = 0):
@@ -144,11 +61,11 @@ class HiddenStates(_Backend):
     def params(self) -> dict[str, Any]:
         return {**super().params(), "model": self.model, "layer": self.layer}
 
-    def rows_of_whole(self, wav: np.ndarray) -> tuple[np.ndarray, float]:
+    def rows_of_whole(self, wav: np.ndarray) -> Rows:
         model = self._load()
         states = model(wav)
         scaled = (states - states.mean(0)) / (states.std(0) + 1e-3)
-        return np.clip(scaled, -5, 5).astype(np.float32), model.rate
+        return Rows(np.clip(scaled, -5, 5).astype(np.float32), model.rate, self.silence)
 
     def _load(self) -> SpeechModel:
         if self._loaded is None:
@@ -156,117 +73,55 @@ class HiddenStates(_Backend):
         return self._loaded
 
 
-def standardise(rows: np.ndarray, silence: float, heard: np.ndarray | None = None) -> np.ndarray:
-    """Zero mean and unit deviation per band [T, 80] over the rows that hold speech.
-
-    Speech is what lies above the middle between the quiet (5th percentile) and the loud
-    (99.5th: a few words in long silence count) level of the file, or of the rows `heard`
-    [N, 80] so far; values are limited to [silence, 3].
-    """
-    heard = rows if heard is None else heard
-    level = heard.mean(1)
-    low, high = np.percentile(level, [5, 99.5])
-    mean, deviation = _mean_and_deviation(heard, level >= (low + high) / 2)
-    scaled = rows.astype(np.float32)
-    for part in _blocks(scaled):
-        part[:] = np.clip((part - mean) / (deviation + 0.3), silence, 3.0)
-    return scaled
-
-
-def _mean_and_deviation(rows: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each column of the chosen rows."""
-    count = chosen.sum()
-    parts = list(zip(_blocks(rows), _blocks(chosen), strict=True))
-    mean = np.sum([r[c].sum(0, dtype=np.float64) for r, c in parts], 0) / count
-    return mean, np.sqrt(np.sum([((r[c] - mean) ** 2).sum(0) for r, c in parts], 0) / count)
-
-
-def _blocks(rows: np.ndarray) -> list[np.ndarray]:
-    """Views of some rows each, so that what is computed of them needs little memory."""
-    return [rows[at : at + 4096] for at in range(0, len(rows), 4096)]
-
-
-class LevelMeter:
-    """Loudness of sound that arrives in pieces: root mean squares over 50 ms, of the last `memory_seconds`."""
-
-    def __init__(self, memory_seconds: float | None = None) -> None:
-        blocks = round(memory_seconds * SAMPLE_RATE / _BLOCK) if memory_seconds else None
-        self._levels: deque[float] = deque(maxlen=blocks)
-        self._rest = np.zeros(0, np.float32)
-
-    def push(self, wav: np.ndarray) -> None:
-        """More 16 kHz samples [N]."""
-        wav = np.concatenate([self._rest, wav])
-        whole = len(wav) // _BLOCK * _BLOCK
-        self._levels.extend(np.sqrt((wav[:whole].reshape(-1, _BLOCK) ** 2).mean(1)).tolist())
-        self._rest = wav[whole:]
-
-    def assume(self, gain: float) -> None:
-        """Begin with this gain, until three seconds of other sound have been heard."""
-        self._levels.extend([_TARGET_LEVEL / gain] * 3)  # the 95th percentile leaves a twentieth out
-
-    @property
-    def silent(self) -> bool:
-        """Whether nothing was louder than -60 dB of full scale."""
-        return max(self._levels, default=0.0) < 1e-3
-
-    @property
-    def gain(self) -> float:
-        """Factor that brings the loud parts (95th percentile, long silence aside) to level 0.1; silence keeps 1."""
-        levels = np.array(self._levels)
-        levels = levels[levels > 0.01 * levels.max(initial=0)]
-        loud = float(np.percentile(levels, 95)) if len(levels) else 0.0
-        return _TARGET_LEVEL / loud if loud > 1e-6 else 1.0
-
-
-def even_level(wav: np.ndarray) -> np.ndarray:
-    """A waveform [samples] scaled so that its loud parts have level 0.1; silence stays silence."""
-    meter = LevelMeter()
-    meter.push(wav)
-    return wav * np.float32(meter.gain)
-
-
-def frame_count(samples: int, fps: float) -> int:
-    """Video frames that so many samples at 16 kHz last."""
-    return round(samples / SAMPLE_RATE * fps)
-
-
-_PLAIN: dict[str, Callable[[int, float], FeatureBackend]] = {"mel": LogMel, "phones": Phones, "deepspeech": DeepSpeech}
+_PLAIN: dict[str, Callable[[int, float], Backend]] = {
+    "mel": LogMel, "moonshine": Moonshine, "phones": Phones, "deepspeech": DeepSpeech,
+}  # fmt: skip
 
 
 def make_backend(config: AudioConfig) -> FeatureBackend:
-    """The backend that a configuration names; UserError where its package or model is missing."""
-    if config.backend == "deepspeech" and config.model:
+    """The backend that a configuration names ("a+b" joins two); UserError where a package or model is missing."""
+    return _joined([_configured(name, config) for name in config.backend.split("+")])
+
+
+def _configured(name: str, config: AudioConfig) -> Backend:
+    if name == "deepspeech" and config.model:
         return DeepSpeech(config.window, config.step, Path(config.model))
-    if config.backend in _PLAIN:
-        return _PLAIN[config.backend](config.window, config.step)
-    return HiddenStates(config.backend, config.window, config.step, config.model, config.layer)
+    if name in _PLAIN:
+        return _PLAIN[name](config.window, config.step)
+    return HiddenStates(name, config.window, config.step, config.model, config.layer)
+
+
+def _joined(parts: list[Backend]) -> FeatureBackend:
+    return parts[0] if len(parts) == 1 else Joined(parts)
 
 
 def backend_from_params(params: dict[str, Any]) -> FeatureBackend:
     """The backend that a subject or checkpoint was made with; its weights are loaded when it is first used."""
     try:
-        name, window, step, channels = (params[k] for k in ("backend", "window", "step", "channels"))
-        if name in _PLAIN:
-            backend = _PLAIN[name](int(window), float(step))
-        else:
-            backend = HiddenStates(name, int(window), float(step), params["model"], int(params["layer"]), int(channels))
+        window, step, channels = int(params["window"]), float(params["step"]), int(params["channels"])
+        names = str(params["backend"]).split("+")
+        known = sum(_PLAIN[name](window, step).channels for name in names if name in _PLAIN)
+        parts = [
+            _PLAIN[name](window, step)
+            if name in _PLAIN
+            else HiddenStates(name, window, step, params["model"], int(params["layer"]), channels - known)
+            for name in names
+        ]
     except KeyError as error:
         raise UserError(f"audio features {params} are unknown to this version ({error}): train again") from error
-    if backend.channels != channels:
-        raise UserError(
-            f"audio features {params} have {channels} channels, this version's have {backend.channels}: train again"
-        )
+    backend = _joined(parts)
+    if backend.params() != params:
+        raise UserError(f"audio features {params} are not those of this version, {backend.params()}: train again")
     return backend
 
 
 def extract_windows(pieces: Iterable[np.ndarray], fps: float, backend: FeatureBackend, origin: Path) -> FeatureWindows:
     """Windows of a whole file's sound, given in pieces; audio shorter than one frame is refused."""
     counter = _Checked(pieces, origin)
-    rows, rate = backend.rows(counter)
+    streams = tuple(backend.rows(counter))
     if frame_count(counter.samples, fps) < 1 or counter.samples < 800:
         raise UserError(f"{origin} lasts only {counter.samples / SAMPLE_RATE:.3f} s: give at least 0.05 s of audio")
-    return FeatureWindows(rows, rate, fps, frame_count(counter.samples, fps), backend.offsets, backend.silence)
+    return FeatureWindows(streams, fps, frame_count(counter.samples, fps), backend.offsets)
 
 
 class _Checked:
@@ -292,9 +147,9 @@ def save_features(path: Path, windows: np.ndarray, params: dict[str, Any]) -> No
 
 
 def load_features(path: Path, params: dict[str, Any]) -> np.ndarray:
-    """Read `audio.npy` [frames, window, channels] as float32, refusing another backend's."""
+    """Read `audio.npy` [frames, window, channels], float16 as it was saved, refusing another backend's."""
     try:
-        windows = np.load(path, allow_pickle=False)
+        windows = np.load(path, mmap_mode="r", allow_pickle=False)
         found = json.loads(path.with_suffix(".json").read_text())
     except (OSError, ValueError) as error:
         raise UserError(
@@ -303,17 +158,22 @@ def load_features(path: Path, params: dict[str, Any]) -> np.ndarray:
         ) from error
     if found != params:
         raise UserError(f"{path} holds features {found}, the model needs {params}: extract them again")
-    return np.asarray(windows, np.float32)
+    return windows
 
 
 def mask_cuts(
-    windows: np.ndarray, shots: list[tuple[int, int]], fps: float, offsets: np.ndarray, silence: float
+    windows: np.ndarray,
+    shots: list[tuple[int, int]],
+    fps: float,
+    offsets: np.ndarray,
+    silence: float | np.ndarray,
 ) -> np.ndarray:
     """Replace rows that lie beyond a cut by silence, so that no window crosses one.
 
-    windows: [frames, window, channels]; offsets: [window] seconds from a frame to its rows.
+    windows: [frames, window, channels]; offsets: [window] seconds from a frame to its rows;
+    silence: one number or [channels].
     """
-    out = windows.copy()
+    out = np.array(windows)
     for start, end in shots:
         frames = np.arange(start, min(end, len(windows)))
         position = frames[:, None] + offsets * fps

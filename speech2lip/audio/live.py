@@ -1,84 +1,195 @@
-"""Mel windows of sound that is still arriving."""
+"""Windows of sound that is still arriving."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 
-from .features import LevelMeter, LogMel, standardise
+from ..nets.moonshine import FIELD, FIRST, HOP
+from . import moonshine
+from .backend import FeatureBackend, Joined
+from .level import LevelMeter
+from .log_mel import LogMel, standardise
 from .mel import ROWS_PER_SECOND, MelStream, normalise
-from .rows import FeatureWindows
+from .moonshine import Moonshine
+from .rows import FeatureWindows, Rows
 from .waveform import SAMPLE_RATE
 
 _MEMORY = round(30 * ROWS_PER_SECOND)  # rows whose statistics count
 _PRIOR = round(3 * ROWS_PER_SECOND)  # rows of the subject's own sound to start from
 _KEPT = 4.0  # seconds of rows that windows can still reach
+_HEARD = 3 * SAMPLE_RATE // HOP * HOP  # samples that the speech recogniser hears again for every new frame
 
 
-class LiveMel:
+class LiveFeatures:
     """Sound in, windows [n, rows, channels] of the frames that became ready out.
 
-    A file is standardised by its own statistics; live sound by those of its last half
-    minute, which begin as those of `known`, the subject's own sound (16 kHz pieces), and
-    are replaced as the new voice is heard. A frame is ready `lookahead` seconds after its
-    time.
+    A file's features are standardised by the whole file; live sound by the last half
+    minute, which begins as `known`, the subject's own sound (16 kHz pieces), and is replaced
+    as the new voice is heard. A frame is ready `lookahead` seconds after its time.
     """
 
-    def __init__(self, backend: LogMel, fps: float, known: Iterable[np.ndarray]):
-        self._backend, self._fps = backend, fps
-        self._stream = MelStream()
+    def __init__(self, backend: FeatureBackend, fps: float, known: Iterable[np.ndarray]):
+        self._offsets, self._fps = backend.offsets, fps
+        self._streams = _streams_of(backend)
         self._meter = LevelMeter(memory_seconds=30.0)
-        self._heard: deque[np.ndarray] = deque(self._first_rows(known), maxlen=_MEMORY)
-        self._rows = np.zeros((0, backend.channels), np.float32)
-        self._dropped = 0  # rows before the first of `_rows`
         self._frame = 0
         self.samples = 0
+        self._remember(known)
 
     @property
     def lookahead(self) -> float:
         """Seconds of sound after a frame's time that its window needs."""
-        return float(self._backend.offsets[-1]) + 2 / ROWS_PER_SECOND + 400 / SAMPLE_RATE
+        return float(self._offsets[-1]) + max(stream.delay for stream in self._streams)
 
     def push(self, wav: np.ndarray) -> np.ndarray:
         """More 16 kHz samples [N] in [-1, 1]."""
         self.samples += len(wav)
         self._meter.push(wav)
-        self._add(self._stream.push(wav))
-        last = (self._dropped + len(self._rows) - 1) / ROWS_PER_SECOND
-        ready = int(np.floor((last - self._backend.offsets[-1]) * self._fps)) + 1
+        for stream in self._streams:
+            stream.push(wav, self._meter.gain)
+        last = min(stream.last for stream in self._streams)
+        ready = int(np.floor((last - self._offsets[-1]) * self._fps)) + 1
         return self._windows(max(ready, self._frame))
 
     def finish(self) -> np.ndarray:
         """The frames that are left when the sound ends; silence follows."""
-        self._add(self._stream.finish())
+        for stream in self._streams:
+            stream.finish(self._meter.gain)
         return self._windows(max(round(self.samples / SAMPLE_RATE * self._fps), self._frame))
 
-    def _add(self, magnitudes: np.ndarray) -> None:
+    def _windows(self, stop: int) -> np.ndarray:
+        """Windows of frames [self._frame, stop)."""
+        frames, self._frame = np.arange(self._frame, stop), stop
+        rows = tuple(stream.rows(len(frames) > 0) for stream in self._streams)
+        return FeatureWindows(rows, self._fps, stop, self._offsets)[frames]
+
+    def _remember(self, known: Iterable[np.ndarray]) -> None:
+        meter = LevelMeter()
+        for piece in known:
+            meter.push(piece)
+            for stream in self._streams:
+                stream.remember(piece)
+        self._meter.assume(meter.gain)
+        for stream in self._streams:
+            stream.begin(meter.gain)
+
+
+def can_be_live(backend: FeatureBackend) -> bool:
+    """Whether features can be made while sound arrives; others need the whole of it."""
+    return all(isinstance(part, LogMel | Moonshine) for part in _parts(backend))
+
+
+def _parts(backend: FeatureBackend) -> list[FeatureBackend]:
+    return list(backend.parts) if isinstance(backend, Joined) else [backend]
+
+
+def _streams_of(backend: FeatureBackend) -> list[_LiveStream]:
+    return [_LiveMel() if isinstance(part, LogMel) else _LiveMoonshine() for part in _parts(backend)]
+
+
+class _LiveStream(Protocol):
+    """One backend's rows as they become known; `last` is the second of the newest, `delay` how long a row takes."""
+
+    delay: float
+
+    @property
+    def last(self) -> float: ...
+
+    def remember(self, wav: np.ndarray) -> None: ...
+
+    def begin(self, gain: float) -> None: ...
+
+    def push(self, wav: np.ndarray, gain: float) -> None: ...
+
+    def finish(self, gain: float) -> None: ...
+
+    def rows(self, wanted: bool) -> Rows: ...
+
+
+class _LiveMel:
+    """Log-mel rows, standardised by what was heard last."""
+
+    delay = 2 / ROWS_PER_SECOND + 400 / SAMPLE_RATE
+
+    def __init__(self) -> None:
+        self._stream, self._prior = MelStream(), MelStream()
+        self._known: list[np.ndarray] = []
+        self._heard: deque[np.ndarray] = deque(maxlen=_MEMORY)
+        self._rows = np.zeros((0, LogMel.channels), np.float32)
+        self._dropped = 0  # rows before the first of `_rows`
+
+    @property
+    def last(self) -> float:
+        return (self._dropped + len(self._rows) - 1) / ROWS_PER_SECOND
+
+    def remember(self, wav: np.ndarray) -> None:
+        self._known.append(self._prior.push(wav).astype(np.float32))
+
+    def begin(self, gain: float) -> None:
+        """Start from rows of the subject's own sound, evenly spread."""
+        rows = normalise(np.concatenate(self._known), gain)
+        self._heard.extend(rows[np.linspace(0, len(rows) - 1, min(_PRIOR, len(rows))).astype(int)])
+        self._known.clear()
+
+    def push(self, wav: np.ndarray, gain: float) -> None:
+        self._add(self._stream.push(wav), gain)
+
+    def finish(self, gain: float) -> None:
+        self._add(self._stream.finish(), gain)
+
+    def rows(self, wanted: bool) -> Rows:
+        return Rows(self._rows, ROWS_PER_SECOND, LogMel.silence, self._dropped / ROWS_PER_SECOND)
+
+    def _add(self, magnitudes: np.ndarray, gain: float) -> None:
         if not len(magnitudes):
             return
-        rows = normalise(magnitudes, self._meter.gain)
+        rows = normalise(magnitudes, gain)
         self._heard.extend(rows)
-        fresh = standardise(rows, self._backend.silence, np.stack(self._heard))
+        fresh = standardise(rows, LogMel.silence, np.stack(self._heard))
         self._rows = np.concatenate([self._rows, fresh])
         spare = len(self._rows) - round(_KEPT * ROWS_PER_SECOND)
         if spare > 0:
             self._rows, self._dropped = self._rows[spare:], self._dropped + spare
 
-    def _windows(self, stop: int) -> np.ndarray:
-        """Windows of frames [self._frame, stop)."""
-        offsets = self._backend.offsets - self._dropped / ROWS_PER_SECOND
-        rows = FeatureWindows(self._rows, ROWS_PER_SECOND, self._fps, stop, offsets, self._backend.silence)
-        frames, self._frame = np.arange(self._frame, stop), stop
-        return rows[frames]
 
-    def _first_rows(self, known: Iterable[np.ndarray]) -> np.ndarray:
-        """Rows of the subject's own sound, evenly spread; its level also starts the level meter."""
-        stream, meter, parts = MelStream(), LevelMeter(), []
-        for piece in known:
-            meter.push(piece)
-            parts.append(stream.push(piece).astype(np.float32))
-        rows = normalise(np.concatenate(parts), meter.gain)
-        self._meter.assume(meter.gain)
-        return rows[np.linspace(0, len(rows) - 1, min(_PRIOR, len(rows))).astype(int)]
+class _LiveMoonshine:
+    """States of the last seconds, heard again whenever a frame is ready."""
+
+    delay = (FIELD - FIRST + 2 * HOP) / SAMPLE_RATE
+
+    def __init__(self) -> None:
+        self._sound = np.zeros(0, np.float32)  # from sample `_first` on, a multiple of HOP
+        self._first = 0
+        self._gain = 1.0
+
+    @property
+    def last(self) -> float:
+        count = (self._first + len(self._sound) - FIELD) // HOP
+        return (count * HOP + FIRST) / SAMPLE_RATE
+
+    def remember(self, wav: np.ndarray) -> None:
+        """Its features do not depend on what was heard before."""
+
+    def begin(self, gain: float) -> None:
+        self._gain = gain
+
+    def push(self, wav: np.ndarray, gain: float) -> None:
+        self._gain = gain
+        self._sound = np.concatenate([self._sound, wav.astype(np.float32)])
+
+    def finish(self, gain: float) -> None:
+        self._sound = np.concatenate([self._sound, np.zeros(FIELD, np.float32)])
+
+    def rows(self, wanted: bool) -> Rows:
+        if not wanted or len(self._sound) < FIELD:
+            return Rows(np.zeros((0, Moonshine.channels)), moonshine.ROWS_PER_SECOND, Moonshine.silence)
+        states = moonshine.states_of(self._sound * np.float32(self._gain))
+        rows = Rows(states, moonshine.ROWS_PER_SECOND, Moonshine.silence, (self._first + FIRST) / SAMPLE_RATE)
+        spare = (len(self._sound) - _HEARD) // HOP * HOP
+        if spare > 0:
+            self._sound, self._first = self._sound[spare:], self._first + spare
+        return rows

@@ -18,27 +18,17 @@ def window_offsets(window: int, step: float, centred: bool = True) -> np.ndarray
 
 
 @dataclass(frozen=True)
-class FeatureWindows:
-    """Windows [count, W, C] of rows [T, C], row k at second k / rate, made when they are asked for.
+class Rows:
+    """Rows of features [T, C], row k at second start + k / rate; what lies outside them is `silence`."""
 
-    Frame i looks at seconds i / fps + offsets [W], by linear interpolation; what lies outside
-    the rows is `silence`. Indexed like an array by frames.
-    """
-
-    rows: np.ndarray
+    values: np.ndarray
     rate: float
-    fps: float
-    count: int
-    offsets: np.ndarray
     silence: float
+    start: float = 0.0
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, frames: slice | np.ndarray) -> np.ndarray:
-        """Windows float32 [N, W, C] of the frames that a slice or indices [N] choose."""
-        frames = np.arange(self.count)[frames]
-        position = (frames[:, None] / self.fps + self.offsets) * self.rate
+    def at(self, seconds: np.ndarray) -> np.ndarray:
+        """Rows float32 [..., C] at any times [...], by linear interpolation."""
+        position = (seconds - self.start) * self.rate
         nearest = np.round(position)
         position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)  # rows that are hit need no blending
         below = np.floor(position).astype(int)
@@ -46,8 +36,31 @@ class FeatureWindows:
         return np.asarray(self._row(below) * (1 - blend) + self._row(below + 1) * blend, np.float32)
 
     def _row(self, index: np.ndarray) -> np.ndarray:
-        inside = (index >= 0) & (index < len(self.rows))
-        return np.where(inside[..., None], self.rows[np.where(inside, index, 0)], np.float32(self.silence))
+        inside = (index >= 0) & (index < len(self.values))
+        return np.where(inside[..., None], self.values[np.where(inside, index, 0)], np.float32(self.silence))
+
+
+@dataclass(frozen=True)
+class FeatureWindows:
+    """Windows [count, W, C] of the rows of one or several streams, made when they are asked for.
+
+    Frame i looks at seconds i / fps + offsets [W]; the streams' channels lie side by side.
+    Indexed like an array by frames.
+    """
+
+    streams: tuple[Rows, ...]
+    fps: float
+    count: int
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, frames: slice | np.ndarray) -> np.ndarray:
+        """Windows float32 [N, W, C] of the frames that a slice or indices [N] choose."""
+        seconds = np.arange(self.count)[frames][:, None] / self.fps + self.offsets
+        parts = [rows.at(seconds) for rows in self.streams]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, 2)
 
 
 def resample_rows(rows: np.ndarray, rate: float, new_rate: float, count: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..audio.backend import Stream
 from ..face.topology import LIPS
 from ..layout import Box, SubjectLayout
 from ..nets.compositor import ObservedRegion
@@ -52,7 +54,7 @@ class SubjectDataset:
         on_disk = sum(float(np.prod(s)) for s in sizes) > memory_gb * 2**30
         self._lips, self._regions, self._small = (_allocate(s, on_disk) for s in sizes)
         self._load(frames)
-        self.windows = torch.from_numpy(index.windows).to(device)
+        self._windows = torch.from_numpy(index.windows).to(device)
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
         self.transforms = torch.from_numpy(index.transforms).float().to(device)
         self._origins = torch.from_numpy(index.origins).float().to(device)
@@ -70,7 +72,11 @@ class SubjectDataset:
         """The given frame indices [B] as a batch."""
         lips, small = (self._images(k, self.row[frames]) for k in (0, 2))
         at = torch.from_numpy(frames).to(self.device)
-        return Batch(lips, self.region(frames), self.windows[at], self.mouth[at], small, at)
+        return Batch(lips, self.region(frames), self.windows(at), self.mouth[at], small, at)
+
+    def windows(self, frames: Tensor) -> Tensor:
+        """Audio windows [B, rows, channels] of frames [B], which lie where the data does."""
+        return self._windows[frames].float()
 
     def region(self, frames: np.ndarray) -> ObservedRegion:
         """What the compositor needs of frames [B]."""
@@ -158,14 +164,22 @@ def lip_focus(mouth: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(out, (0, 0), size[0] / 32), np.float32)
 
 
-def augment(windows: Tensor, generator: torch.Generator, spectral: bool = True, strength: float = 1.0) -> Tensor:
+def augment(windows: Tensor, generator: torch.Generator, streams: Sequence[Stream], strength: float = 1.0) -> Tensor:
     """Disturb standardised audio windows [B, rows, channels]: level, tilt, noise, missing bands.
 
-    What a new microphone or voice changes, the mouth must not follow. Features that are no
+    What a new microphone or voice changes, the mouth must not follow. Streams that are no
     spectrum get a little noise only. strength: factor on all disturbances; 0 changes nothing.
     """
     if strength == 0:
         return windows
+    parts = windows.split([stream.channels for stream in streams], 2)
+    disturbed = [
+        _disturb(part, generator, stream.spectral, strength) for part, stream in zip(parts, streams, strict=True)
+    ]
+    return torch.cat(disturbed, 2)
+
+
+def _disturb(windows: Tensor, generator: torch.Generator, spectral: bool, strength: float) -> Tensor:
     count, rows, channels = windows.shape
 
     def normal(*shape: int) -> Tensor:

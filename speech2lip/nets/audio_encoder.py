@@ -41,20 +41,51 @@ class AudioEncoder(nn.Module):
         return features
 
 
+class StreamEncoder(nn.Module):
+    """One AudioEncoder for each stream of features.
+
+    window [B, rows, sum of `streams`] -> embeddings side by side [B, streams * embedding].
+    """
+
+    def __init__(
+        self, rows: int, streams: Sequence[int], convolutions: Sequence[tuple[int, int]], embedding: int, dropout: float
+    ):
+        super().__init__()
+        self._streams = tuple(streams)
+        self.encoders = nn.ModuleList(
+            AudioEncoder(rows, channels, convolutions, embedding, dropout) for channels in streams
+        )
+
+    def forward(self, window: Tensor) -> Tensor:
+        parts = window.split(self._streams, 2)
+        return torch.cat([encoder(part) for encoder, part in zip(self.encoders, parts, strict=True)], 1)
+
+
 class ShapeHead(nn.Module):
-    """Embedding [B, E] -> standardised mouth-shape codes [B, K].
+    """Embeddings of streams, side by side [B, streams * E] -> standardised mouth-shape codes [B, K].
+
+    Each stream has an opinion of its own, trained alone; what is believed is their mean,
+    weighed by `trust`. Together they guess better than one network that sees both, which
+    learns what is easy from one and little from the other.
 
     In use (eval mode) codes are multiplied by `gain` [K]: least squares moves a mouth less
     than it should, by as much as speech leaves it uncertain, and that is what mumbles.
     """
 
     gain: Tensor
+    trust: Tensor
 
-    def __init__(self, embedding: int, codes: int):
+    def __init__(self, embedding: int, codes: int, weights: Sequence[float] = (1.0,)):
         super().__init__()
-        self.layers = nn.Sequential(nn.LeakyReLU(0.02), nn.Linear(embedding, codes))
+        self.heads = nn.ModuleList(nn.Sequential(nn.LeakyReLU(0.02), nn.Linear(embedding, codes)) for _ in weights)
+        self.register_buffer("trust", torch.tensor(weights) / sum(weights))
         self.register_buffer("gain", torch.ones(codes))
 
+    def opinions(self, embedding: Tensor) -> Tensor:
+        """What each stream says, [B, streams, K], without gain."""
+        parts = embedding.chunk(len(self.heads), 1)
+        return torch.stack([head(part) for head, part in zip(self.heads, parts, strict=True)], 1)
+
     def forward(self, embedding: Tensor) -> Tensor:
-        codes: Tensor = self.layers(embedding)
+        codes = (self.opinions(embedding) * self.trust[:, None]).sum(1)
         return codes if self.training else codes * self.gain

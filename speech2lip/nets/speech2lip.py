@@ -6,7 +6,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from .audio_encoder import AudioEncoder, ShapeHead
+from .audio_encoder import ShapeHead, StreamEncoder
 from .blend import BlendNet
 from .compositor import CanonicalSpace, ObservedRegion, black_holes, merge
 from .lip import LipModel
@@ -25,7 +25,7 @@ class Speech2Lip(nn.Module):
     """
 
     def __init__(
-        self, encoder: AudioEncoder, shape_head: ShapeHead, basis: ShapeBasis, lip: LipModel, blend: BlendNet,
+        self, encoder: StreamEncoder, shape_head: ShapeHead, basis: ShapeBasis, lip: LipModel, blend: BlendNet,
         space: CanonicalSpace, embedding: int, detail: int, audio_dropout: float, pose_noise: float = 0.0,
     ):  # fmt: skip
         super().__init__()
@@ -61,6 +61,11 @@ class Speech2Lip(nn.Module):
         with self._precision(window):
             embedding = self.encoder(window)
             return embedding.float(), self.shape_head(embedding).float()
+
+    def opinions(self, window: Tensor) -> Tensor:
+        """Shape codes [B, streams, K] that each stream of audio windows [B, rows, channels] suggests."""
+        with self._precision(window):
+            return self.shape_head.opinions(self.encoder(window)).float()
 
     def draw(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
         """Canonical lip images [B, 3, h, w] in the canonical exposure.

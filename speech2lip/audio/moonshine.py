@@ -1,0 +1,187 @@
+"""What the encoder of Moonshine tiny, a speech recogniser, hears (its wheel carries the weights).
+
+Recognisers learn from thousands of hours which sounds are the same; a minute of one person
+cannot teach that. Two layers are taken: an early one, which still knows how a sound is
+spoken, and a late one, which knows which it is and what surrounds it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import UserError
+from ..nets.moonshine import FIELD, FIRST, HOP, MoonshineEncoder
+from ..weights import matches
+from .backend import Backend, Collector
+from .level import LevelMeter
+from .ort_file import OrtFile
+from .rows import Rows, chunks_at_silence
+from .waveform import SAMPLE_RATE
+
+LAYERS = (1, 4)
+ROWS_PER_SECOND = SAMPLE_RATE / HOP
+_WIDTH = 288
+_VERSION = "0.0.68"  # the last whose wheel carries the weights
+_CHECKSUM = "sha256:94e90a4654fc45cdfedb77c4c08e1739f48862998e58fada384b25118134f221"
+_CHUNK, _CONTEXT = 12 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
+_SCALE, _LIMIT = 1.5, 6.0  # rows of speech get a deviation of about one
+_SILENT = 1e-3  # amplitude below which a chunk is digital silence
+
+
+class Moonshine(Backend):
+    """States of two layers of Moonshine tiny, less those of silence: what is silent is 0."""
+
+    name, channels, silence, spectral = "moonshine", _WIDTH * len(LAYERS), 0.0, False
+
+    def params(self) -> dict[str, Any]:
+        return {**super().params(), "moonshine": "tiny-en layers " + ", ".join(map(str, LAYERS))}
+
+    def collector(self) -> Collector:
+        return _States()
+
+
+class _States:
+    """Hears sound in overlapping chunks that are cut at pauses, so that memory does not grow with the sound.
+
+    Sound is brought to one level by what was heard of it until the end of the chunk.
+    """
+
+    def __init__(self) -> None:
+        self._meter = LevelMeter()
+        self._sound = np.zeros(0, np.float32)  # from sample `_first` on, a multiple of HOP
+        self._first = self._done = self._measured = 0
+        self._rows: list[np.ndarray] = []
+
+    def push(self, wav: np.ndarray) -> None:
+        self._sound = np.concatenate([self._sound, wav.astype(np.float32)])
+        while len(self._waiting) > _CHUNK + _CONTEXT:
+            self._hear(self._done + chunks_at_silence(self._waiting, _CHUNK, HOP)[0][1])
+
+    def finish(self) -> Rows:
+        start = self._done
+        for _, end in chunks_at_silence(self._waiting, _CHUNK, HOP):
+            self._hear(start + end)
+        values = np.concatenate(self._rows) if self._rows else np.zeros((0, Moonshine.channels), np.float16)
+        self._rows.clear()
+        return Rows(values, ROWS_PER_SECOND, Moonshine.silence, FIRST / SAMPLE_RATE)
+
+    @property
+    def _waiting(self) -> np.ndarray:
+        return self._sound[self._done - self._first :]
+
+    def _hear(self, end: int) -> None:
+        """Add the rows that are centred on samples [`_done`, end)."""
+        heard = self._sound[: end + _CONTEXT - self._first]
+        self._meter.push(heard[self._measured - self._first :])
+        self._measured = self._first + len(heard)
+        centres = np.arange(self._first + FIRST, end, HOP)
+        wanted = int((centres >= self._done).sum())
+        if wanted:
+            last = len(centres) * HOP + FIELD  # so many samples hold the last row's field
+            padded = np.pad(heard, (0, max(last - len(heard), 0)))
+            gain = 0.0 if self._meter.silent else self._meter.gain
+            self._rows.append(states_of(padded * np.float32(gain))[len(centres) - wanted : len(centres)])
+        self._done = end
+        spare = max(end - _CONTEXT, 0) // HOP * HOP - self._first
+        if spare > 0:
+            self._sound, self._first = self._sound[spare:].copy(), self._first + spare
+
+
+@torch.no_grad()
+def states_of(wav: np.ndarray) -> np.ndarray:
+    """16 kHz sound [N], N at least FIELD -> rows float16 [T, channels], row k centred on sample FIRST + k * HOP."""
+    if np.abs(wav).max() < _SILENT:
+        return np.zeros(((len(wav) - FIELD) // HOP + 1, Moonshine.channels), np.float16)
+    states = torch.cat(_encoder()(torch.from_numpy(wav)[None], LAYERS), 2)[0] - _silence()
+    return (states * _SCALE).clamp(-_LIMIT, _LIMIT).half().numpy()
+
+
+@functools.cache
+def _silence() -> torch.Tensor:
+    """States [channels] of digital silence."""
+    return torch.cat(_encoder()(torch.zeros(1, SAMPLE_RATE), LAYERS), 2)[0, 20]
+
+
+@functools.cache
+def _encoder() -> MoonshineEncoder:
+    path = _find()
+    try:
+        state = state_of(OrtFile(path.read_bytes()))
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be read ({error}): {_remedy()}") from error
+    encoder = MoonshineEncoder().eval()
+    encoder.load_state_dict(state)
+    return encoder
+
+
+def _find() -> Path:
+    """The encoder's file in the installed package, which is not imported."""
+    spec = importlib.util.find_spec("moonshine_voice")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if not folders:
+        raise UserError(
+            f"audio.backend=moonshine needs the package moonshine-voice, which is not installed: {_remedy()}"
+        )
+    path = Path(folders[0]) / "assets" / "tiny-en" / "encoder_model.ort"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: the installed moonshine-voice carries no weights; {_remedy()}")
+    if not matches(path, _CHECKSUM):
+        raise UserError(f"{path} is not the encoder that this version knows (its checksum differs): {_remedy()}")
+    return path
+
+
+def _remedy() -> str:
+    return (
+        f"run `pip install moonshine-voice=={_VERSION}` (licence: MIT), or use audio.backend=mel, "
+        "which needs no weights"
+    )
+
+
+def state_of(file: OrtFile) -> dict[str, torch.Tensor]:
+    """Weights for MoonshineEncoder from the exported, quantised encoder.
+
+    Matrices are stored as bytes with one scale each; the arithmetic is done in float32 here.
+    """
+    tensors = file.tensors
+
+    def plain(name: str) -> torch.Tensor:
+        return torch.from_numpy(tensors[name].copy())
+
+    def received(node: str) -> torch.Tensor:
+        """The one constant that a node receives."""
+        return plain(next(name for name in file.inputs[node] if name in tensors))
+
+    def matrix(node: str) -> torch.Tensor:
+        name = next(n for n in file.inputs[node] if n in tensors and n.endswith("_quantized")).removesuffix(
+            "_quantized"
+        )
+        whole, zero, scale = (
+            tensors[name + part].astype(np.float32) for part in ("_quantized", "_zero_point", "_scale")
+        )
+        return torch.from_numpy(np.ascontiguousarray(((whole - zero) * scale).T))
+
+    state = {f"conv{k}.weight": plain(f"conv{k}.weight_add_tensor") for k in (1, 2, 3)}
+    state |= {f"conv{k}.bias": plain(f"conv{k}.bias") for k in (2, 3)}
+    state |= {"norm.weight": received("/groupnorm/Mul").ravel(), "norm.bias": received("/groupnorm/Add").ravel()}
+    state["final.weight"] = plain("layer_norm.weight")
+    for k in range(6):
+        layer = f"layers.{k}."
+        state[f"{layer}before_attention.weight"] = plain(f"{layer}input_layernorm.weight")
+        state[f"{layer}before_mlp.weight"] = plain(f"{layer}post_attention_layernorm.weight")
+        for ours, theirs in _MATRICES.items():
+            state[f"{layer}{ours}.weight"] = matrix(f"/layers.{k}/{theirs}/MatMul_quant")
+        for ours, theirs in (("rise", "fc1"), ("fall", "fc2")):
+            state[f"{layer}{ours}.bias"] = plain(f"{layer}mlp.{theirs}.bias")
+    return state
+
+
+_MATRICES = {
+    "query": "self_attn/q_proj", "key": "self_attn/k_proj", "value": "self_attn/v_proj", "out": "self_attn/o_proj",
+    "rise": "mlp/fc1", "fall": "mlp/fc2",
+}  # fmt: skip
