@@ -70,6 +70,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "window-16": ("audio.window=16",),
     "window-24": ("audio.window=24",),
     "window-40": ("audio.window=40",),
+    "mel": ("audio.backend=mel",),
+    "moonshine": ("audio.backend=moonshine",),
     "phones": ("audio.backend=phones",),
 }
 # fmt: on

@@ -195,17 +195,33 @@ class Trainer:
         with self._signals():
             if train.articulate > 1:
                 self._calibrate(writer)
-            self._fit_speech(self.model, self.speech_optimizer, self.index.train, "speech", train.speech_share, writer)
+            self.fit_speech(self.model, self.speech_optimizer, self.index.train, "speech", train.speech_share, writer)
         self.state.speech_done = self.stop is None
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def _calibrate(self, writer: Any) -> None:
         """Learn how much too little the mouth moves on speech that was not trained on, and make up for it.
 
-        Each part of the training frames is predicted by a copy that is trained on the others.
-        A code gets its whole missing movement back where speech explains it, none where it is
-        a guess, which a gain would only make louder.
+        A code gets its missing movement back in proportion to its correlation with what speech
+        says: all of it where speech explains it, none where it is a guess, which a gain would
+        only make louder.
         """
+        model = self.model
+        assert isinstance(model, Speech2Lip)
+        made, frames = self.held_out_codes()
+        if self.stop is not None:
+            return
+        real = model.basis.encode(self.data.mouth[frames])
+        missing = (real.std(0) / made.std(0).clamp(min=1e-6) - 1).clamp(0, self.config.train.articulate - 1)
+        a, b = (x - x.mean(0) for x in (made, real))
+        explained = ((a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0)).clamp(min=1e-6)).clamp(min=0)
+        gain = 1 + explained * missing
+        model.shape_head.gain.copy_(gain)
+        writer.add_scalar("speech/gain", float(gain[0]), 0)
+
+    def held_out_codes(self) -> tuple[Tensor, Tensor]:
+        """Codes [N, K] that speech predicts for the training frames [N], each part by a copy of the
+        encoder that was trained on the other parts; empty after a signal."""
         train, model = self.config.train, self.model
         assert isinstance(model, Speech2Lip)
         predicted, frames = [], []
@@ -215,22 +231,16 @@ class Trainer:
             twin = copy.deepcopy(model)
             optimizer = torch.optim.AdamW(twin.speech_parameters(), weight_decay=train.weight_decay)
             title = f"articulation {number + 1}/{_FOLDS}"
-            self._fit_speech(twin, optimizer, rest, title, train.speech_share / _FOLDS)
+            self.fit_speech(twin, optimizer, rest, title, train.speech_share / _FOLDS)
             if self.stop is not None:
-                return
+                return torch.empty(0), torch.empty(0)
             at = torch.from_numpy(part).to(self.device)
             with torch.no_grad():
                 predicted.append(twin.eval().speak(self.data.windows(at), at)[1])
             frames.append(at)
-        made, real = torch.cat(predicted), model.basis.encode(self.data.mouth[torch.cat(frames)])
-        missing = (real.std(0) / made.std(0).clamp(min=1e-6) - 1).clamp(0, train.articulate - 1)
-        a, b = (x - x.mean(0) for x in (made, real))
-        explained = ((a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0)).clamp(min=1e-6)).clamp(min=0) ** 2
-        gain = 1 + explained * missing
-        model.shape_head.gain.copy_(gain)
-        writer.add_scalar("speech/gain", float(gain[0]), 0)
+        return torch.cat(predicted), torch.cat(frames)
 
-    def _fit_speech(
+    def fit_speech(
         self, model: Speech2Lip, optimizer: torch.optim.Optimizer, frames: np.ndarray, title: str, share: float,
         writer: Any = None,
     ) -> None:  # fmt: skip

@@ -144,7 +144,7 @@ def test_missing_weights_name_package_licence_and_alternative(state, tmp_path, m
 def test_joined_windows_are_those_of_the_parts_side_by_side(sound):
     wav = sound[: 3 * SAMPLE_RATE]
     backend = make_backend(AudioConfig(backend="mel+moonshine"))
-    assert isinstance(backend, Joined) and backend.streams == (Stream(80, True, 0.4), Stream(576, False))
+    assert isinstance(backend, Joined) and backend.streams == (Stream(80, True, 0.25), Stream(576, False))
     windows = extract_windows(np.array_split(wav, 5), 25.0, backend, Path("speech"))
     parts = [LogMel(20, 0.02)(wav, 25.0), Moonshine(20, 0.02)(wav, 25.0)]
     np.testing.assert_allclose(windows[:], np.concatenate(parts, 2), atol=1e-4)

@@ -286,7 +286,11 @@ def test_published_networks_train_under_the_wav2lip_loss(small, home):
     assert not torch.equal(blends[0], blends[2]) and torch.equal(blends[2], blends[4])
     path = home / "log" / "published" / "model.pt"
     loaded = load_checkpoint(path)
-    frame = next(Predictor(loaded, SubjectLayout(small.data.root), "cpu").render(np.zeros((1, 20, 80), np.float32)))
+    frame = next(
+        Predictor(loaded, SubjectLayout(small.data.root), "cpu").render(
+            np.zeros((1, 20, loaded.facts.audio["channels"]), np.float32)
+        )
+    )
     assert frame.mask.any()
 
 

@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speech2lip.audio.features import make_backend
 from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.checkpoint import load_checkpoint
+from speech2lip.config import AudioConfig
 from speech2lip.errors import UserError
 from speech2lip.layout import Crop, SubjectLayout
 from speech2lip.predictor import Predictor, _paste_back, forth_and_back, render_images, render_video
 from speech2lip.video import frame_files, probe, read_frames
+
+CHANNELS = make_backend(AudioConfig()).channels
 
 
 @given(st.integers(1, 300), st.integers(0, 50), st.integers(1, 60))
@@ -31,7 +35,7 @@ def predictor(model_path, subject_config):
 def test_every_pixel_outside_the_mask_is_the_source(predictor, subject_config):
     layout = SubjectLayout(subject_config.data.root)
     source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 20))
-    windows = np.random.default_rng(0).normal(size=(20, 20, 80)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(size=(20, 20, CHANNELS)).astype(np.float32)
     for frame in predictor.render(windows):
         real = source[frame.source]
         assert frame.image.shape == real.shape
@@ -45,7 +49,7 @@ def test_walking_back_paints_on_the_right_frames(predictor, subject_config):
     """Past the end of the loop the same source frames return in reverse order."""
     layout = SubjectLayout(subject_config.data.root)
     source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 60))
-    windows = np.zeros((50, 20, 80), np.float32)
+    windows = np.zeros((50, 20, CHANNELS), np.float32)
     frames = list(predictor.render(windows, 20, (10, 40)))
     assert [f.source for f in frames] == [*range(20, 40), *range(38, 9, -1), 11]
     for frame in frames[15:30]:
@@ -58,7 +62,7 @@ def test_frames_without_a_face_pass_untouched(predictor, subject_config):
     source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 4))
     predictor.track.valid[2] = False
     try:
-        frames = list(predictor.render(np.zeros((4, 20, 80), np.float32)))
+        frames = list(predictor.render(np.zeros((4, 20, CHANNELS), np.float32)))
     finally:
         predictor.track.valid[2] = True
     np.testing.assert_array_equal(frames[2].image, source[2])
@@ -66,14 +70,14 @@ def test_frames_without_a_face_pass_untouched(predictor, subject_config):
 
 
 def test_audio_drives_the_mouth(predictor):
-    windows = np.random.default_rng(0).normal(0, 1, (30, 20, 80)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(0, 1, (30, 20, CHANNELS)).astype(np.float32)
     loud = predictor.codes(windows, np.arange(30))[1]
     assert loud.std(0).max() > 1e-3
 
 
 def test_bfloat16_changes_no_visible_grey_level(predictor):
     """Networks in bfloat16 paint what they paint in float32, to within two of 255 levels."""
-    windows = np.random.default_rng(0).normal(0, 1, (16, 20, 80)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(0, 1, (16, 20, CHANNELS)).astype(np.float32)
     before, shown = predictor.model.reduced, {}
     try:
         for reduced in (False, True):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from speech2lip.audio.features import make_backend
 from speech2lip.builder import ModelFacts, build_model
 from speech2lip.config import load_config
 from speech2lip.nets.compositor import ObservedRegion
@@ -26,20 +27,22 @@ def _published() -> float:
 
 def _ours(preset: str, batch: int = 8) -> float:
     config = load_config(f"configs/{preset}.yaml")
-    audio = {"backend": "mel", "window": config.audio.window, "step": config.audio.step, "channels": 80}
-    facts = ModelFacts(LIP, (190, 330, *LIP), FACE, (1100.0, 249.5, 249.5), audio, 25.0, 57)
+    features = make_backend(config.audio)
+    facts = ModelFacts(LIP, (190, 330, *LIP), FACE, (1100.0, 249.5, 249.5), features.params(), 25.0, 57)
     model = build_model(config, facts).eval()
     region = ObservedRegion(
         torch.rand(batch, 3, REGION, REGION), torch.full((batch, 2), 160.0), torch.eye(4).expand(batch, 4, 4),
         torch.tensor([[1.0] * 3, [0.0] * 3]).expand(batch, 2, 3),
     )  # fmt: skip
+    embedding = config.model.lip.embedding * len(features.streams)
     with torch.no_grad():
         model.draw(
-            torch.randn(batch, 64), torch.randn(batch, 12), region.transform
+            torch.randn(batch, embedding), torch.randn(batch, 12), region.transform
         )  # what is computed once per subject
         with FlopCounterMode(display=False) as counter:
-            embedding, codes = model.speak(torch.randn(batch, config.audio.window, 80), torch.arange(batch))
-            model.fuse(model.draw(embedding, codes, region.transform), region, torch.full((FACE, FACE), 900.0))
+            windows = torch.randn(batch, features.window, features.channels)
+            heard, codes = model.speak(windows, torch.arange(batch))
+            model.fuse(model.draw(heard, codes, region.transform), region, torch.full((FACE, FACE), 900.0))
     return counter.get_total_flops() / 2 / batch
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from speech2lip import losses
+from speech2lip.audio.backend import Stream
 from speech2lip.checkpoint import load_checkpoint
 from speech2lip.config import config_from_dict, config_to_dict
 from speech2lip.data.dataset import augment, mix
@@ -192,7 +193,7 @@ def test_mumbling_on_unheard_speech_is_made_up_for(quick):
     assert trainer.run()
     head = trainer.model.shape_head
     assert (head.gain >= 1).all() and (head.gain <= 1.2).all() and head.gain.max() > 1
-    embedding = torch.randn(4, 64)
+    embedding = torch.randn(4, 64 * len(head.heads))
     used, learning = head.eval()(embedding), head.train()(embedding)
     torch.testing.assert_close(used, learning * head.gain)
     free = Trainer(_changed(quick, train={"articulate": 1.0, "output": quick.train.output + "/free"}))
@@ -210,7 +211,9 @@ def test_mixed_samples_keep_their_mouths():
 
 
 def test_disturbances_can_be_switched_off():
-    windows, generator = torch.randn(6, 20, 80), torch.Generator().manual_seed(0)
-    assert augment(windows, generator, strength=0) is windows
-    weak, strong = (augment(windows, torch.Generator().manual_seed(0), strength=s) - windows for s in (0.3, 1.0))
-    assert 0 < weak.square().mean() < strong.square().mean()
+    windows, streams = torch.randn(6, 20, 100), (Stream(80, True), Stream(20, False))
+    assert augment(windows, torch.Generator(), streams, 0) is windows
+    weak, strong = (augment(windows, torch.Generator().manual_seed(0), streams, s) - windows for s in (0.3, 1.0))
+    for part in (slice(80), slice(80, None)):
+        assert 0 < weak[..., part].square().mean() < strong[..., part].square().mean()
+    assert strong[..., 80:].std() < 0.12  # what is no spectrum gets a little noise only

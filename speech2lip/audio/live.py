@@ -20,8 +20,8 @@ from .waveform import SAMPLE_RATE
 
 _MEMORY = round(30 * ROWS_PER_SECOND)  # rows whose statistics count
 _PRIOR = round(3 * ROWS_PER_SECOND)  # rows of the subject's own sound to start from
-_KEPT = 4.0  # seconds of rows that windows can still reach
-_HEARD = 3 * SAMPLE_RATE // HOP * HOP  # samples that the speech recogniser hears again for every new frame
+_KEPT = 4.0  # seconds of rows, more than a window of frames to come can reach back
+_HEARD = 2 * SAMPLE_RATE // HOP * HOP  # samples that the speech recogniser hears again for every new frame
 
 
 class LiveFeatures:
@@ -142,7 +142,11 @@ class _LiveMel:
         self._add(self._stream.finish(), gain)
 
     def rows(self, wanted: bool) -> Rows:
-        return Rows(self._rows, ROWS_PER_SECOND, LogMel.silence, self._dropped / ROWS_PER_SECOND)
+        rows = Rows(self._rows, ROWS_PER_SECOND, LogMel.silence, self._dropped / ROWS_PER_SECOND)
+        spare = len(self._rows) - round(_KEPT * ROWS_PER_SECOND)
+        if spare > 0:
+            self._rows, self._dropped = self._rows[spare:], self._dropped + spare
+        return rows
 
     def _add(self, magnitudes: np.ndarray, gain: float) -> None:
         if not len(magnitudes):
@@ -151,9 +155,6 @@ class _LiveMel:
         self._heard.extend(rows)
         fresh = standardise(rows, LogMel.silence, np.stack(self._heard))
         self._rows = np.concatenate([self._rows, fresh])
-        spare = len(self._rows) - round(_KEPT * ROWS_PER_SECOND)
-        if spare > 0:
-            self._rows, self._dropped = self._rows[spare:], self._dropped + spare
 
 
 class _LiveMoonshine:

@@ -18,7 +18,7 @@ class LogMel(Backend):
     """
 
     name, channels, silence, spectral = "mel", BANDS, -2.0, True
-    weight = 0.4  # beside what a recogniser hears, which carries over to other voices better
+    weight = 0.25  # beside what a recogniser hears, which carries over to other voices better
 
     def collector(self) -> Collector:
         return _Magnitudes(self.silence)
