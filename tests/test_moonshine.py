@@ -131,11 +131,25 @@ def test_missing_weights_name_package_licence_and_alternative(state, tmp_path, m
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
     monkeypatch.setattr(moonshine.importlib.util, "find_spec", lambda name: None if state == "package" else spec)
     monkeypatch.setattr(moonshine, "_encoder", moonshine._encoder.__wrapped__)
+    monkeypatch.setenv("SPEECH2LIP_HOME", str(tmp_path / "home"))
     if state == "other":
         (tmp_path / "assets/tiny-en").mkdir(parents=True)
         (tmp_path / "assets/tiny-en/encoder_model.ort").write_bytes(b"something else")
     with pytest.raises(UserError, match=r"pip install moonshine-voice==0\.0\.68.*MIT.*audio\.backend=mel"):
         Moonshine(20, 0.02)(vowels(1.0), 25.0)
+
+
+def test_fetched_file_is_taken_before_the_package(tmp_path, monkeypatch):
+    """Where no wheel can be installed; a damaged one is refused, not passed over."""
+    data = moonshine._find().read_bytes()
+    monkeypatch.setenv("SPEECH2LIP_HOME", str(tmp_path))
+    path = tmp_path / "models/moonshine-tiny-en/encoder_model.ort"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    assert moonshine._find() == path
+    path.write_bytes(data[:-1])
+    with pytest.raises(UserError, match=r"damaged.*speech2lip weights fetch moonshine"):
+        moonshine._find()
 
 
 # ---------------------------------------------------------------- joined

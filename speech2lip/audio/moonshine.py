@@ -17,7 +17,7 @@ import torch
 
 from ..errors import UserError
 from ..nets.moonshine import FIELD, FIRST, HOP, MoonshineEncoder
-from ..weights import matches
+from ..weights import MISSING, check, find, matches, require
 from .backend import Backend, Collector
 from .level import LevelMeter
 from .ort_file import OrtFile
@@ -27,8 +27,6 @@ from .waveform import SAMPLE_RATE
 LAYERS = (1, 4)
 ROWS_PER_SECOND = SAMPLE_RATE / HOP
 _WIDTH = 288
-_VERSION = "0.0.68"  # the last whose wheel carries the weights
-_CHECKSUM = "sha256:94e90a4654fc45cdfedb77c4c08e1739f48862998e58fada384b25118134f221"
 _CHUNK, _CONTEXT = 12 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
 _SCALE, _LIMIT = 1.5, 6.0  # rows of speech get a deviation of about one
 _SILENT = 1e-3  # amplitude below which a chunk is digital silence
@@ -121,25 +119,26 @@ def _encoder() -> MoonshineEncoder:
 
 
 def _find() -> Path:
-    """The encoder's file in the installed package, which is not imported."""
+    """The encoder's file: the one that was fetched, else the one in the installed package, which is not imported."""
+    fetched = find("moonshine")
+    if check(fetched) != MISSING:
+        return require("moonshine")
     spec = importlib.util.find_spec("moonshine_voice")
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not folders:
-        raise UserError(
-            f"audio.backend=moonshine needs the package moonshine-voice, which is not installed: {_remedy()}"
-        )
+        raise UserError(f"moonshine features need the package moonshine-voice, which is not installed: {_remedy()}")
     path = Path(folders[0]) / "assets" / "tiny-en" / "encoder_model.ort"
     if not path.is_file():
         raise UserError(f"{path} is missing: the installed moonshine-voice carries no weights; {_remedy()}")
-    if not matches(path, _CHECKSUM):
+    if not matches(path, fetched.checksum):
         raise UserError(f"{path} is not the encoder that this version knows (its checksum differs): {_remedy()}")
     return path
 
 
 def _remedy() -> str:
     return (
-        f"run `pip install moonshine-voice=={_VERSION}` (licence: MIT), or use audio.backend=mel, "
-        "which needs no weights"
+        "run `pip install moonshine-voice==0.0.68`, the last whose wheel carries them, or `speech2lip weights fetch "
+        "moonshine` (licence: MIT), or train with audio.backend=mel, which needs no weights"
     )
 
 
