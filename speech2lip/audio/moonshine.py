@@ -84,7 +84,8 @@ class _States:
             last = len(centres) * HOP + FIELD  # so many samples hold the last row's field
             padded = np.pad(heard, (0, max(last - len(heard), 0)))
             gain = 0.0 if self._meter.silent else self._meter.gain
-            self._rows.append(states_of(padded * np.float32(gain))[len(centres) - wanted : len(centres)])
+            rows = states_of(padded * np.float32(gain))[len(centres) - wanted : len(centres)]
+            self._rows.append(rows.copy())  # a view would keep the context's rows too
         self._done = end
         spare = max(end - _CONTEXT, 0) // HOP * HOP - self._first
         if spare > 0:
