@@ -79,7 +79,7 @@ _PREPARED = ("face.", "audio.", "fit.")  # settings that need a subject folder o
 # (protocol, figure, title)
 _COLUMNS = (
     ("self", "opening_r", "r"), ("self", "articulation", "art."), ("self", "width_r", "width r"), ("self", "offset_frames", "offset"),
-    ("self", "lmd", "LMD / frozen"), ("self", "psnr_lip", "PSNR - frozen"), ("self", "ssim_lip", "SSIM"), ("self", "cpbd_ratio", "CPBD / real"),
+    ("self", "lmd", "LMD / frozen"), ("self", "psnr_lip", "PSNR - frozen"), ("self", "ssim_lip", "SSIM"), ("self", "cpbd_ratio", "CPBD / real"), ("self", "cpbd_lip", "mouth"),
     ("self", "seams", "seams"), ("self", "jitter_speech_ratio", "jitter"), ("self", "jitter_silence_ratio", "silent"), ("self", "rest_z", "rest"),
     ("cross", "opening_r", "cross r"), ("cross", "articulation", "art."), ("cross", "width_r", "width r"), ("cross", "leak_width", "leak"), ("cross", "seams", "seams"),
 )  # fmt: skip

@@ -31,6 +31,7 @@ from .video import VideoWriter, ffmpeg, read_frames, write_image
 
 _PIECE_BYTES = 2**30  # of decoded frames in a temporary file while the clip is walked backwards
 _AHEAD = 16  # frames decoded ahead of rendering
+_HEARD_AT_ONCE = 64  # windows of speech
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Predictor:
             self.model.speak(
                 torch.from_numpy(windows[p]).to(self.device).float(), torch.from_numpy(order[p]).to(self.device)
             )
-            for p in np.array_split(np.arange(len(windows)), len(windows) // 256 + 1)
+            for p in np.array_split(np.arange(len(windows)), len(windows) // _HEARD_AT_ONCE + 1)
         ]
         embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
         return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes

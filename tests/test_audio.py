@@ -1,4 +1,5 @@
 import subprocess
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from speech2lip.audio.features import (
     mask_cuts,
     save_features,
 )
-from speech2lip.audio.log_mel import standardise
-from speech2lip.audio.rows import FeatureWindows, Rows, window_offsets
+from speech2lip.audio.log_mel import standardiser
+from speech2lip.audio.rows import ChangedRows, FeatureWindows, RowFile, Rows, window_offsets
 from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.errors import UserError
 from speech2lip.video import ffmpeg
@@ -54,7 +55,7 @@ def test_level_does_not_matter(gain):
 
 def test_standardised_speech_has_zero_mean_and_silence_stays_low():
     rows = np.concatenate([np.full((50, 80), -4.0), np.random.default_rng(0).normal(1, 0.7, (50, 80))])
-    out = standardise(rows, -2.0)
+    out = standardiser(rows, -2.0)(rows)
     assert abs(out[50:].mean()) < 0.05
     assert (out[:50] == -2.0).all()
 
@@ -134,7 +135,7 @@ def test_pieces_give_the_features_of_the_whole(cuts, seed):
     places = np.unique(np.minimum(np.cumsum(cuts), len(wav)))
     backend = LogMel(20, 0.02)
     (whole,), (pieces,) = backend.rows([wav]), backend.rows(np.split(wav, places))
-    np.testing.assert_allclose(pieces.values, whole.values, atol=1e-4)
+    np.testing.assert_allclose(pieces.values[:], whole.values[:], atol=1e-4)
     assert len(whole.values) == 1 + len(wav) // 200
 
 
@@ -146,3 +147,44 @@ def test_windows_made_on_demand_are_those_of_the_array():
     np.testing.assert_array_equal(windows[np.array([3, 27, 0])], everything[[3, 27, 0]])
     np.testing.assert_array_equal(windows[5:9], everything[5:9])
     assert (everything[0, 0] == -2).all()  # before the first row there is silence
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(st.integers(0, 3000), min_size=1, max_size=5), st.integers(-5, 9000), st.integers(-5, 9000), st.booleans()
+)
+def test_rows_in_a_file_are_those_of_an_array(counts, start, stop, changed):
+    """Above and below the size that stays in memory, any slice and any window."""
+    rows = np.random.default_rng(0).normal(size=(sum(counts), 80)).astype(np.float32)
+    kept = RowFile(80, np.float32)
+    for part in np.split(rows, np.cumsum(counts)[:-1]):
+        kept.append(part)
+    source = ChangedRows(kept, np.abs) if changed else kept
+    rows = np.abs(rows) if changed else rows
+    assert len(source) == len(rows)
+    np.testing.assert_array_equal(source[start:stop], rows[start:stop])
+    seconds = np.linspace(start, stop, 40).reshape(8, 5) / 80
+    np.testing.assert_array_equal(Rows(source, 80, -2.0).at(seconds), Rows(rows, 80, -2.0).at(seconds))
+
+
+@pytest.mark.parametrize("seconds", [[], [-9.0], [99.0], [-1.0, 50.0]])
+def test_windows_far_outside_are_silence(seconds):
+    rows = Rows(np.ones((80, 3), np.float32), 80.0, -2.0)
+    assert (rows.at(np.array(seconds)) == -2).all() and rows.at(np.array(seconds)).shape == (len(seconds), 3)
+    assert (Rows(np.zeros((0, 3), np.float32), 80.0, -2.0).at(np.array(seconds)) == -2).all()
+
+
+def test_memory_does_not_grow_with_the_sound():
+    """Windows of 320 s are read in less than 1 MB more than those of 20 s; all of them are 51 MB larger."""
+
+    def peak(seconds):
+        piece = _speechlike(4.0)
+        tracemalloc.start()
+        windows = extract_windows((piece for _ in range(seconds // 4)), 25.0, LogMel(20, 0.02), "sound")
+        for at in range(0, len(windows), 64):
+            assert windows[at : at + 64].std() > 0.3
+        largest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return largest
+
+    assert peak(320) < peak(20) + 1e6

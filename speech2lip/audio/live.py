@@ -12,7 +12,7 @@ from ..nets.moonshine import FIELD, FIRST, HOP
 from . import moonshine
 from .backend import FeatureBackend, Joined
 from .level import LevelMeter
-from .log_mel import LogMel, standardise
+from .log_mel import LogMel, standardiser
 from .mel import ROWS_PER_SECOND, MelStream, normalise
 from .moonshine import Moonshine
 from .rows import FeatureWindows, Rows
@@ -153,7 +153,7 @@ class _LiveMel:
             return
         rows = normalise(magnitudes, gain)
         self._heard.extend(rows)
-        fresh = standardise(rows, LogMel.silence, np.stack(self._heard))
+        fresh = standardiser(np.stack(self._heard), LogMel.silence)(rows)
         self._rows = np.concatenate([self._rows, fresh])
 
 

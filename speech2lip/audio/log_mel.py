@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from .backend import Backend, Collector
 from .level import LevelMeter
 from .mel import BANDS, ROWS_PER_SECOND, MelStream, normalise
-from .rows import Rows
+from .rows import ChangedRows, RowFile, Rows, RowSource, blocks_of
 
 
 class LogMel(Backend):
@@ -30,47 +32,39 @@ class _Magnitudes:
     def __init__(self, silence: float):
         self._silence = silence
         self._stream, self._meter = MelStream(), LevelMeter()
-        self._parts: list[np.ndarray] = []
+        self._heard = RowFile(BANDS, np.float32)
 
     def push(self, wav: np.ndarray) -> None:
         self._meter.push(wav)
-        self._parts.append(self._stream.push(wav).astype(np.float32))
+        self._heard.append(self._stream.push(wav))
 
     def finish(self) -> Rows:
-        rows = np.concatenate([*self._parts, self._stream.finish().astype(np.float32)])
-        self._parts.clear()
+        self._heard.append(self._stream.finish())
+        gain, silence = self._meter.gain, self._silence
         if self._meter.silent:
-            return Rows(np.full_like(rows, self._silence), ROWS_PER_SECOND, self._silence)
-        for part in _blocks(rows):
-            part[:] = normalise(part, self._meter.gain)
-        return Rows(standardise(rows, self._silence), ROWS_PER_SECOND, self._silence)
+            return Rows(np.full((len(self._heard), BANDS), silence, np.float32), ROWS_PER_SECOND, silence)
+        rows = ChangedRows(self._heard, lambda magnitudes: normalise(magnitudes, gain))
+        return Rows(ChangedRows(rows, standardiser(rows, silence)), ROWS_PER_SECOND, silence)
 
 
-def standardise(rows: np.ndarray, silence: float, heard: np.ndarray | None = None) -> np.ndarray:
-    """Zero mean and unit deviation per band [T, 80] over the rows that hold speech.
+def standardiser(heard: RowSource, silence: float) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives rows [T, 80] zero mean and unit deviation per band over the rows `heard` that hold speech.
 
     Speech is what lies above the middle between the quiet (5th percentile) and the loud
-    (99.5th: a few words in long silence count) level of the file, or of the rows `heard`
-    [N, 80] so far; values are limited to [silence, 3].
+    (99.5th: a few words in long silence count) level of what was heard; values are limited
+    to [silence, 3].
     """
-    heard = rows if heard is None else heard
-    level = heard.mean(1)
-    low, high = np.percentile(level, [5, 99.5])
-    mean, deviation = _mean_and_deviation(heard, level >= (low + high) / 2)
-    scaled = rows.astype(np.float32)
-    for part in _blocks(scaled):
-        part[:] = np.clip((part - mean) / (deviation + 0.3), silence, 3.0)
-    return scaled
+    level = np.concatenate([rows.mean(1) for rows in blocks_of(heard)])
+    middle = np.percentile(level, [5, 99.5]).mean()
 
+    def spoken() -> Iterator[np.ndarray]:
+        return (rows[rows.mean(1) >= middle] for rows in blocks_of(heard))
 
-def _mean_and_deviation(rows: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each column of the chosen rows."""
-    count = chosen.sum()
-    parts = list(zip(_blocks(rows), _blocks(chosen), strict=True))
-    mean = np.sum([r[c].sum(0, dtype=np.float64) for r, c in parts], 0) / count
-    return mean, np.sqrt(np.sum([((r[c] - mean) ** 2).sum(0) for r, c in parts], 0) / count)
+    count = (level >= middle).sum()
+    mean = sum(rows.sum(0, dtype=np.float64) for rows in spoken()) / count
+    deviation = np.sqrt(sum(((rows - mean) ** 2).sum(0) for rows in spoken()) / count)
 
+    def standardise(rows: np.ndarray) -> np.ndarray:
+        return np.clip((rows - mean) / (deviation + 0.3), silence, 3.0).astype(np.float32)
 
-def _blocks(rows: np.ndarray) -> list[np.ndarray]:
-    """Views of some rows each, so that what is computed of them needs little memory."""
-    return [rows[at : at + 4096] for at in range(0, len(rows), 4096)]
+    return standardise

@@ -21,13 +21,13 @@ from ..weights import MISSING, check, find, matches, require
 from .backend import Backend, Collector
 from .level import LevelMeter
 from .ort_file import OrtFile
-from .rows import Rows, chunks_at_silence
+from .rows import RowFile, Rows, chunks_at_silence
 from .waveform import SAMPLE_RATE
 
 LAYERS = (1, 4)
 ROWS_PER_SECOND = SAMPLE_RATE / HOP
 _WIDTH = 288
-_CHUNK, _CONTEXT = 12 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
+_CHUNK, _CONTEXT = 6 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
 _SCALE, _LIMIT = 1.5, 6.0  # rows of speech get a deviation of about one
 _SILENT = 1e-3  # amplitude below which a chunk is digital silence
 
@@ -54,7 +54,7 @@ class _States:
         self._meter = LevelMeter()
         self._sound = np.zeros(0, np.float32)  # from sample `_first` on, a multiple of HOP
         self._first = self._done = self._measured = 0
-        self._rows: list[np.ndarray] = []
+        self._rows = RowFile(Moonshine.channels, np.float16)
 
     def push(self, wav: np.ndarray) -> None:
         self._sound = np.concatenate([self._sound, wav.astype(np.float32)])
@@ -65,9 +65,7 @@ class _States:
         start = self._done
         for _, end in chunks_at_silence(self._waiting, _CHUNK, HOP):
             self._hear(start + end)
-        values = np.concatenate(self._rows) if self._rows else np.zeros((0, Moonshine.channels), np.float16)
-        self._rows.clear()
-        return Rows(values, ROWS_PER_SECOND, Moonshine.silence, FIRST / SAMPLE_RATE)
+        return Rows(self._rows, ROWS_PER_SECOND, Moonshine.silence, FIRST / SAMPLE_RATE)
 
     @property
     def _waiting(self) -> np.ndarray:
@@ -84,8 +82,7 @@ class _States:
             last = len(centres) * HOP + FIELD  # so many samples hold the last row's field
             padded = np.pad(heard, (0, max(last - len(heard), 0)))
             gain = 0.0 if self._meter.silent else self._meter.gain
-            rows = states_of(padded * np.float32(gain))[len(centres) - wanted : len(centres)]
-            self._rows.append(rows.copy())  # a view would keep the context's rows too
+            self._rows.append(states_of(padded * np.float32(gain))[len(centres) - wanted : len(centres)])
         self._done = end
         spare = max(end - _CONTEXT, 0) // HOP * HOP - self._first
         if spare > 0:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import Protocol
 
 import numpy as np
+
+_HELD_BYTES = 2**20  # of rows that stay in memory
 
 
 def window_offsets(window: int, step: float, centred: bool = True) -> np.ndarray:
@@ -17,11 +22,69 @@ def window_offsets(window: int, step: float, centred: bool = True) -> np.ndarray
     return (np.arange(window) - middle) * step
 
 
+class RowSource(Protocol):
+    """Rows [T, C] of which a slice can be had: an array, or what is not in memory."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
+
+
+class RowFile:
+    """Rows [T, C] that are appended and read back; beyond a megabyte they lie in a temporary file."""
+
+    def __init__(self, channels: int, dtype: type[np.floating]):
+        self._channels, self._dtype = channels, np.dtype(dtype)
+        self._file = SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115 (it lives as long as this does)
+        self._count = 0
+
+    def append(self, rows: np.ndarray) -> None:
+        self._file.seek(self._count * self._row_bytes)
+        self._file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
+        self._count += len(rows)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        start, stop, step = part.indices(self._count)
+        if step != 1:
+            raise ValueError("rows are read in their order")
+        count = max(stop - start, 0)
+        self._file.seek(start * self._row_bytes)
+        rows = np.frombuffer(self._file.read(count * self._row_bytes), self._dtype)
+        return rows.reshape(count, self._channels)
+
+    @property
+    def _row_bytes(self) -> int:
+        return self._channels * self._dtype.itemsize
+
+
+@dataclass(frozen=True)
+class ChangedRows:
+    """Rows that are computed from others, [T, C] -> [T, C'] each for itself, when they are read."""
+
+    source: RowSource
+    change: Callable[[np.ndarray], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.change(self.source[part])
+
+
+def blocks_of(rows: RowSource) -> Iterator[np.ndarray]:
+    """All rows, a thousand at a time, so that what is computed of them needs little memory."""
+    for at in range(0, len(rows), 1024):
+        yield rows[at : at + 1024]
+
+
 @dataclass(frozen=True)
 class Rows:
     """Rows of features [T, C], row k at second start + k / rate; what lies outside them is `silence`."""
 
-    values: np.ndarray
+    values: RowSource
     rate: float
     silence: float
     start: float = 0.0
@@ -33,11 +96,15 @@ class Rows:
         position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)  # rows that are hit need no blending
         below = np.floor(position).astype(int)
         blend = (position - below)[..., None].astype(np.float32)
-        return np.asarray(self._row(below) * (1 - blend) + self._row(below + 1) * blend, np.float32)
+        first = max(int(below.min(initial=len(self.values))), 0)
+        stretch = self.values[first : max(int(below.max(initial=0)) + 2, first)]
+        known = np.pad(stretch, ((0, 1), (0, 0)), constant_values=self.silence).astype(np.float32)
 
-    def _row(self, index: np.ndarray) -> np.ndarray:
-        inside = (index >= 0) & (index < len(self.values))
-        return np.where(inside[..., None], self.values[np.where(inside, index, 0)], np.float32(self.silence))
+        def row(index: np.ndarray) -> np.ndarray:
+            inside = (index >= first) & (index < first + len(stretch))
+            return known[np.where(inside, index - first, -1)]
+
+        return np.asarray(row(below) * (1 - blend) + row(below + 1) * blend, np.float32)
 
 
 @dataclass(frozen=True)
