@@ -31,7 +31,7 @@ from .video import VideoWriter, ffmpeg, read_frames, write_image
 
 _PIECE_BYTES = 2**30  # of decoded frames in a temporary file while the clip is walked backwards
 _AHEAD = 16  # frames decoded ahead of rendering
-_HEARD_AT_ONCE = 64  # windows of speech
+_HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def test_long_sound_is_heard_in_chunks_without_seams(sound):
     distance = np.linalg.norm(rows.values[:].astype(float) - whole, axis=1) / np.linalg.norm(
         whole.astype(float), axis=1
     )
-    assert np.median(distance) < 0.2 and np.percentile(distance, 99) < 0.5
+    assert np.median(distance) < 0.15 and np.percentile(distance, 99) < 0.5
 
 
 def _gain(wav):

@@ -27,7 +27,7 @@ from .waveform import SAMPLE_RATE
 LAYERS = (1, 4)
 ROWS_PER_SECOND = SAMPLE_RATE / HOP
 _WIDTH = 288
-_CHUNK, _CONTEXT = 6 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
+_CHUNK, _CONTEXT = 8 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
 _SCALE, _LIMIT = 1.5, 6.0  # rows of speech get a deviation of about one
 _SILENT = 1e-3  # amplitude below which a chunk is digital silence
 
