@@ -19,8 +19,9 @@ from speech2lip.cli import main
 from speech2lip.evaluation import protocols
 from speech2lip.evaluation.pair import evaluate_pair
 from speech2lip.evaluation.recording import Recorder, landmark_mask, picture_measures
+from speech2lip.evaluation.report import _frame_title
 from speech2lip.evaluation.run import evaluate
-from speech2lip.evaluation.summary import METRICS, make_scene, summarise
+from speech2lip.evaluation.summary import METRICS, frame_table, make_scene, summarise
 from speech2lip.nets.syncnet import SyncNet
 from speech2lip.video import VideoWriter, probe, read_frames
 
@@ -72,6 +73,9 @@ def test_every_figure_has_a_definition(evaluation):
     for result in evaluation[0].values():
         for row in result.rows.values():
             assert set(row) <= known
+        for recording in result.recordings.values():
+            for name in frame_table(recording, result.recordings.get(result.truth)):
+                assert _frame_title(name)[0]
 
 
 def test_files_hold_every_frame_and_say_what_is_missing(evaluation):
@@ -96,6 +100,9 @@ def test_report_is_self_contained_and_carries_a_video_with_sound(evaluation, tmp
     references = re.findall(r'\b(?:src|href)="([^"]*)"', page)
     assert references and all(r.startswith(("data:", "#")) for r in references)
     assert "@import" not in page and "<script" not in page
+    assert "<code>speech2lip weights where" in page and "`" not in re.sub(r"<style.*?</style>", "", page, flags=re.S)
+    missed = page.split("Frames without a value")[1].split("</table>")[0]
+    assert "<td>Jitter</td>" in missed
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
     assert len(re.findall(r'src="data:image/jpeg', page)) == 2 * 3 * 3

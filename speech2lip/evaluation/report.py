@@ -48,7 +48,11 @@ MEANINGS = {
 _PLOTS = (
     "psnr_lip", "ssim_lip", "psnr_face", "ssim_face", "lpips", "lmd_stable", "cpbd_face", "cpbd_lip", "seam", "jitter", "outside",
 )  # fmt: skip
-_PLOT_TITLES = {"seam": ("Slope across the region's edge", "levels/px")}
+# measures per frame that no figure of the table is named after: title, unit
+_FRAME_TITLES = {
+    "seam": ("Slope across the region's edge", "levels/px"), "opening": ("Mouth opening", "of eye distance"),
+    "width": ("Mouth width", "of eye distance"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,7 @@ def _section(result: Result) -> dict[str, Any]:
     return {
         "key": result.name, "title": TITLES[result.name], "meaning": MEANINGS[result.name],
         "rows": [_ROWS[row] for row in result.rows], "table": table,
-        "missed": [(name, [missed[row].get(name, 0) for row in result.rows]) for name in missed_names],
+        "missed": [(_frame_title(name)[0], [missed[row].get(name, 0) for row in result.rows]) for name in missed_names],
         "count": len(result.source), "missing": result.missing, "video": _video(result), "left": _ROWS[_left(result)],
         "strips": _strips(result), "mouth": _mouth(result), "offset": charts.over_lag(_offsets(result), result.scene.fps),
         "plots": _plots(result), "pauses": bool(result.scene.silent.any()),
@@ -224,13 +228,12 @@ def _left(result: Result) -> str:
 def _mouth(result: Result) -> list[tuple[str, dict[str, str]]]:
     shown = [row for row in ("real", "generated") if row in result.rows]
     fps, silent = result.scene.fps, result.scene.silent
-    return [
-        (
-            title,
-            charts.over_time({r: getattr(result.recordings[r], name) for r in shown}, fps, silent, "of eye distance"),
-        )
-        for name, title in (("opening", "Mouth opening"), ("width", "Mouth width"))
-    ]
+    out = []
+    for name in ("opening", "width"):
+        title, unit = _frame_title(name)
+        curves = {row: getattr(result.recordings[row], name) for row in shown}
+        out.append((title, charts.over_time(curves, fps, silent, unit)))
+    return out
 
 
 def _offsets(result: Result) -> dict[str, np.ndarray]:
@@ -250,9 +253,14 @@ def _plots(result: Result) -> list[tuple[str, str, dict[str, str]]]:
         equal = name.startswith(("psnr", "ssim", "lpips", "outside"))  # the real row is known without measuring
         some = {row: v for row, v in some.items() if not (equal and row in ("real", "base"))}
         if some:
-            title, unit = _PLOT_TITLES.get(name) or (BY_NAME[name].title, BY_NAME[name].unit)
+            title, unit = _frame_title(name)
             out.append((title, unit, charts.over_time(some, result.scene.fps, result.scene.silent, unit)))
     return out
+
+
+def _frame_title(name: str) -> tuple[str, str]:
+    """Title and unit of a measure per frame."""
+    return _FRAME_TITLES.get(name) or (BY_NAME[name].title, BY_NAME[name].unit)
 
 
 def _strips(result: Result) -> list[dict[str, Any]]:
