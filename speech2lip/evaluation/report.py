@@ -231,7 +231,7 @@ def _mouth(result: Result) -> list[tuple[str, dict[str, str]]]:
     out = []
     for name in ("opening", "width"):
         title, unit = _frame_title(name)
-        curves = {row: getattr(result.recordings[row], name) for row in shown}
+        curves: dict[str, np.ndarray] = {row: getattr(result.recordings[row], name) for row in shown}
         out.append((title, charts.over_time(curves, fps, silent, unit)))
     return out
 
