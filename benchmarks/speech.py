@@ -82,7 +82,7 @@ def measure(
     with subject_with(backend, out) as root:
         settings = [*options.settings, f"audio.backend={backend}", f"data.root={root}", f"train.seed={seed}"]
         # No pictures: all steps are the encoder's, which stops after train.speech_epochs.
-        settings += ["train.steps=1000000", "train.speech_share=1", "loss.sync=0", f"train.output={root / 'log'}"]
+        settings += ["train.steps=1000000", "train.speech_share=1", f"train.output={root / 'log'}"]
         config = default_config(settings)
         trainer = Trainer(config, fresh=True)
         model = trainer.model

@@ -117,7 +117,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class SyncConfig:
-    expert: str = "own"
+    expert: str = "none"
     share: float = 0.08
     epochs: int = 150
     start: float = 0.75
@@ -191,7 +191,7 @@ _CHOICES = {
     "model.kind": ("speech2lip", "published"),
     "model.lip.ensemble": ("center", "corners"),
     "loss.perceptual": ("structure", "lpips"),
-    "sync.expert": ("own", "wav2lip"),
+    "sync.expert": ("none", "own", "wav2lip"),
 }
 _RANGES = {
     "data.fps": (1, 240), "data.test_fraction": (0, 0.5), "face.max_crop": (64, 4096), "face.jpeg_quality": (50, 100),

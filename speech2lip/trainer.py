@@ -1,4 +1,4 @@
-"""The training loop: the sync expert and the speech encoder first, then lips, fusion and head depth together."""
+"""The training loop: the speech encoder (and a sync expert) first, then lips, fusion and head depth together."""
 
 from __future__ import annotations
 
@@ -77,10 +77,9 @@ class Trainer:
         self._canonical = torch.from_numpy(index.canonical.frame).to(self.device).permute(2, 0, 1).float() / 255
         self._fit_constants()
         self.expert = build_expert(config, self.facts).to(self.device)
-        own = config.sync.expert == "own"
-        self.judge = (
-            Wav2LipLoss(config.sync, index, self.data, self.device) if config.loss.sync > 0 and not own else None
-        )
+        expert = config.sync.expert if config.loss.sync > 0 else "none"
+        self._own_expert = expert == "own"
+        self.judge = Wav2LipLoss(config.sync, index, self.data, self.device) if expert == "wav2lip" else None
         self.lpips = (
             load_lpips().to(self.device)
             if config.loss.perceptual == "lpips" and config.loss.perceptual_weight > 0
@@ -116,7 +115,7 @@ class Trainer:
             return True
         writer = _scalar_writer(self.folder / "tensorboard")
         train = self.config.train
-        if self.config.loss.sync > 0 and self.judge is None and not self.state.expert_done:
+        if self._own_expert and not self.state.expert_done:
             self._train_expert(writer)
         if (
             train.speech_share > 0
@@ -163,8 +162,7 @@ class Trainer:
         """Contrastive training on real windows: the right moment against other moments."""
         sync = self.config.sync
         starts = self._windows(self.index.train)
-        if len(starts) < 32:
-            self.state.expert_done = True
+        if len(starts) < 32:  # too little to learn from: nothing is judged
             return
         small = self._sync_lips(np.concatenate([self.index.train, self.index.test]))
         step = 0
@@ -285,7 +283,7 @@ class Trainer:
         """One optimisation step; returns the loss terms, unweighted."""
         weights = self.config.loss
         self.model.train()
-        judged = weights.sync > 0 and (self.judge is not None or self.state.expert_done) and self._sync_acts()
+        judged = self._sync_acts()
         if judged and self.config.sync.freeze_blend:
             self.model.blend.requires_grad_(False).eval()
         frames = self.random.choice(self.index.train, self.config.train.batch)
@@ -394,8 +392,10 @@ class Trainer:
         return ((seen - offset) / gain - target).abs().mean() + 0.1 * bend
 
     def _sync_acts(self) -> bool:
-        """Whether training is far enough for the sync loss."""
+        """Whether there is an expert, and training is far enough for its loss."""
         sync = self.config.sync
+        if self.judge is None and not (self._own_expert and self.state.expert_done):
+            return False
         return self.state.step >= sync.start_step if sync.start_step > 0 else self.progress >= sync.start
 
     def _sync_term(self) -> Tensor:

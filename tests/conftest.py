@@ -51,7 +51,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
         [
             "name=speaker", f"data.root={root / 'subject'}", f"train.output={root / 'log'}", "train.steps=60", "train.batch=4",
             "model.lip.width=64", "model.lip.layers=4", "model.lip.skip_after=1", "model.blend.widths=[8,8,8]",
-            "data.test_fraction=0.2", "train.validate_every=0.5", "train.log_every=10", "sync.share=0.1", "sync.start=0.7",
+            "data.test_fraction=0.2", "train.validate_every=0.5", "train.log_every=10", "sync.expert=own",
+            "sync.share=0.1", "sync.start=0.7",
         ]
     )  # fmt: skip
 

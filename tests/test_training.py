@@ -129,6 +129,17 @@ def test_loss_weight_of_zero_switches_a_term_off(quick):
     assert set(trainer.step()) == {"photometric", "fused", "total"}
 
 
+def test_sync_loss_acts_only_where_a_trained_expert_is(quick):
+    for expert, trained, acts in (("none", True, False), ("own", False, False), ("own", True, True)):
+        trainer = Trainer(_changed(quick, sync={"expert": expert, "start": 0.0}))
+        trainer.state.expert_done = trained
+        assert ("sync" in trainer.step()) is acts
+    trainer.index = replace(trainer.index, train=trainer.index.train[:20])  # too little to train one
+    trainer.state.expert_done = False
+    trainer._train_expert(writer=None)
+    assert "sync" not in trainer.step()
+
+
 def test_swapped_surroundings_come_from_another_moment_in_the_own_exposure(quick):
     trainer = Trainer(_changed(quick, loss={"swap": 1.0}))
     frames = trainer.index.train[[3, 40, 90]]
