@@ -8,11 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from speech2lip.cli import run_guarded
 from speech2lip.config import Config, load_config
+from speech2lip.errors import run_guarded
 from speech2lip.evaluation.run import evaluate
-from speech2lip.layout import SubjectLayout
-from speech2lip.predictor import render_images
+from speech2lip.rendering.files import render_images
+from speech2lip.subject.layout import SubjectLayout
 
 
 def main() -> int:

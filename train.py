@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from speech2lip.cli import run_guarded, train
+from speech2lip.cli import train
 from speech2lip.config import load_config
+from speech2lip.errors import run_guarded
 
 
 def main() -> int:

@@ -19,13 +19,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speech2lip.cli import run_guarded
 from speech2lip.config import default_config
-from speech2lip.errors import UserError
+from speech2lip.errors import UserError, run_guarded
 from speech2lip.evaluation.run import evaluate
-from speech2lip.face.preprocess import preprocess
-from speech2lip.layout import atomic_path
-from speech2lip.trainer import Trainer
+from speech2lip.files import atomic_path
+from speech2lip.preparation.pipeline import preprocess
+from speech2lip.training.trainer import Trainer
 
 # Variant -> settings that differ from the defaults.
 # fmt: off

@@ -26,19 +26,18 @@ import numpy as np
 import torch
 
 from speech2lip.audio.features import extract_windows, make_backend, save_features
-from speech2lip.audio.waveform import load_audio
-from speech2lip.cli import run_guarded
 from speech2lip.config import default_config
-from speech2lip.errors import UserError
-from speech2lip.face.detect import FaceMesh
-from speech2lip.face.preprocess import preprocess
-from speech2lip.face.topology import CORNER_LEFT, CORNER_RIGHT, MOUTH, interocular, mouth_opening
-from speech2lip.layout import SubjectLayout
+from speech2lip.detection.detect import FaceMesh
+from speech2lip.errors import UserError, run_guarded
+from speech2lip.facemesh import CORNER_LEFT, CORNER_RIGHT, MOUTH, interocular, mouth_opening, opening_of_points
+from speech2lip.media.decode import read_frames
+from speech2lip.media.ffmpeg import probe
+from speech2lip.media.sound import load_audio
 from speech2lip.metrics.basic import correlation
-from speech2lip.metrics.mouth import opening_of_points
 from speech2lip.nets.speech2lip import Speech2Lip
-from speech2lip.trainer import Trainer
-from speech2lip.video import probe, read_frames
+from speech2lip.preparation.pipeline import preprocess
+from speech2lip.subject.layout import SubjectLayout
+from speech2lip.training.trainer import Trainer
 
 _COLUMNS = ("r", "width r", "art.")
 _CORNERS = [int(np.flatnonzero(corner == MOUTH)[0]) for corner in (CORNER_LEFT, CORNER_RIGHT)]

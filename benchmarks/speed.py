@@ -30,21 +30,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
-from speech2lip.builder import pick_device
-from speech2lip.checkpoint import load_checkpoint, save_checkpoint
-from speech2lip.cli import run_guarded
 from speech2lip.config import Config, load_config
 from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
+from speech2lip.errors import run_guarded
 from speech2lip.evaluation.report import machine_facts
-from speech2lip.face.preprocess import preprocess
-from speech2lip.layout import SubjectLayout, atomic_path
-from speech2lip.live import render_live
-from speech2lip.losses import masked_mse
+from speech2lip.files import atomic_path
+from speech2lip.media.encode import VideoWriter
+from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
+from speech2lip.model.checkpoint import load_checkpoint, save_checkpoint
+from speech2lip.model.device import pick_device
 from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
-from speech2lip.predictor import Predictor, render_video
-from speech2lip.trainer import Trainer
-from speech2lip.video import VideoWriter
+from speech2lip.preparation.pipeline import preprocess
+from speech2lip.rendering.files import render_video
+from speech2lip.rendering.live import render_live
+from speech2lip.rendering.predictor import Predictor
+from speech2lip.subject.layout import SubjectLayout
+from speech2lip.training.losses import masked_mse
+from speech2lip.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 FACE, LIP = 500, (120, 80)  # the May configuration

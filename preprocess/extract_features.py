@@ -7,9 +7,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speech2lip.audio.features import extract_windows, make_backend, save_features
-from speech2lip.audio.waveform import stream_audio
-from speech2lip.cli import run_guarded
 from speech2lip.config import load_config
+from speech2lip.errors import run_guarded
+from speech2lip.media.sound import stream_audio
 
 
 def main() -> int:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speech2lip.cli import run_guarded
 from speech2lip.config import load_config
-from speech2lip.errors import UserError
-from speech2lip.face.preprocess import preprocess
+from speech2lip.errors import UserError, run_guarded
+from speech2lip.preparation.pipeline import preprocess
 
 
 def main() -> int:

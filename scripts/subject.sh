@@ -24,7 +24,7 @@ join_frames() { # frames folder, audio, video
 import subprocess
 import sys
 
-from speech2lip.video import ffmpeg
+from speech2lip.media.ffmpeg import ffmpeg
 
 frames, audio, target = sys.argv[1:]
 command = [ffmpeg(), "-v", "error", "-y", "-framerate", "25", "-i", f"{frames}/%05d.jpg", "-i", audio]

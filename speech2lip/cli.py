@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import __version__
 from .config import Config, default_config, load_config
-from .errors import UserError
+from .errors import UserError, run_guarded
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -23,18 +23,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def entry() -> None:
     """The console script."""
     sys.exit(main())
-
-
-def run_guarded(work: Callable[[], int]) -> int:
-    """Turn UserError into one sentence and status 2, and Ctrl-C into status 130."""
-    try:
-        return work()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, run the same command to continue", file=sys.stderr)
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,9 +68,6 @@ def _config(options: argparse.Namespace, *more: str) -> Config:
     return load_config(options.config, settings) if options.config else default_config(settings)
 
 
-# ---------------------------------------------------------------- run
-
-
 def _add_run(commands) -> None:  # type: ignore[no-untyped-def]
     example = "speech2lip run --video me.mp4 --audio speech.wav --out result.mp4 --minutes 30"
     parser = _command(commands, "run", "do everything: preprocess, train and render", example, _run)
@@ -102,9 +87,9 @@ def _run(options: argparse.Namespace) -> int:
     config = _config(options, *more, f"train.minutes={options.minutes}")
     _check_audio(options.audio)
     _check_output(options.out)
-    from .face.preprocess import preprocess
-    from .predictor import render_video
-    from .trainer import Trainer
+    from .preparation.pipeline import preprocess
+    from .rendering.files import render_video
+    from .training.trainer import Trainer
 
     preprocess(config, options.video)
     if not Trainer(config).run():
@@ -116,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check_audio(path: Path) -> None:
     """Fail before hours of training, not after."""
-    from .audio.waveform import stream_audio
+    from .media.sound import stream_audio
 
     pieces = stream_audio(path, 1.0)
     samples = len(next(pieces))
@@ -126,7 +111,7 @@ def _check_audio(path: Path) -> None:
 
 
 def _check_output(path: Path) -> None:
-    from .layout import atomic_path
+    from .files import atomic_path
 
     try:
         with atomic_path(path):
@@ -137,9 +122,6 @@ def _check_output(path: Path) -> None:
 
 def _model_path(config: Config) -> Path:
     return Path(config.train.output) / config.name / "model.pt"
-
-
-# ---------------------------------------------------------------- preprocess
 
 
 def _add_preprocess(commands) -> None:  # type: ignore[no-untyped-def]
@@ -159,14 +141,11 @@ def _preprocess(options: argparse.Namespace) -> int:
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:
         raise UserError("no video was given: use --video, or set data.video in the configuration")
-    from .face.preprocess import preprocess
+    from .preparation.pipeline import preprocess
 
     subject = preprocess(config, video, options.audio)
     print(f"{config.data.root}: {subject.frames} frames of {subject.name} ready for training")
     return 0
-
-
-# ---------------------------------------------------------------- train
 
 
 def _add_train(commands) -> None:  # type: ignore[no-untyped-def]
@@ -182,7 +161,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def train(config: Config, fresh: bool = False) -> int:
     """Train, and say where the model lies; status 130 when a signal ended it."""
-    from .trainer import Trainer
+    from .training.trainer import Trainer
 
     trainer = Trainer(config, fresh)
     if trainer.run():
@@ -190,9 +169,6 @@ def train(config: Config, fresh: bool = False) -> int:
         return 0
     print(f"stopped by signal {trainer.stop}; state saved in {trainer.folder}, run the same command to continue")
     return 130
-
-
-# ---------------------------------------------------------------- render
 
 
 def _add_render(commands) -> None:  # type: ignore[no-untyped-def]
@@ -213,12 +189,12 @@ def _add_render(commands) -> None:  # type: ignore[no-untyped-def]
 
 
 def _render(options: argparse.Namespace) -> int:
-    from .checkpoint import load_checkpoint
+    from .model.checkpoint import load_checkpoint
 
     root = options.data or Path(load_checkpoint(options.model).config.data.root)
     if options.stream:
         return _render_live(options, root)
-    from .predictor import render_video
+    from .rendering.files import render_video
 
     _check_audio(options.audio)
     _check_output(options.out)
@@ -228,15 +204,13 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _render_live(options: argparse.Namespace, root: Path) -> int:
-    from .live import render_live, sound_of_growing_file, sound_of_stream
+    from .media.pcm import sound_of_growing_file, sound_of_stream
+    from .rendering.live import render_live
 
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
     report = render_live(options.model, root, sound, str(options.out), options.device, options.start)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 0
-
-
-# ---------------------------------------------------------------- evaluate
 
 
 def _add_evaluate(commands) -> None:  # type: ignore[no-untyped-def]
@@ -270,7 +244,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         out = options.out or options.generated.with_name(f"{options.generated.stem}_evaluation")
         evaluate_videos(options.generated, options.real, out)
         return 0
-    from .checkpoint import load_checkpoint
+    from .model.checkpoint import load_checkpoint
 
     if options.audio is not None:
         _check_audio(options.audio)
@@ -279,9 +253,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     out = options.out or options.model.parent / "evaluation"
     evaluate(options.model, root, out, protocols, options.device, options.audio)
     return 0
-
-
-# ---------------------------------------------------------------- demo
 
 
 def _add_demo(commands) -> None:  # type: ignore[no-untyped-def]
@@ -299,9 +270,6 @@ def _demo(options: argparse.Namespace) -> int:
                      f"train.output={options.out / 'log'}")  # fmt: skip
     run_demo(config, options.out)
     return 0
-
-
-# ---------------------------------------------------------------- import
 
 
 def _add_import(commands) -> None:  # type: ignore[no-untyped-def]
@@ -322,28 +290,25 @@ def _add_import(commands) -> None:  # type: ignore[no-untyped-def]
 
 
 def _import(options: argparse.Namespace) -> int:
-    from . import official
+    from .importing import checkpoint, config
 
     path: Path = options.path
     if options.kind == "dataset":
-        from .face.official_dataset import import_dataset
+        from .importing.dataset import import_dataset
 
-        out = options.out or official.imported_root(path)
+        out = options.out or checkpoint.imported_root(path)
         subject = import_dataset(path, out, options.name or path.name.removesuffix("_face_crop_lip"))
         print(f"{out}: {subject.frames} frames of {subject.name}")
     elif options.kind == "checkpoint":
         name = options.name or path.stem.removeprefix("model_")
         out = options.out or Path("log") / name / "model.pt"
-        official.import_checkpoint(path, options.data or official.imported_root(Path(name)), out)
+        checkpoint.import_checkpoint(path, options.data or checkpoint.imported_root(Path(name)), out)
         print(f"{out}: the published model, for `speech2lip render`")
     else:
         out = options.out or Path("configs/imported") / f"{path.stem}.yaml"
-        unused = official.import_config(path, out)
+        unused = config.import_config(path, out)
         print(f"{out}: written" + (f"; without a meaning here: {', '.join(unused)}" if unused else ""))
     return 0
-
-
-# ---------------------------------------------------------------- weights
 
 
 def _add_weights(commands) -> None:  # type: ignore[no-untyped-def]
@@ -354,22 +319,22 @@ def _add_weights(commands) -> None:  # type: ignore[no-untyped-def]
 
 
 def _weights(options: argparse.Namespace) -> int:
-    from . import weights
+    from .weights import fetch, registry
 
     if options.action == "list":
-        for entry in weights.FILES:
+        for entry in registry.FILES:
             size = f"{entry.size / 2**20:.1f} MB" if entry.size else "size unknown"
             print(
-                f"{entry.name:<16} {weights.check(entry)}\n    for: {entry.purpose}\n    licence: {entry.licence}; {size}"
+                f"{entry.name:<16} {registry.check(entry)}\n    for: {entry.purpose}\n    licence: {entry.licence}; {size}"
             )
             print(f"    checksum: {entry.checksum or 'none known'}\n    path: {entry.file}")
         return 0
     if options.name is None:
         raise UserError(f"`speech2lip weights {options.action}` needs a name: `speech2lip weights` lists them")
     if options.action == "fetch":
-        weights.fetch(options.name)
+        fetch.fetch(options.name)
     else:
-        print(weights.explain(options.name))
+        print(registry.explain(options.name))
     return 0
 
 

@@ -183,6 +183,8 @@ class Config:
 
 
 _BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
+
+
 _CHOICES = {
     "face.tracker": ("bundle", "bfm", "gnm"),
     "fit.landmarks": ("mesh", "68", "face_alignment"),
@@ -193,6 +195,8 @@ _CHOICES = {
     "loss.perceptual": ("structure", "lpips"),
     "sync.expert": ("none", "own", "wav2lip"),
 }
+
+
 _RANGES = {
     "data.fps": (1, 240), "data.test_fraction": (0, 0.5), "face.max_crop": (64, 4096), "face.jpeg_quality": (50, 100),
     "face.lip_max_width": (32, 1024), "audio.window": (4, 200), "model.lip.layers": (2, 32),

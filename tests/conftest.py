@@ -10,8 +10,8 @@ import pytest
 
 from speech2lip.config import Config, default_config
 from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
-from speech2lip.face.preprocess import preprocess
-from speech2lip.trainer import Trainer
+from speech2lip.preparation.pipeline import preprocess
+from speech2lip.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP_SENTENCES = TRAINING_SENTENCES[:3]

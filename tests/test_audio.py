@@ -6,19 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speech2lip.audio.features import (
-    LogMel,
-    extract_windows,
-    frame_count,
-    load_features,
-    mask_cuts,
-    save_features,
-)
-from speech2lip.audio.log_mel import standardiser
+from speech2lip.audio.backend import frame_count
+from speech2lip.audio.features import extract_windows, load_features, mask_cuts, save_features
+from speech2lip.audio.log_mel import LogMel, standardiser
 from speech2lip.audio.rows import ChangedRows, FeatureWindows, RowFile, Rows, window_offsets
-from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.errors import UserError
-from speech2lip.video import ffmpeg
+from speech2lip.media.ffmpeg import ffmpeg
+from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 
 
 def _speechlike(seconds=3.0, seed=0):

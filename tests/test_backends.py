@@ -11,22 +11,22 @@ import pytest
 import torch
 
 from speech2lip.audio import deepspeech, deepspeech_graph
+from speech2lip.audio.backend import frame_count
 from speech2lip.audio.features import (
     DeepSpeech,
     HiddenStates,
     Phones,
     backend_from_params,
     extract_windows,
-    frame_count,
     make_backend,
 )
 from speech2lip.audio.phones import PHONES, phone_segments
 from speech2lip.audio.rows import FeatureWindows, Rows, chunks_at_silence, resample_rows, window_offsets
-from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.config import AudioConfig
 from speech2lip.demo.speech import synthesize
 from speech2lip.errors import UserError
-from speech2lip.nets.deepspeech import DeepSpeechNet, net_of_state, state_from_graph
+from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
+from speech2lip.nets.pretrained.deepspeech import DeepSpeechNet, net_of_state, state_from_graph
 
 SIZES = {"inputs": 494, "widths": (24, 20, 28), "cell": 12, "last": 16, "outputs": 29}
 

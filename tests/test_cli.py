@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speech2lip.audio.waveform import SAMPLE_RATE, save_wav
 from speech2lip.cli import main
-from speech2lip.video import VideoWriter, write_image
+from speech2lip.media.encode import VideoWriter
+from speech2lip.media.images import write_image
+from speech2lip.media.sound import SAMPLE_RATE, save_wav
 
 ROOT = Path(__file__).resolve().parents[1]
 

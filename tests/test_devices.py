@@ -10,11 +10,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from speech2lip import predictor, trainer
-from speech2lip.checkpoint import load_checkpoint
-from speech2lip.data.parser import parse_subject
-from speech2lip.layout import SubjectLayout
+from speech2lip.model.checkpoint import load_checkpoint
 from speech2lip.nets.speech2lip import Speech2Lip
+from speech2lip.rendering import predictor
+from speech2lip.subject.index import parse_subject
+from speech2lip.subject.layout import SubjectLayout
+from speech2lip.training import trainer
 
 META = torch.device("meta")
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.cli import main
 from speech2lip.evaluation import protocols
 from speech2lip.evaluation.pair import evaluate_pair
@@ -22,8 +21,11 @@ from speech2lip.evaluation.recording import Recorder, landmark_mask, picture_mea
 from speech2lip.evaluation.report import _frame_title
 from speech2lip.evaluation.run import evaluate
 from speech2lip.evaluation.summary import METRICS, frame_table, make_scene, summarise
-from speech2lip.nets.syncnet import SyncNet
-from speech2lip.video import VideoWriter, probe, read_frames
+from speech2lip.media.decode import read_frames
+from speech2lip.media.encode import VideoWriter
+from speech2lip.media.ffmpeg import probe
+from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
+from speech2lip.nets.pretrained.syncnet import SyncNet
 
 
 @pytest.fixture(scope="module")

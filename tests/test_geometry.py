@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from speech2lip.geometry import (
+from speech2lip.geometry.camera import (
     Intrinsics,
     Poses,
     pixel_lattice,
@@ -16,8 +16,9 @@ from speech2lip.geometry import (
     unproject,
     warp_to_canonical,
     warp_to_observed,
-)  # fmt: skip
-from speech2lip.rasterizer import rasterize, vertex_normals
+)
+from speech2lip.geometry.mesh import vertex_normals
+from speech2lip.geometry.rasterizer_cpu import rasterize
 
 CAMERA = Intrinsics(500.0, 63.5, 47.5)
 

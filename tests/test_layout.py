@@ -1,5 +1,4 @@
 import json
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,8 +8,10 @@ import numpy as np
 import pytest
 
 from speech2lip.errors import UserError
-from speech2lip.geometry import Intrinsics
-from speech2lip.layout import Box, Crop, Subject, SubjectLayout, atomic_path
+from speech2lip.files import atomic_path
+from speech2lip.geometry.camera import Intrinsics
+from speech2lip.subject.layout import SubjectLayout
+from speech2lip.subject.records import Box, Crop, Subject
 
 ROOT = Path(__file__).resolve().parents[1]
 SUBJECT = Subject(
@@ -54,37 +55,15 @@ def test_crop_coordinates_scale_areas_not_centres():
     np.testing.assert_allclose(replace(crop, size=200).to_crop(np.array([15.0, 26.0])), [5, 6])
 
 
-ORDER = [
-    {"errors", "progress", "pipeline", "__init__"},
-    {"geometry", "rasterizer", "layout", "video", "config", "safeload"},
-    {"rasterizer_pytorch3d", "weights", "compat"},
-    {"nets", "audio", "losses", "metrics"},
-    {"builder", "data", "checkpoint", "perceptual"},
-    {"wav2lip_loss", "official"},
-    {"trainer", "predictor", "face", "demo", "evaluation"},
-    {"live"},
-    {"cli"},
-    {"__main__"},
-]
-# Tables of vertex indices, and cutting a crop out of a frame, depend on nothing.
-EXEMPT = {("metrics", "face.topology"), ("data", "face.topology"), ("predictor", "face.crop")}
+def test_imports_point_one_way_and_make_no_loop():
+    """The contracts of pyproject.toml, which docs/architecture.md explains."""
+    from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
-
-def test_imports_point_one_way():
-    """The layers of docs/architecture.md: cli -> trainer, predictor, face, demo -> builder, data -> nets, audio -> geometry, layout."""
-    level = {name: k for k, group in enumerate(ORDER) for name in group}
-    package = ROOT / "speech2lip"
-    for file in package.rglob("*.py"):
-        parts = file.relative_to(package).with_suffix("").parts
-        for dots, target in re.findall(r"^\s*from (\.+)([\w.]*) import", file.read_text(), re.MULTILINE):
-            base = parts[: len(parts) - len(dots)]
-            full = ".".join([*base, target]).strip(".")
-            if full and (parts[0], full) not in EXEMPT:
-                assert level[full.split(".")[0]] <= level[parts[0]], f"{file.name} imports {full}"
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
 
 
 def test_training_starts_where_only_its_own_packages_are():
     """On a GPU machine: torch, numpy, OmegaConf, tqdm and OpenCV, nothing else."""
     missing = ["mediapipe", "espeakng_loader", "imageio_ffmpeg", "scipy", "tensorboard", "skimage"]
-    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import speech2lip.trainer, speech2lip.predictor"
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import speech2lip.training.trainer, speech2lip.rendering.predictor"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

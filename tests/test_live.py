@@ -13,17 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speech2lip import live, predictor
 from speech2lip.audio.backend import Joined
 from speech2lip.audio.live import LiveFeatures
 from speech2lip.audio.log_mel import LogMel
 from speech2lip.audio.moonshine import Moonshine
-from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
+from speech2lip.background import prefetch
 from speech2lip.cli import main
 from speech2lip.errors import UserError
-from speech2lip.pipeline import prefetch
-from speech2lip.predictor import endless_runs, forth_and_back, frames_in_order, runs_of
-from speech2lip.video import read_frames
+from speech2lip.media import pcm
+from speech2lip.media.decode import read_frames
+from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
+from speech2lip.rendering import live, predictor
+from speech2lip.rendering.walk import endless_runs, forth_and_back, frames_in_order, runs_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -136,7 +137,7 @@ def test_growing_file_is_followed_until_it_rests(sound, tmp_path):
 
     writer = threading.Thread(target=grow)
     writer.start()
-    heard = np.concatenate(list(live.sound_of_growing_file(path, patience=0.5)))
+    heard = np.concatenate(list(pcm.sound_of_growing_file(path, patience=0.5)))
     writer.join()
     np.testing.assert_allclose(heard, sound[: SAMPLE_RATE // 2], atol=2 / 32768)
 
@@ -152,7 +153,7 @@ def test_odd_bytes_of_a_stream_are_put_together():
                 pipe.write(data[k : k + 333])
 
     threading.Thread(target=send).start()
-    heard = np.concatenate(list(live.sound_of_stream(reader)))
+    heard = np.concatenate(list(pcm.sound_of_stream(reader)))
     os.close(reader)
     np.testing.assert_array_equal((heard * 32768).astype(int), values)
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from speech2lip import weights
-from speech2lip.metrics.lse import SHIFT, crop_for_syncnet, load_syncnet, measure_sync, score
-from speech2lip.nets.syncnet import SyncNet
+from speech2lip.metrics.lse import SHIFT, crop_for_syncnet, measure_sync, score
+from speech2lip.nets.pretrained.syncnet import SyncNet
+from speech2lip.weights import registry
+from speech2lip.weights.loaders import load_syncnet
 
 
 @pytest.mark.parametrize("lag", [-4, 0, 3])
@@ -30,7 +31,7 @@ def test_offset_is_found_and_confidence_is_median_less_minimum(lag):
 def test_whole_measurement_with_random_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("SPEECH2LIP_HOME", str(tmp_path))
     torch.manual_seed(0)
-    path = weights.find("syncnet").file
+    path = registry.find("syncnet").file
     path.parent.mkdir(parents=True)
     torch.save(SyncNet().state_dict(), path)
     rng = np.random.default_rng(0)

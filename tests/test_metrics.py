@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from speech2lip.audio.activity import frame_level, silent_frames
+from speech2lip.evaluation.activity import frame_level, silent_frames
 from speech2lip.metrics.basic import best_lag, lag_curve, partial_slope, runs
 from speech2lip.metrics.image import frame_psnr, seam_gradient, ssim_map
 from speech2lip.metrics.motion import jitter, landmark_distance, stabilise

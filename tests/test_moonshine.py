@@ -15,11 +15,11 @@ from speech2lip.audio.features import backend_from_params, extract_windows, make
 from speech2lip.audio.log_mel import LogMel
 from speech2lip.audio.moonshine import Moonshine
 from speech2lip.audio.ort_file import OrtFile
-from speech2lip.audio.waveform import SAMPLE_RATE, load_audio
 from speech2lip.config import AudioConfig, default_config
 from speech2lip.errors import UserError
+from speech2lip.media.sound import SAMPLE_RATE, load_audio
 from speech2lip.nets.audio_encoder import ShapeHead, StreamEncoder
-from speech2lip.nets.moonshine import FIELD, FIRST, HOP
+from speech2lip.nets.pretrained.moonshine import FIELD, FIRST, HOP
 
 _FIXTURE = Path(__file__).parent / "data" / "moonshine.json"
 

@@ -14,23 +14,26 @@ import standins
 import torch
 from scipy.spatial.transform import Rotation
 
-from speech2lip import weights
 from speech2lip.demo.head import hair_mask, skin_head
 from speech2lip.errors import UserError
-from speech2lip.face import bfm, gnm
-from speech2lip.face.morphable import LandmarkKeys, MorphableModel, SurfacePoints, select_contour
-from speech2lip.face.morphable_fit import FitOptions, FitState, LandmarkFit, pose_information
-from speech2lip.face.photometric import _smooth_step
-from speech2lip.face.template import find_mesh_points, outward_normals, render_template
-from speech2lip.face.topology import LIPS_INNER
-from speech2lip.layout import SubjectLayout
+from speech2lip.facemesh import LIPS_INNER
+from speech2lip.geometry.mesh import outward_normals
+from speech2lip.subject.layout import SubjectLayout
+from speech2lip.tracking.morphable import bfm, gnm
+from speech2lip.tracking.morphable.fit import FitOptions, LandmarkFit, pose_information
+from speech2lip.tracking.morphable.model import LandmarkKeys, MorphableModel, select_contour
+from speech2lip.tracking.morphable.template import find_mesh_points, render_template
+from speech2lip.tracking.photometric import _smooth_step
+from speech2lip.tracking.result import FitState
+from speech2lip.tracking.surface import SurfacePoints
+from speech2lip.weights import registry
 
 TRACKING = Path("preprocess/data_util/face_tracking/3DMM")
 
 
 def _without_checksums(patch: pytest.MonkeyPatch) -> None:
     """Stand-ins are not the official files, so their checksums must not count."""
-    patch.setattr(weights, "FILES", tuple(replace(f, checksum="") for f in weights.FILES))
+    patch.setattr(registry, "FILES", tuple(replace(f, checksum="") for f in registry.FILES))
 
 
 @pytest.fixture(scope="module")
@@ -438,11 +441,11 @@ def test_recipe_with_a_morphable_model(home, workspace, clip, truth, tracker):
 def test_table_of_trackers(basel, open_head, truth, subject_config):
     """The table of docs/published.md: every tracker with landmarks alone and with colours, which must improve it."""
     from speech2lip.config import FitConfig
-    from speech2lip.face.alignment import align
-    from speech2lip.face.morphable_tracker import track_morphable
-    from speech2lip.face.tracker import track_head
-    from speech2lip.layout import Crop
-    from speech2lip.video import read_image
+    from speech2lip.media.images import read_image
+    from speech2lip.subject.records import Crop
+    from speech2lip.tracking.alignment import align
+    from speech2lip.tracking.bundle import track_head
+    from speech2lip.tracking.morphable.tracker import track_morphable
 
     layout = SubjectLayout(subject_config.data.root)
     with np.load(layout.landmarks) as data:
@@ -472,9 +475,9 @@ def test_table_of_trackers(basel, open_head, truth, subject_config):
 def test_published_landmarks_and_no_colours_work_too(home, basel, clip, truth, subject_config):
     """68 points with outline, without the photometric step, through the library."""
     from speech2lip.config import FitConfig
-    from speech2lip.face.morphable_tracker import track_morphable
-    from speech2lip.layout import Crop
-    from speech2lip.video import read_image
+    from speech2lip.media.images import read_image
+    from speech2lip.subject.records import Crop
+    from speech2lip.tracking.morphable.tracker import track_morphable
 
     layout = SubjectLayout(subject_config.data.root)
     with np.load(layout.landmarks) as data:
@@ -489,7 +492,7 @@ def test_published_landmarks_and_no_colours_work_too(home, basel, clip, truth, s
 
 
 def test_open_model_has_no_68_landmarks(open_head):
-    from speech2lip.face.morphable_tracker import _landmarks
+    from speech2lip.tracking.morphable.tracker import _landmarks
 
     with pytest.raises(UserError, match=r"fit\.landmarks=mesh"):
         _landmarks("68", open_head, SurfacePoints.of_vertices(np.arange(468)), np.zeros((468, 3)), np.zeros((1, 478, 3)),

@@ -4,11 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speech2lip import losses
-from speech2lip.builder import lattice_step
-from speech2lip.data.dataset import lip_focus
-from speech2lip.geometry import Intrinsics
-from speech2lip.layout import Box
+from speech2lip.geometry.camera import Intrinsics
+from speech2lip.model.builder import lattice_step
 from speech2lip.nets.audio_encoder import PUBLISHED_CONVOLUTIONS, AudioEncoder
 from speech2lip.nets.blend import BlendNet
 from speech2lip.nets.compositor import CanonicalSpace, ObservedRegion, black_holes, merge
@@ -16,6 +13,9 @@ from speech2lip.nets.encodings import frame_encoding, frequency_encoding, lattic
 from speech2lip.nets.lip import ImplicitField, LipModel
 from speech2lip.nets.shape import ShapeBasis
 from speech2lip.nets.sync import SyncExpert
+from speech2lip.subject.dataset import lip_focus
+from speech2lip.subject.records import Box
+from speech2lip.training import losses
 
 
 def test_frequency_encoding_values():

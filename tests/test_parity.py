@@ -17,21 +17,22 @@ import numpy as np
 import pytest
 import torch
 
-from speech2lip import compat
 from speech2lip.audio.deepspeech import network_input, stride_windows
 from speech2lip.audio.mel import mel_spectrogram
 from speech2lip.audio.rows import resample_rows
-from speech2lip.face.bfm import model_of_tensors
-from speech2lip.face.morphable import light_up, select_contour
-from speech2lip.geometry import Intrinsics, project
+from speech2lip.geometry import published as compat
+from speech2lip.geometry.camera import Intrinsics, project
+from speech2lip.importing.checkpoint import state_from_checkpoint
 from speech2lip.metrics.cpbd import cpbd
-from speech2lip.nets.bisenet import BiSeNet
 from speech2lip.nets.encodings import frame_encoding, frequency_encoding
-from speech2lip.nets.lpips import Lpips, state_from_official
+from speech2lip.nets.pretrained.bisenet import BiSeNet
+from speech2lip.nets.pretrained.lpips import Lpips, state_from_official
+from speech2lip.nets.pretrained.syncnet import SyncNet
+from speech2lip.nets.pretrained.wav2lip import Wav2LipExpert
 from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
-from speech2lip.nets.syncnet import SyncNet
-from speech2lip.nets.wav2lip import Wav2LipExpert
-from speech2lip.official import state_from_checkpoint
+from speech2lip.tracking.morphable.bfm import model_of_tensors
+from speech2lip.tracking.morphable.model import select_contour
+from speech2lip.tracking.surface import light_up
 
 FOLDER = Path(os.environ.get("PARITY_DIR") or Path(__file__).parent / "parity")
 

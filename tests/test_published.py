@@ -13,20 +13,22 @@ import yaml
 from scipy.spatial.transform import Rotation
 from test_parity import FOLDER, RECIPE
 
-from speech2lip import compat, weights
-from speech2lip.checkpoint import load_checkpoint
 from speech2lip.cli import main
 from speech2lip.config import default_config, load_config
-from speech2lip.data.parser import parse_subject
-from speech2lip.face.preprocess import preprocess
-from speech2lip.geometry import Intrinsics
-from speech2lip.layout import SubjectLayout
+from speech2lip.geometry import published as compat
+from speech2lip.geometry.camera import Intrinsics
+from speech2lip.media.images import read_image, write_image
+from speech2lip.model.checkpoint import load_checkpoint
+from speech2lip.nets.pretrained.wav2lip import Wav2LipExpert
 from speech2lip.nets.published import PublishedFaces, PublishedSpeech2Lip, lip_mask
-from speech2lip.nets.wav2lip import Wav2LipExpert
-from speech2lip.predictor import Predictor, render_images
-from speech2lip.trainer import Trainer
-from speech2lip.video import read_image, write_image
-from speech2lip.wav2lip_loss import crop_face, face_boxes, other_moments, stack_windows, sync_loss
+from speech2lip.preparation.pipeline import preprocess
+from speech2lip.rendering.files import render_images
+from speech2lip.rendering.predictor import Predictor
+from speech2lip.subject.index import parse_subject
+from speech2lip.subject.layout import SubjectLayout
+from speech2lip.training.trainer import Trainer
+from speech2lip.training.wav2lip import crop_face, face_boxes, other_moments, stack_windows, sync_loss
+from speech2lip.weights import registry
 
 FRAMES, LIP = 72, (40, 24)
 
@@ -246,7 +248,7 @@ def test_other_configurations_are_refused(tmp_path, capsys, text, message):
 def home(tmp_path, monkeypatch) -> Path:
     """A random Wav2Lip expert where the official one would lie."""
     monkeypatch.setenv("SPEECH2LIP_HOME", str(tmp_path / "home"))
-    path = weights.find("lipsync-expert").file
+    path = registry.find("lipsync-expert").file
     path.parent.mkdir(parents=True)
     torch.manual_seed(0)
     torch.save({"state_dict": {f"module.{k}": v for k, v in Wav2LipExpert().state_dict().items()}}, path)
@@ -328,8 +330,8 @@ def test_expert_sees_lower_halves_in_bgr():
 
 def test_generated_face_is_the_real_one_plus_the_shrunk_change(small, home):
     """Against pasting the region into the whole crop and shrinking that."""
-    from speech2lip.data.dataset import SubjectDataset
-    from speech2lip.wav2lip_loss import Wav2LipLoss
+    from speech2lip.subject.dataset import SubjectDataset
+    from speech2lip.training.wav2lip import Wav2LipLoss
 
     layout = SubjectLayout(small.data.root)
     index = parse_subject(layout, 0.1)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from speech2lip.config import default_config
+from speech2lip.detection.shots import find_shots, thumbnail
 from speech2lip.evaluation.run import evaluate
-from speech2lip.face.preprocess import preprocess
-from speech2lip.face.shots import find_shots, thumbnail
-from speech2lip.trainer import Trainer
-from speech2lip.video import read_frames
+from speech2lip.media.decode import read_frames
+from speech2lip.preparation.pipeline import preprocess
+from speech2lip.training.trainer import Trainer
 
 
 def test_cuts_of_a_broadcast_are_found(clips: Path):

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from speech2lip.video import ffmpeg, frame_files
+from speech2lip.media.ffmpeg import ffmpeg
+from speech2lip.media.images import frame_files
 
 NAME = "recipe-test"
 QUICK = ["train.steps=60", "train.minutes=0", "train.batch=4", "model.lip.width=64", "data.test_fraction=0.2"]

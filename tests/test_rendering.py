@@ -7,13 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speech2lip.audio.features import make_backend
-from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
-from speech2lip.checkpoint import load_checkpoint
 from speech2lip.config import AudioConfig
 from speech2lip.errors import UserError
-from speech2lip.layout import Crop, SubjectLayout
-from speech2lip.predictor import Predictor, _paste_back, forth_and_back, render_images, render_video
-from speech2lip.video import frame_files, probe, read_frames
+from speech2lip.media.decode import read_frames
+from speech2lip.media.ffmpeg import probe
+from speech2lip.media.images import frame_files
+from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
+from speech2lip.model.checkpoint import load_checkpoint
+from speech2lip.rendering.files import render_images, render_video
+from speech2lip.rendering.paste import paste_back
+from speech2lip.rendering.predictor import Predictor
+from speech2lip.rendering.walk import forth_and_back
+from speech2lip.subject.layout import SubjectLayout
+from speech2lip.subject.records import Crop
 
 CHANNELS = make_backend(AudioConfig()).channels
 
@@ -114,7 +120,7 @@ def test_crop_that_was_shrunk_is_enlarged_into_place():
     pixels, mask = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.float32)
     pixels[..., 0] = 200
     mask[4:12, 4:12] = 1
-    frame = _paste_back(image, pixels, mask, np.array([10, 12]), Crop(20, 10, 100, 50), 0)
+    frame = paste_back(image, pixels, mask, np.array([10, 12]), Crop(20, 10, 100, 50), 0)
     out, changed = frame.image, frame.full_mask > 0
     assert (out[10 + 2 * 18 : 10 + 2 * 22, 20 + 2 * 16 : 20 + 2 * 20] == [200, 0, 0]).all()
     np.testing.assert_array_equal(out[~changed], image[~changed])

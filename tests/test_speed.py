@@ -5,8 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from speech2lip.audio.features import make_backend
-from speech2lip.builder import ModelFacts, build_model
 from speech2lip.config import load_config
+from speech2lip.model.builder import build_model
+from speech2lip.model.facts import ModelFacts
 from speech2lip.nets.compositor import ObservedRegion
 from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
 

@@ -11,13 +11,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from speech2lip.config import default_config
+from speech2lip.detection.detect import FaceDetector, FaceMesh, person_mask
+from speech2lip.detection.detect_tasks import TasksFaceMesh, grab_person
 from speech2lip.errors import UserError
-from speech2lip.face.detect import FaceDetector, FaceMesh, person_mask
-from speech2lip.face.detect_tasks import TasksFaceMesh, grab_person
-from speech2lip.face.preprocess import preprocess
-from speech2lip.face.topology import FACE_OVAL, interocular, mouth_opening
-from speech2lip.layout import SubjectLayout
-from speech2lip.video import read_frames
+from speech2lip.facemesh import FACE_OVAL, interocular, mouth_opening
+from speech2lip.media.decode import read_frames
+from speech2lip.preparation.pipeline import preprocess
+from speech2lip.subject.layout import SubjectLayout
 
 
 @pytest.fixture

@@ -6,15 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from speech2lip.face.alignment import align
-from speech2lip.face.canonical import canonical_depth, lip_region, match_colour, to_canonical
-from speech2lip.face.crop import dominant_face, extract, head_crop
-from speech2lip.face.shots import find_shots
-from speech2lip.face.topology import CHIN, LIPS, MESH_POINTS, MOUTH, mouth_opening
-from speech2lip.face.tracker import TrackerConfig, bridge, fill_landmarks, track_head
-from speech2lip.geometry import Intrinsics, Poses, project
-from speech2lip.layout import Crop, SubjectLayout
-from speech2lip.video import read_image
+from speech2lip.canonical.exposure import match_colour
+from speech2lip.canonical.space import canonical_depth, lip_region, to_canonical
+from speech2lip.detection.crop import dominant_face, head_crop
+from speech2lip.detection.shots import find_shots
+from speech2lip.facemesh import CHIN, LIPS, MESH_POINTS, MOUTH, mouth_opening
+from speech2lip.geometry.camera import Intrinsics, Poses, project
+from speech2lip.media.images import read_image
+from speech2lip.subject.layout import SubjectLayout
+from speech2lip.subject.records import Crop, extract
+from speech2lip.tracking.alignment import align
+from speech2lip.tracking.bundle import TrackerConfig, track_head
+from speech2lip.tracking.smoothing import bridge, fill_landmarks
 
 RNG = np.random.default_rng(3)
 
@@ -28,7 +31,7 @@ def _rotation_error(found: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 def _head_points() -> np.ndarray:
     """A bulging, face-like cloud of 478 points whose special vertices lie where they should."""
-    from speech2lip.face import topology
+    from speech2lip import facemesh as topology
 
     y, x = np.divmod(np.arange(478), 22)
     points = np.stack([(x - 10.5) * 6.0, (y - 11) * 7.0, np.zeros(478)], 1)
@@ -258,8 +261,8 @@ def test_warps_between_observed_and_canonical_invert_each_other(subject_config):
     """With the tracked poses and the subject's own depth, over the whole lip region, in every frame."""
     import torch
 
-    from speech2lip.data.parser import parse_subject
-    from speech2lip.geometry import sample_map, warp_to_canonical, warp_to_observed
+    from speech2lip.geometry.camera import sample_map, warp_to_canonical, warp_to_observed
+    from speech2lip.subject.index import parse_subject
 
     index = parse_subject(SubjectLayout(subject_config.data.root), 0.2)
     depth = torch.from_numpy(index.canonical.depth)
@@ -293,7 +296,7 @@ def test_folder_is_small_and_complete(subject_config):
 
 
 def test_second_run_keeps_what_is_unchanged(subject_config, clip, capsys):
-    from speech2lip.face.preprocess import preprocess
+    from speech2lip.preparation.pipeline import preprocess
 
     layout = SubjectLayout(subject_config.data.root)
     before = layout.face_image(0).stat().st_mtime_ns

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from speech2lip import losses
 from speech2lip.audio.backend import Stream
-from speech2lip.checkpoint import load_checkpoint
 from speech2lip.config import config_from_dict, config_to_dict
-from speech2lip.data.dataset import augment, mix
-from speech2lip.data.parser import frames_alike
 from speech2lip.errors import UserError
-from speech2lip.trainer import Trainer
+from speech2lip.model.checkpoint import load_checkpoint
+from speech2lip.subject.index import frames_alike
+from speech2lip.training import losses
+from speech2lip.training.augment import augment, mix
+from speech2lip.training.trainer import Trainer
 
 
 def _changed(config, **sections):

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speech2lip.audio.waveform import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.errors import UserError
-from speech2lip.video import VideoWriter, check_video, ffmpeg, probe, read_frames, write_image
+from speech2lip.media.decode import read_frames
+from speech2lip.media.encode import VideoWriter
+from speech2lip.media.ffmpeg import check_video, ffmpeg, probe
+from speech2lip.media.images import write_image
+from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 
 
 def _run(*arguments: object) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from speech2lip import weights
 from speech2lip.cli import main
 from speech2lip.config import Config, default_config
 from speech2lip.errors import UserError
-from speech2lip.nets.bisenet import BiSeNet
-from speech2lip.nets.lpips import Lpips
-from speech2lip.safeload import fill, load_arrays, load_pickled_dict, load_state, load_torch
+from speech2lip.nets.pretrained.bisenet import BiSeNet
+from speech2lip.nets.pretrained.lpips import Lpips
+from speech2lip.weights import fetch, registry
+from speech2lip.weights.safeload import fill, load_arrays, load_pickled_dict, load_state, load_torch
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 
@@ -35,16 +35,16 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 def test_every_entry_says_what_a_user_needs():
-    for entry in weights.FILES:
+    for entry in registry.FILES:
         assert entry.purpose and entry.licence and entry.instead and (entry.url or entry.source), entry.name
         assert not Path(entry.path).is_absolute()
-    assert len({e.name for e in weights.FILES}) == len(weights.FILES)
+    assert len({e.name for e in registry.FILES}) == len(registry.FILES)
 
 
 def test_list_and_where_need_no_file(home, capsys):
     assert main(["weights"]) == 0
     listed = capsys.readouterr().out
-    assert all(entry.name in listed and entry.licence in listed for entry in weights.FILES)
+    assert all(entry.name in listed and entry.licence in listed for entry in registry.FILES)
     assert main(["weights", "where", "bfm"]) == 0
     assert "faces.dmi.unibas.ch" in capsys.readouterr().out
 
@@ -56,20 +56,20 @@ def test_wrong_requests_get_one_sentence(home, capsys, arguments):
 
 
 def test_state_of_a_file(home, monkeypatch):
-    entry = weights.find("face-landmarker")
-    assert weights.check(entry) == weights.MISSING
+    entry = registry.find("face-landmarker")
+    assert registry.check(entry) == registry.MISSING
     entry.file.parent.mkdir(parents=True)
     entry.file.write_bytes(b"wrong")
-    assert weights.check(entry) == weights.DAMAGED
+    assert registry.check(entry) == registry.DAMAGED
     with pytest.raises(UserError, match=r"face_landmarker\.task is damaged"):
-        weights.require("face-landmarker")
+        registry.require("face-landmarker")
     good = replace(entry, checksum="sha256:" + hashlib.sha256(b"wrong").hexdigest())
-    assert weights.check(good) == weights.SOUND
+    assert registry.check(good) == registry.SOUND
 
 
 def test_git_checksums_are_git_blob_ids(tmp_path):
     (tmp_path / "x").write_bytes(b"hello\n")
-    assert weights.matches(tmp_path / "x", "git:ce013625030ba8dba906f756967f9e9ca394464a")
+    assert registry.matches(tmp_path / "x", "git:ce013625030ba8dba906f756967f9e9ca394464a")
 
 
 def test_real_files_are_sound(clips, monkeypatch):
@@ -79,8 +79,8 @@ def test_real_files_are_sound(clips, monkeypatch):
         ("bfm-topology", shared / "bfm/topology_info.npy"), ("bfm-keys", shared / "bfm/keys_info.npy"),
         ("face-landmarker", shared / "weights/face_landmarker.task"),
     ):  # fmt: skip
-        entry = weights.find(name)
-        assert path.stat().st_size == entry.size and weights.matches(path, entry.checksum)
+        entry = registry.find(name)
+        assert path.stat().st_size == entry.size and registry.matches(path, entry.checksum)
 
 
 # ---------------------------------------------------------------- downloads
@@ -127,8 +127,8 @@ def entry(home, server, monkeypatch):
 
     def make(path: str, checksum: str = "sha256:" + hashlib.sha256(CONTENT).hexdigest()):
         address = f"http://127.0.0.1:{server.server_port}/{path}"
-        made = weights.WeightFile("invented", "models/file.bin", "tests", "none", 0, checksum, address, "", "nothing")
-        monkeypatch.setattr(weights, "FILES", (made,))
+        made = registry.WeightFile("invented", "models/file.bin", "tests", "none", 0, checksum, address, "", "nothing")
+        monkeypatch.setattr(registry, "FILES", (made,))
         return made
 
     return make
@@ -136,36 +136,36 @@ def entry(home, server, monkeypatch):
 
 def test_fetch_downloads_and_verifies(entry):
     made = entry("file.bin")
-    assert weights.fetch("invented").read_bytes() == CONTENT
-    assert weights.check(made) == weights.SOUND and list(made.file.parent.iterdir()) == [made.file]
+    assert fetch.fetch("invented").read_bytes() == CONTENT
+    assert registry.check(made) == registry.SOUND and list(made.file.parent.iterdir()) == [made.file]
 
 
 def test_fetch_continues_an_interrupted_download(entry, server):
     made = entry("short")
     with pytest.raises(UserError, match="continues"):
-        weights.fetch("invented")
+        fetch.fetch("invented")
     assert not made.file.exists()
-    assert weights.fetch("invented").read_bytes() == CONTENT
+    assert fetch.fetch("invented").read_bytes() == CONTENT
     assert server.asked == [0, len(CONTENT) // 2]
 
 
 def test_fetch_refuses_a_wrong_checksum(entry):
     made = entry("file.bin", "sha256:" + "0" * 64)
     with pytest.raises(UserError, match="checksum"):
-        weights.fetch("invented")
+        fetch.fetch("invented")
     assert not any(made.file.parent.iterdir())
 
 
 def test_fetch_takes_the_file_out_of_an_archive(entry):
     made = entry("archive.zip")
-    assert weights.fetch("invented").read_bytes() == CONTENT
+    assert fetch.fetch("invented").read_bytes() == CONTENT
     assert list(made.file.parent.iterdir()) == [made.file]
 
 
 def test_fetch_reports_what_the_server_says(entry):
     entry("nothing")
     with pytest.raises(UserError, match="404"):
-        weights.fetch("invented")
+        fetch.fetch("invented")
 
 
 # ---------------------------------------------------------------- reading
@@ -233,9 +233,9 @@ def test_damaged_weights_name_the_file_and_the_remedy(tmp_path, damage):
 
 
 def test_face_parser_reads_its_file_and_keeps_labels_as_integers(home):
-    from speech2lip.face.parsing import HEAD_CLASSES, parse_head
+    from speech2lip.detection.parsing import HEAD_CLASSES, parse_head
 
-    path = weights.find("face-parsing").file
+    path = registry.find("face-parsing").file
     path.parent.mkdir(parents=True)
     torch.manual_seed(0)
     torch.save({f"module.{k}": v for k, v in BiSeNet().state_dict().items()}, path)
@@ -246,22 +246,22 @@ def test_face_parser_reads_its_file_and_keeps_labels_as_integers(home):
 
 
 def test_lpips_reads_its_two_files(home):
-    from speech2lip.losses import perceptual_distance
-    from speech2lip.perceptual import load_lpips
+    from speech2lip.training.losses import perceptual_distance
+    from speech2lip.weights.loaders import load_lpips
 
     torch.manual_seed(0)
     net = Lpips()
     state = net.state_dict()
-    backbone, heads = (weights.find(name).file for name in ("alexnet", "lpips"))
+    backbone, heads = (registry.find(name).file for name in ("alexnet", "lpips"))
     backbone.parent.mkdir(parents=True)
     torch.save({k: v for k, v in state.items() if k.startswith("features")}, backbone)
     torch.save({f"lin{k}.model.1.weight": state[f"lin.{k}.weight"].abs() for k in range(5)}, heads)
     with pytest.raises(UserError, match="damaged"):  # random weights have not the official checksum
         load_lpips()
     digest = hashlib.sha256(backbone.read_bytes()).hexdigest()
-    files = tuple(replace(f, checksum=f"sha256:{digest}") if f.name == "alexnet" else f for f in weights.FILES)
+    files = tuple(replace(f, checksum=f"sha256:{digest}") if f.name == "alexnet" else f for f in registry.FILES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weights, "FILES", files)
+        patch.setattr(registry, "FILES", files)
         loaded = load_lpips()
     a = torch.rand(2, 3, 40, 56)
     mask = torch.ones(1, 1, 40, 56)
@@ -288,10 +288,9 @@ def test_each_published_piece_names_its_missing_file(home, setting, file):
 
 def _need(config: Config) -> None:
     from speech2lip.audio.deepspeech import converted
-    from speech2lip.face.morphable_tracker import load_model
-    from speech2lip.face.parsing import FaceParser
-    from speech2lip.perceptual import load_lpips
-    from speech2lip.wav2lip_loss import load_wav2lip
+    from speech2lip.detection.parsing import FaceParser
+    from speech2lip.tracking.morphable.tracker import load_model
+    from speech2lip.weights.loaders import load_lpips, load_wav2lip
 
     if config.face.tracker != "bundle":
         load_model(config.face.tracker, config.fit)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..media.sound import SAMPLE_RATE
 from .rows import FeatureWindows, Rows, window_offsets
-from .waveform import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

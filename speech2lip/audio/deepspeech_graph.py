@@ -13,13 +13,17 @@ import numpy as np
 from safetensors.torch import save_file
 
 from ..errors import UserError
-from ..layout import atomic_path
-from ..nets.deepspeech import state_from_graph
+from ..files import atomic_path
+from ..nets.pretrained.deepspeech import state_from_graph
 
 _LAYERS = tuple(f"{kind}{k}" for k in (1, 2, 3, 5, 6) for kind in "hb")
+
+
 _CELLS = {
     f"{d}/{part}": (f"bidirectional_rnn/{d}/basic_lstm_cell", part) for d in ("fw", "bw") for part in ("kernel", "bias")
 }
+
+
 _OLD_NAMES = {"kernel": "weights", "bias": "biases"}  # of cells before TensorFlow 1.2
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..config import AudioConfig
 from ..errors import UserError
-from ..layout import atomic_path
+from ..files import atomic_path
+from ..media.sound import SAMPLE_RATE
 from . import deepspeech, phones
 from .backend import Backend, FeatureBackend, Joined, frame_count
 from .level import even_level
@@ -19,7 +20,6 @@ from .log_mel import LogMel
 from .moonshine import Moonshine
 from .rows import FeatureWindows, Rows, window_offsets
 from .speech_models import DEFAULT_MODELS, SpeechModel
-from .waveform import SAMPLE_RATE
 
 
 class Phones(Backend):

@@ -6,9 +6,11 @@ from collections import deque
 
 import numpy as np
 
-from .waveform import SAMPLE_RATE
+from ..media.sound import SAMPLE_RATE
 
 _BLOCK = 800  # samples of 50 ms, over which loudness is measured
+
+
 _TARGET_LEVEL = 0.1
 
 

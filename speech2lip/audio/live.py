@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..nets.moonshine import FIELD, FIRST, HOP
+from ..media.sound import SAMPLE_RATE
+from ..nets.pretrained.moonshine import FIELD, FIRST, HOP
 from . import moonshine
 from .backend import FeatureBackend, Joined
 from .level import LevelMeter
@@ -16,11 +17,16 @@ from .log_mel import LogMel, standardiser
 from .mel import ROWS_PER_SECOND, MelStream, normalise
 from .moonshine import Moonshine
 from .rows import FeatureWindows, Rows
-from .waveform import SAMPLE_RATE
 
 _MEMORY = round(30 * ROWS_PER_SECOND)  # rows whose statistics count
+
+
 _PRIOR = round(3 * ROWS_PER_SECOND)  # rows of the subject's own sound to start from
+
+
 _KEPT = 4.0  # seconds of rows, more than a window of frames to come can reach back
+
+
 _HEARD = 2 * SAMPLE_RATE // HOP * HOP  # samples that the speech recogniser hears again for every new frame
 
 

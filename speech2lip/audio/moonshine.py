@@ -16,19 +16,29 @@ import numpy as np
 import torch
 
 from ..errors import UserError
-from ..nets.moonshine import FIELD, FIRST, HOP, MoonshineEncoder
-from ..weights import MISSING, check, find, matches, require
+from ..media.sound import SAMPLE_RATE
+from ..nets.pretrained.moonshine import FIELD, FIRST, HOP, MoonshineEncoder
+from ..weights.registry import MISSING, check, find, matches, require
 from .backend import Backend, Collector
 from .level import LevelMeter
 from .ort_file import OrtFile
 from .rows import RowFile, Rows, chunks_at_silence
-from .waveform import SAMPLE_RATE
 
 LAYERS = (1, 4)
+
+
 ROWS_PER_SECOND = SAMPLE_RATE / HOP
+
+
 _WIDTH = 288
+
+
 _CHUNK, _CONTEXT = 8 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
+
+
 _SCALE, _LIMIT = 1.5, 6.0  # rows of speech get a deviation of about one
+
+
 _SILENT = 1e-3  # amplitude below which a chunk is digital silence
 
 

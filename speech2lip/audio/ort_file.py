@@ -15,9 +15,17 @@ from flatbuffers import number_types
 from flatbuffers.table import Table
 
 _MARK = b"ORTM"
+
+
 _SESSION_MODEL, _MODEL_GRAPH, _GRAPH_TENSORS, _GRAPH_NODES = 1, 7, 0, 2
+
+
 _TENSOR_NAME, _TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_BYTES = 0, 2, 3, 4
+
+
 _NODE_NAME, _NODE_INPUTS = 0, 8
+
+
 _TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64}
 
 

@@ -7,15 +7,27 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..geometry import Intrinsics, project
-from ..rasterizer import Fragments, rasterize, vertex_normals
+from ..geometry.camera import Intrinsics, project
+from ..geometry.fragments import Fragments
+from ..geometry.mesh import vertex_normals
+from ..geometry.rasterizer_cpu import rasterize
 from . import head as h
 
 SUPERSAMPLE = 1.5
+
+
 _LIGHT = np.array([-0.30, -0.60, -0.74], np.float32)
+
+
 _SKIN = np.array([0.86, 0.64, 0.52], np.float32)
+
+
 _LIP = np.array([0.70, 0.34, 0.33], np.float32)
+
+
 _HAIR = np.array([0.23, 0.15, 0.10], np.float32)
+
+
 _COLOURS = {
     h.CAVITY: (0.13, 0.04, 0.04), h.UPPER_TEETH: (0.90, 0.87, 0.80), h.LOWER_TEETH: (0.80, 0.77, 0.70),
     h.TONGUE: (0.62, 0.27, 0.27), h.EAR: (0.80, 0.56, 0.46), h.NECK: (0.78, 0.57, 0.46), h.TORSO: (0.17, 0.24, 0.38),

@@ -10,13 +10,15 @@ import numpy as np
 from ..config import Config
 from ..evaluation.recording import Recorder
 from ..evaluation.run import evaluate
-from ..face.crop import extract
-from ..face.preprocess import preprocess
-from ..layout import SubjectLayout, atomic_path
+from ..files import atomic_path
+from ..media.decode import read_frames
+from ..media.images import write_image
 from ..metrics.basic import best_lag, correlation
-from ..predictor import join_side_by_side, render_video
-from ..trainer import Trainer
-from ..video import read_frames, write_image
+from ..preparation.pipeline import preprocess
+from ..rendering.files import join_side_by_side, render_video
+from ..subject.layout import SubjectLayout
+from ..subject.records import extract
+from ..training.trainer import Trainer
 from .speaker import HELD_OUT_SENTENCE, TRAINING_SENTENCES, make_speaker
 
 

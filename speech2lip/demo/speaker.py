@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..audio.waveform import SAMPLE_RATE, save_wav
-from ..geometry import Poses
-from ..layout import atomic_path
+from ..files import atomic_path
+from ..geometry.camera import Poses
+from ..media.encode import VideoWriter
+from ..media.sound import SAMPLE_RATE, save_wav
 from ..progress import track
-from ..video import VideoWriter
 from .render import FrameState, HeadRenderer
 from .speech import mouth_track, synthesize
 
@@ -34,7 +34,11 @@ TRAINING_SENTENCES = (
     "Give them enough time to finish the job, and they will manage it perfectly.",
     "What a lovely voice you have, and how far it carries across the valley!",
 )
+
+
 HELD_OUT_SENTENCE = "Maybe you have never heard these words before, but my mouth moves with them all the same."
+
+
 _PAUSE = 0.36  # seconds of silence between sentences
 
 

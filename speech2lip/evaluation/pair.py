@@ -9,20 +9,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..audio.waveform import SAMPLE_RATE, load_audio
+from ..detection.crop import head_crop
+from ..detection.detect import FaceMesh
+from ..detection.survey import survey_clip
 from ..errors import UserError
-from ..face.crop import extract, head_crop
-from ..face.detect import FaceMesh
-from ..face.survey import survey_clip
-from ..face.topology import interocular, mouth_opening
-from ..layout import Crop
+from ..facemesh import interocular, mouth_opening
+from ..media.decode import read_frames
+from ..media.ffmpeg import check_video, probe
+from ..media.sound import SAMPLE_RATE, load_audio
 from ..progress import track as progress
-from ..video import check_video, probe, read_frames
+from ..subject.records import Crop, extract
 from .protocols import LEAST, Result, finish, load_judges
 from .recording import Recorder, landmark_mask
 from .summary import STILL
 
 _MAX_CROP = 640
+
+
 _CANDIDATES = 60  # frames among which the control's mouth is looked for
 
 

@@ -17,25 +17,28 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import weights
 from ..audio.rows import FeatureWindows
-from ..audio.waveform import SAMPLE_RATE, load_audio
-from ..checkpoint import Checkpoint
-from ..data.parser import SubjectIndex, parse_subject
 from ..errors import UserError
-from ..face.crop import extract
-from ..layout import SubjectLayout
-from ..metrics.lse import load_syncnet, measure_sync
-from ..nets.lpips import Lpips
-from ..nets.syncnet import SyncNet
-from ..perceptual import load_lpips
-from ..predictor import Predictor, Rendered
+from ..media.decode import read_frames
+from ..media.sound import SAMPLE_RATE, load_audio
+from ..metrics.lse import measure_sync
+from ..model.checkpoint import Checkpoint
+from ..nets.pretrained.lpips import Lpips
+from ..nets.pretrained.syncnet import SyncNet
 from ..progress import track as progress
-from ..video import read_frames
+from ..rendering.paste import Rendered
+from ..rendering.predictor import Predictor
+from ..subject.index import SubjectIndex, parse_subject
+from ..subject.layout import SubjectLayout
+from ..subject.records import extract
+from ..weights import registry
+from ..weights.loaders import load_lpips, load_syncnet
 from .recording import Recorder, Recording
 from .summary import Scene, make_scene, summarise
 
 _SYNC, _LPIPS = "LSE-C, LSE-D, SyncNet offset", "LPIPS"
+
+
 LEAST = 10  # frames below which nothing is measured
 
 
@@ -52,9 +55,9 @@ def load_judges(fps: float) -> Judges:
     """What is there for a video of `fps` frames per second."""
     missing = {}
     for names, entries in ((_SYNC, ("syncnet",)), (_LPIPS, ("alexnet", "lpips"))):
-        absent = [e for e in entries if weights.check(weights.find(e)) == weights.MISSING]
+        absent = [e for e in entries if registry.check(registry.find(e)) == registry.MISSING]
         if absent:
-            files = " and ".join(weights.find(e).path for e in absent)
+            files = " and ".join(registry.find(e).path for e in absent)
             ways = ", ".join(f"`speech2lip weights where {e}`" for e in absent)
             missing[names] = f"needs {files} ({ways})"
     if _SYNC not in missing and fps != 25:

@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import torch
 
-from ..face.detect import FaceMesh
-from ..face.topology import LANDMARKS, LIPS, MOUTH, face_box, interocular, mouth_opening, mouth_width
+from ..detection.detect import FaceMesh
+from ..facemesh import LANDMARKS, LIPS, MOUTH, face_box, interocular, mouth_opening, mouth_width
+from ..media.images import write_image
 from ..metrics.cpbd import BLOCK, cpbd
 from ..metrics.image import frame_psnr, seam_gradient, ssim_map
 from ..metrics.lse import crop_for_syncnet
-from ..nets.lpips import Lpips
-from ..video import write_image
+from ..nets.pretrained.lpips import Lpips
 
 PSNR_LIMIT = 100.0  # dB, given for equal pictures
 

@@ -18,36 +18,52 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..audio.waveform import save_wav
-from ..checkpoint import Checkpoint
-from ..face.topology import LIPS, interocular
-from ..layout import Subject, atomic_path
+from ..facemesh import LIPS, interocular
+from ..files import atomic_path
+from ..media.encode import VideoWriter
+from ..media.images import read_image
+from ..media.sound import save_wav
 from ..metrics.basic import lag_curve
-from ..video import VideoWriter, read_image
+from ..model.checkpoint import Checkpoint
+from ..subject.records import Subject
 from . import charts
 from .protocols import Result
 from .summary import BY_NAME, METRICS, frame_table
 
 FORMAT = 1
+
+
 _VIDEO_SECONDS = 60  # of a long render, that the page carries
+
+
 _AMPLIFY = 4  # of shown differences
+
+
 _ROWS = {"real": "real", "base": "painted on", "generated": "generated", "frozen": "frozen mouth"}
+
+
 TITLES = {
     "self": "Test sound on the test frames",
     "cross": "Test sound on training frames",
     "new": "New sound on the clip",
     "pair": "Generated beside real video",
 }
+
+
 MEANINGS = {
     "self": "As in the paper. The real chin and cheeks around the painted region belong to the right mouth and help every measure of it.",
     "cross": "Nothing of the right mouth can leak into these frames. Mouths are compared with the real test frames, in steady coordinates.",
     "new": "Nobody filmed the right mouth, so only measures that need none are given; “painted on” are the frames of the clip as they were.",
     "pair": "The region that may differ was taken from the real video's landmarks. The frozen mouth is one real mouth, pasted into all frames.",
 }
+
+
 # Shown over time, in this order, where there are values.
 _PLOTS = (
     "psnr_lip", "ssim_lip", "psnr_face", "ssim_face", "lpips", "lmd_stable", "cpbd_face", "cpbd_lip", "seam", "jitter", "outside",
 )  # fmt: skip
+
+
 # measures per frame that no figure of the table is named after: title, unit
 _FRAME_TITLES = {
     "seam": ("Slope across the region's edge", "levels/px"), "opening": ("Mouth opening", "of eye distance"),
@@ -103,9 +119,6 @@ def training_facts(checkpoint: Checkpoint) -> dict[str, str]:
         )
     out["test split"] = f"last {config.data.test_fraction:.0%} of the clip"
     return out
-
-
-# ---------------------------------------------------------------- files
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
@@ -184,9 +197,6 @@ def _text(value: float | None) -> str:
     if value is None or not np.isfinite(value):
         return "–"
     return f"{value:.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.3f}"
-
-
-# ---------------------------------------------------------------- the page
 
 
 def render_page(evaluation: Evaluation) -> str:

@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..builder import pick_device
-from ..checkpoint import load_checkpoint
-from ..layout import SubjectLayout
+from ..model.checkpoint import load_checkpoint
+from ..model.device import pick_device
+from ..subject.layout import SubjectLayout
 from .pair import evaluate_pair
 from .protocols import Result, evaluate_cross, evaluate_new, evaluate_self
 from .report import Evaluation, machine_facts, print_table, subject_facts, training_facts, write_evaluation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,14 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..audio.deepspeech import mfcc
-from ..nets.syncnet import SyncNet
-from ..safeload import fill, load_state
-from ..weights import find, require
+from ..audio.mfcc import mfcc
+from ..nets.pretrained.syncnet import SyncNet
 
 SIDE, WINDOW, SHIFT = 224, 5, 15
+
+
 SAMPLES_PER_FRAME = 640  # 16 kHz at 25 frames per second
+
+
 _MFCC_ROWS, _ROWS_PER_FRAME, _CEPSTRA = 20, 4, 13
+
+
 _AROUND = 0.4  # of the box, that the authors' pipeline keeps around it
 
 
@@ -29,15 +32,6 @@ class SyncScore:
     confidence: float
     distance: float
     offset: int
-
-
-def load_syncnet(path: Path | None = None) -> SyncNet:
-    """The network with the weights of `syncnet_v2.model`."""
-    remedy = find("syncnet").remedy()
-    path = path or require("syncnet")
-    net = fill(SyncNet(), load_state(path, remedy), path, remedy)
-    assert isinstance(net, SyncNet)
-    return net
 
 
 @torch.no_grad()

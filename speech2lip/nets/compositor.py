@@ -9,7 +9,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import Intrinsics, pixel_lattice, pixel_to_grid, sample_map, warp_to_canonical, warp_to_observed
+from ..geometry.camera import Intrinsics, pixel_lattice, pixel_to_grid, sample_map, warp_to_canonical, warp_to_observed
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import pixel_to_grid
+from ..geometry.camera import pixel_to_grid
 from .audio_encoder import PUBLISHED_CONVOLUTIONS, AudioEncoder
 from .blend import BlendNet
 from .compositor import CanonicalSpace, ObservedRegion, black_holes, merge

@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from speech2lip.cli import run_guarded
-from speech2lip.face.bfm import convert_bfm
+from speech2lip.errors import run_guarded
+from speech2lip.tracking.morphable.bfm import convert_bfm
 
 
 def main() -> int:

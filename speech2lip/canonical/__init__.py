@@ -1,0 +1,1 @@
+"""Canonical space and exposure."""

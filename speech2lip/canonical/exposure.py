@@ -1,0 +1,67 @@
+"""Exposure of every frame against the canonical one, measured on skin that speech leaves alone."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ..facemesh import (
+    BROWS,
+    EYES,
+    rigid_points,
+)
+
+
+def smoothed(image: np.ndarray) -> np.ndarray:
+    return cv2.blur(image, (5, 5))
+
+
+def sample_colours(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Bilinear colours [N, 3] at pixels [N, 2]."""
+    x, y = pixels[:, 0].astype(np.float32), pixels[:, 1].astype(np.float32)
+    return cv2.remap(image, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+
+
+def steady(colour: np.ndarray, segments: np.ndarray, reach: int = 12) -> np.ndarray:
+    """Average exposure over about a second, never across a cut or gap."""
+    out = colour.copy()
+    for start, end in segments:
+        part = colour[start:end].reshape(end - start, 6)
+        padded = np.pad(part, ((reach, reach), (0, 0)), mode="edge")
+        kernel = np.hanning(2 * reach + 3)[1:-1]
+        smooth = np.stack([np.convolve(padded[:, c], kernel / kernel.sum(), "valid") for c in range(6)], 1)
+        out[start:end] = smooth.reshape(-1, 2, 3)
+    return out
+
+
+def colour_samples(mesh: np.ndarray, pixels: np.ndarray, covered: np.ndarray, count: int = 500) -> np.ndarray:
+    """Canonical pixels [N, 2] of skin that speech leaves alone, for matching exposure.
+
+    mesh: [468, 3]; pixels: [468, 2] its canonical projection; covered: [S, S] mesh mask.
+    """
+    steady = np.setdiff1d(rigid_points(mesh), np.concatenate([EYES, BROWS]))
+    area = np.zeros(covered.shape, np.uint8)
+    cv2.fillConvexPoly(area, cv2.convexHull(pixels[steady].round().astype(np.int32)), 1)
+    for group in (EYES[:16], EYES[16:], BROWS[:10], BROWS[10:]):
+        cv2.fillConvexPoly(area, cv2.convexHull(pixels[group].round().astype(np.int32)), 0)
+    ys, xs = np.nonzero(area & covered)
+    pick = np.linspace(0, len(xs) - 1, min(count, len(xs))).astype(int)
+    return np.stack([xs[pick], ys[pick]], 1).astype(np.float64)
+
+
+def match_colour(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Gain and offset [2, 3] with observed ~ gain * reference + offset, per channel, robustly.
+
+    reference, observed: [N, 3] in 0..255. The gain is held near 1 and the offset near 0
+    by a prior, so that flat skin does not invent contrast.
+    """
+    x, y = reference.astype(float), observed.astype(float)
+    keep = np.ones(x.shape)
+    for _ in range(3):
+        count, sx, sy = keep.sum(0), (keep * x).sum(0), (keep * y).sum(0)
+        a, b = (keep * x * x).sum(0) + 100.0 * count, (keep * x * y).sum(0) + 100.0 * count
+        d = 1.01 * count  # normal equations [[a, sx], [sx, d]] [gain, offset] = [b, sy], prior included
+        gain, offset = np.stack([b * d - sx * sy, a * sy - sx * b]) / (a * d - sx * sx)
+        error = np.abs(gain * x + offset - y)
+        keep = (error <= 2.5 * np.median(error, 0) + 1.0).astype(float)
+    return np.stack([gain, offset])

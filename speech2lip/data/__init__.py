@@ -1,1 +1,0 @@
-"""A preprocessed subject as arrays that training reads."""

@@ -1,0 +1,1 @@
+"""Shots, faces, landmarks, crops and parsing."""

@@ -1,1 +1,0 @@
-"""From frames to geometry: shots, faces, landmarks, rigid tracking, canonical space."""

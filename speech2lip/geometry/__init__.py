@@ -1,0 +1,1 @@
+"""Cameras, poses, warps and rasterization."""

@@ -1,0 +1,1 @@
+"""The authors' own files become ours."""

@@ -1,0 +1,1 @@
+"""Configuration and facts -> networks; checkpoints; devices."""

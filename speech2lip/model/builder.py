@@ -1,0 +1,83 @@
+"""Configuration + a subject's geometry -> networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..audio.features import backend_from_params
+from ..config import Config
+from ..geometry.camera import Intrinsics
+from ..nets.audio_encoder import ShapeHead, StreamEncoder
+from ..nets.blend import BlendNet
+from ..nets.compositor import CanonicalSpace
+from ..nets.lip import LipModel
+from ..nets.published import PublishedSpeech2Lip
+from ..nets.shape import ShapeBasis
+from ..nets.speech2lip import Speech2Lip
+from ..nets.sync import SyncExpert
+from ..subject.index import CanonicalImages
+from .facts import ModelFacts
+
+_SMALL = 96  # lip images up to so many pixels wide are drawn finely
+
+
+def lattice_step(upsample: int, width: int) -> int:
+    """Pixels per side of a lattice cell in lip images `width` pixels wide; 0 chooses by that width.
+
+    A lattice of some twenty columns is enough for a mouth, however large it is drawn.
+    """
+    return upsample or (4 if width <= _SMALL else 8)
+
+
+Model = Speech2Lip | PublishedSpeech2Lip
+
+
+def works_on_whole(config: Config) -> bool:
+    """Whether the model's compositor works on the whole face crop, as the published one does."""
+    return config.model.kind == "published"
+
+
+def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | None = None) -> Model:
+    """Wire the networks. Without `canonical` (when loading a checkpoint) buffers start empty."""
+    space = _canonical_space(facts, canonical)
+    backend = backend_from_params(dict(facts.audio))
+    lip, blend = config.model.lip, config.model.blend
+    if config.model.kind == "published":
+        return PublishedSpeech2Lip(
+            facts.lip_size, backend.window, backend.channels, lip.ensemble, space, config.model.compat
+        )
+    width = lip.audio_width
+    encoder = StreamEncoder(
+        backend.window,
+        [stream.channels for stream in backend.streams],
+        ((width, 1), (width, 2), (width, 2)),
+        lip.embedding,
+        lip.audio_dropout,
+    )
+    head = ShapeHead(lip.embedding, lip.shape_codes, [stream.weight for stream in backend.streams])
+    picture = LipModel(
+        facts.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
+        lip.frequencies, lattice_step(lip.upsample, facts.lip_size[0]), lip.features, lip.ensemble,
+    )  # fmt: skip
+    return Speech2Lip(
+        encoder, head, ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
+        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, len(backend.streams) * lip.embedding, lip.detail, lip.audio_dropout,
+        config.train.pose_noise,
+    )  # fmt: skip
+
+
+def _canonical_space(facts: ModelFacts, canonical: CanonicalImages | None) -> CanonicalSpace:
+    size = facts.crop_size
+    maps = (
+        [torch.from_numpy(np.ascontiguousarray(m)) for m in (canonical.depth, canonical.face, canonical.lip)]
+        if canonical is not None
+        else [torch.zeros(size, size) for _ in range(3)]
+    )
+    return CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*facts.camera), facts.lip_box)
+
+
+def build_expert(config: Config, facts: ModelFacts) -> SyncExpert:
+    """The sync expert that is trained on the subject's own windows."""
+    backend = backend_from_params(dict(facts.audio))
+    return SyncExpert(config.sync.window, backend.window, backend.channels, config.sync.width)

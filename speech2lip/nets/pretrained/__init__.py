@@ -1,0 +1,1 @@
+"""Networks that only ever load published weights."""

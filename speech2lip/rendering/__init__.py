@@ -1,0 +1,1 @@
+"""A model, its subject and speech become video."""

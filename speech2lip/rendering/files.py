@@ -1,0 +1,98 @@
+"""Whole renders into files: a video, or a folder of frames."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from ..audio.features import load_features
+from ..errors import UserError
+from ..files import atomic_path
+from ..media.encode import VideoWriter
+from ..media.ffmpeg import ffmpeg
+from ..media.images import write_image
+from ..media.sound import SAMPLE_RATE, load_audio, save_wav
+from ..model.checkpoint import load_checkpoint
+from ..progress import bar
+from ..subject.index import parse_subject
+from ..subject.layout import SubjectLayout
+from .predictor import Predictor
+
+
+def render_video(
+    checkpoint_path: Path, root: Path, audio: Path, out: Path, device: str = "auto", first: int = 0,
+    loop: tuple[int, int] | None = None,
+) -> int:  # fmt: skip
+    """Render `audio` on the subject's frames into the video `out`; returns its number of frames.
+
+    loop: range of source frames [start, end) to walk forth and back in (default: all).
+    """
+    predictor = Predictor(load_checkpoint(checkpoint_path), SubjectLayout(root), device)
+    windows = predictor.features(audio)
+    render = predictor.config.render
+    with atomic_path(out) as path:
+        length = len(windows) / predictor.subject.fps
+        with VideoWriter(path, predictor.subject.fps, audio, length, render.crf, render.preset) as video:
+            frames = predictor.render(windows, first, loop)
+            for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
+                video.write(frame.image)
+    return len(windows)
+
+
+def render_images(
+    checkpoint_path: Path, root: Path, folder: Path, new_audio: Path | None = None, device: str = "auto"
+) -> int:
+    """Render frames as `folder/%05d.jpg`, as the published inference does; returns their number.
+
+    Without `new_audio` (an `audio.npy` of features) the test split is rendered onto itself,
+    and `audio_test.wav`, its sound, is written beside `folder`.
+    """
+    checkpoint = load_checkpoint(checkpoint_path)
+    layout = SubjectLayout(root)
+    predictor = Predictor(checkpoint, layout, device)
+    first = 0
+    if new_audio is not None:
+        windows = load_features(new_audio, dict(checkpoint.facts.audio))
+    else:
+        index = parse_subject(layout, checkpoint.config.data.test_fraction)
+        if not len(index.test):
+            raise UserError(f"{root} has no test frames (data.test_fraction is 0): render new audio instead")
+        first = int(index.test[0])
+        windows = index.windows[first : int(index.test[-1]) + 1]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder} ({error.strerror}): choose another --output_dir") from error
+    for old in folder.glob("[0-9]*.jpg"):
+        old.unlink()
+    frames = predictor.render(windows, first)
+    for number, frame in enumerate(bar(f"rendering {folder}", len(windows), "frame", frames)):
+        write_image(folder / f"{number:05d}.jpg", frame.image, 97)
+    if new_audio is None:
+        _cut_audio(
+            layout.audio,
+            folder.parent / "audio_test.wav",
+            first / predictor.subject.fps,
+            len(windows) / predictor.subject.fps,
+        )
+    return len(windows)
+
+
+def _cut_audio(source: Path, target: Path, start: float, length: float) -> None:
+    wav = load_audio(source)
+    begin = round(start * SAMPLE_RATE)
+    with atomic_path(target) as path:
+        save_wav(path, wav[begin : begin + round(length * SAMPLE_RATE)])
+
+
+def join_side_by_side(left: Path, right: Path, out: Path) -> None:
+    """Stack two videos of equal height and rate horizontally, with the right one's sound."""
+    with atomic_path(out) as path:
+        command = [ffmpeg(), "-v", "error", "-nostdin", "-y", "-i", str(left), "-i", str(right)]
+        command += ["-filter_complex", "[0:v][1:v]hstack=inputs=2:shortest=1[v]", "-map", "[v]", "-map", "1:a:0?"]
+        command += ["-c:v", "libx264", "-crf", "17", "-pix_fmt", "yuv420p", "-c:a", "copy", "-movflags", "+faststart"]
+        run = subprocess.run([*command, str(path)], capture_output=True)
+        if run.returncode != 0:
+            raise UserError(
+                f"{left} and {right} could not be joined ({run.stderr.decode(errors='replace').strip()[-200:]})"
+            )

@@ -1,0 +1,150 @@
+"""Rendering: a checkpoint, its subject's folder and speech become frames at the source's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..audio.features import backend_from_params, extract_windows
+from ..audio.rows import FeatureWindows
+from ..background import prefetch
+from ..errors import UserError
+from ..geometry.camera import relative_transforms
+from ..media.sound import stream_audio
+from ..model.builder import works_on_whole
+from ..model.checkpoint import Checkpoint, check_same_subject
+from ..model.device import bfloat16_pays, pick_device
+from ..nets.compositor import ObservedRegion
+from ..subject.dataset import cut, load_grids
+from ..subject.index import load_canonical, region_of
+from ..subject.layout import SubjectLayout
+from ..subject.records import extract
+from .paste import Rendered, paste_back, untouched
+from .walk import endless_runs, forth_and_back, frames_in_order, runs_of
+
+_AHEAD = 16  # frames decoded ahead of rendering
+
+
+_HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
+
+
+class Predictor:
+    """Owns device, colour order and resizing around a trained model.
+
+    audio windows [N, rows, channels] and the subject's own frames in, full frames out.
+    Only a few frames are held at any time.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, layout: SubjectLayout, device: str = "auto"):
+        self.layout, self.facts = layout, checkpoint.facts
+        self.subject, self.track = layout.load_subject(), layout.load_track()
+        check_same_subject(checkpoint.facts, self.subject, Path("the checkpoint"))
+        self.source = layout.source_path(self.subject)
+        self.device = pick_device(device)
+        self.model = checkpoint.model.to(self.device).eval()
+        self.model.reduced = checkpoint.config.render.amp and bfloat16_pays(self.device)
+        self.model.blend.fold_norm()
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.config = checkpoint.config
+        canonical = load_canonical(layout)
+        pose = self.track.poses.matrices()[self.subject.canonical_frame]
+        self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
+        whole = works_on_whole(checkpoint.config)
+        self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, whole)
+        self.colour = torch.from_numpy(self.track.colour).float() * torch.tensor([1.0, 1 / 255])[:, None]
+        with torch.no_grad():
+            self.depth = self.model.space.depth()
+
+    def features(self, audio: Path) -> FeatureWindows:
+        """Windows [N, rows, channels] for a file with speech, made when they are asked for."""
+        return extract_windows(
+            stream_audio(audio), self.subject.fps, backend_from_params(dict(self.facts.audio)), audio
+        )
+
+    @torch.no_grad()
+    def codes(self, windows: np.ndarray | FeatureWindows, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings and codes of all windows, which are painted on the frames `order` [N].
+
+        The published model's time input is the number of the rendered frame, as in the
+        authors' inference.
+        """
+        order = np.arange(len(windows)) if works_on_whole(self.config) else order
+        parts = [
+            self.model.speak(
+                torch.from_numpy(windows[p]).to(self.device).float(), torch.from_numpy(order[p]).to(self.device)
+            )
+            for p in np.array_split(np.arange(len(windows)), len(windows) // _HEARD_AT_ONCE + 1)
+        ]
+        embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
+        return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes
+
+    def render(
+        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None
+    ) -> Iterator[Rendered]:
+        """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
+        and back inside `loop` [start, end) (default: the whole clip)."""
+        start, end = loop or (0, self.subject.frames)
+        if end - start < 1:
+            raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
+        order = forth_and_back(len(windows), first - start, end - start) + start
+        embedding, codes = self.codes(windows, order)
+        frames = prefetch(frames_in_order(self.source, self.subject.fps, runs_of(order)), _AHEAD)
+        size = self.config.render.batch
+        with closing(frames):
+            for at in range(0, len(order), size):
+                part = order[at : at + size]
+                images = [next(frames) for _ in part]
+                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size])
+
+    def render_live(
+        self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
+    ) -> Iterator[Rendered]:
+        """Frames for windows [n, rows, channels] as they arrive, n from 0 on, without end."""
+        start, end = loop or (0, self.subject.frames)
+        frames = prefetch(frames_in_order(self.source, self.subject.fps, endless_runs(first, start, end)), _AHEAD)
+        position = 0
+        with closing(frames):
+            for windows in arrivals:
+                if not len(windows):
+                    continue
+                for part in np.array_split(windows, len(windows) // self.config.render.batch + 1):
+                    order = forth_and_back(position + len(part), first - start, end - start)[position:] + start
+                    embedding, codes = self.codes(part, order)
+                    yield from self._paint([next(frames) for _ in part], order, embedding, codes)
+                    position += len(part)
+
+    def _grids(self, frames: np.ndarray) -> torch.Tensor | None:
+        """Stored correspondences, for published networks on an imported dataset."""
+        grids = load_grids(self.layout, frames) if works_on_whole(self.config) else None
+        return None if grids is None else grids.to(self.device)
+
+    @torch.no_grad()
+    def _paint(
+        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor
+    ) -> Iterator[Rendered]:
+        """One batch; frames without a tracked face pass unchanged."""
+        crop, size = self.subject.crop, self.subject.region_size
+        faces = [self.track.valid[s] for s in sources]
+        keep = [k for k, valid in enumerate(faces) if valid]
+        finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        if keep:
+            regions = np.stack([cut(extract(images[k], crop), self.origins[sources[k]], size) for k in keep])
+            at = torch.from_numpy(sources[keep])
+            picture = torch.from_numpy(regions).to(self.device).permute(0, 3, 1, 2).float() / 255
+            region = ObservedRegion(
+                picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
+                self.transforms[at].to(self.device), self.colour[at].to(self.device), self._grids(sources[keep]),
+            )  # fmt: skip
+            lip = self.model.draw(embedding[keep], codes[keep], region.transform)
+            blended, mask = self.model.fuse(lip, region, self.depth)
+            pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+            finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
+        for k, image in enumerate(images):
+            if k in finished:
+                yield paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k]))
+            else:
+                yield untouched(image, int(sources[k]))

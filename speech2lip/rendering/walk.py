@@ -1,0 +1,86 @@
+"""The order in which source frames are walked, and their decoding in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+
+from ..errors import UserError
+from ..media.decode import read_frames
+
+_PIECE_BYTES = 2**30  # of decoded frames in a temporary file while the clip is walked backwards
+
+
+def forth_and_back(count: int, first: int, length: int) -> np.ndarray:
+    """`count` indices that start at `first` and walk 0 .. length - 1 forth and back without a jump."""
+    if length == 1:
+        return np.zeros(count, np.int64)
+    period = 2 * (length - 1)
+    phase = (np.arange(count) + first) % period
+    return np.where(phase < length, phase, period - phase).astype(np.int64)
+
+
+def runs_of(order: np.ndarray) -> Iterator[np.ndarray]:
+    """Indices that move by one at a time, cut where they turn round."""
+    position = 0
+    while position < len(order):
+        backwards = position + 1 < len(order) and order[position + 1] < order[position]
+        step = -1 if backwards else 1
+        stop = position + 1
+        while stop < len(order) and order[stop] - order[stop - 1] == step:
+            stop += 1
+        yield order[position:stop]
+        position = stop
+
+
+def endless_runs(first: int, start: int, end: int) -> Iterator[np.ndarray]:
+    """The runs of `forth_and_back` inside [start, end) from `first` on, without end."""
+    yield np.arange(first, end)
+    while end - start > 1:
+        yield np.arange(end - 2, start - 1, -1)
+        yield np.arange(start + 1, end)
+    while True:
+        yield np.array([start])
+
+
+def frames_in_order(source: Path, fps: float, runs: Iterable[np.ndarray]) -> Generator[np.ndarray, None, None]:
+    """Decoded frames for runs of neighbouring indices, rising or falling.
+
+    Rising runs are streamed; falling ones are decoded in pieces from their end, so memory
+    does not depend on their length.
+    """
+    for run in runs:
+        falling = len(run) > 1 and run[1] < run[0]
+        yield from _reversed_run(source, fps, run) if falling else _forward_run(source, fps, int(run[0]), len(run))
+
+
+def _forward_run(source: Path, fps: float, start: int, count: int) -> Iterator[np.ndarray]:
+    frames = read_frames(source, fps, start=start)
+    with closing(frames):
+        for number in range(count):
+            frame = next(frames, None)
+            if frame is None:
+                raise UserError(
+                    f"{source} ends at frame {start + number}, but was longer when it was preprocessed: restore it"
+                )
+            yield frame
+
+
+def _reversed_run(source: Path, fps: float, run: np.ndarray) -> Iterator[np.ndarray]:
+    """Each piece is decoded forwards, up to its end, which costs a seek to the key frame before it; pieces
+    are therefore large, and lie in a temporary file."""
+    size, at = 16, 0
+    while at < len(run):
+        part = run[at : at + size]
+        with TemporaryFile() as chunk:
+            for frame in _forward_run(source, fps, int(part[-1]), len(part)):
+                chunk.write(frame.data)
+            for number in reversed(range(len(part))):
+                chunk.seek(number * frame.nbytes)
+                yield np.frombuffer(bytearray(chunk.read(frame.nbytes)), np.uint8).reshape(frame.shape)
+        at += len(part)
+        size = max(16, int(_PIECE_BYTES // frame.nbytes))

@@ -1,0 +1,1 @@
+"""A preprocessed subject: its folder, records, index and resident data."""

@@ -1,0 +1,163 @@
+"""The training set: decoded once, cropped to what training reads, kept as uint8."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..facemesh import LIPS
+from ..media.images import read_image
+from ..nets.compositor import ObservedRegion
+from ..progress import bar
+from .index import SubjectIndex
+from .layout import SubjectLayout
+from .records import Box
+
+SMALL_SIDE = 96  # whole crops, shrunk, for the depth loss
+
+
+@dataclass(frozen=True)
+class Batch:
+    """lips: [B, 3, h, w] real canonical lips in the canonical exposure; region: what the
+    compositor needs; windows: [B, rows, channels]; mouth: [B, K, 2] canonical landmarks;
+    small: [B, 3, s, s] whole crops; frame: [B] indices. Images are float32 RGB in [0, 1]."""
+
+    lips: Tensor
+    region: ObservedRegion
+    windows: Tensor
+    mouth: Tensor
+    small: Tensor
+    frame: Tensor
+
+
+class SubjectDataset:
+    """Random access to the frames of one subject, resident in memory (or in a memory-mapped
+    temporary file where they exceed `memory_gb`)."""
+
+    def __init__(self, index: SubjectIndex, device: torch.device, memory_gb: float):
+        self.index, self.device = index, device
+        frames = np.concatenate([index.train, index.test])
+        self.row = np.full(index.subject.frames, -1, np.int64)
+        self.row[frames] = np.arange(len(frames))
+        width, height = index.subject.lip_size
+        region, small = index.subject.region_size, min(SMALL_SIDE, index.subject.crop.size)
+        sizes = [(len(frames), height, width, 3), (len(frames), region, region, 3), (len(frames), small, small, 3)]
+        on_disk = sum(float(np.prod(s)) for s in sizes) > memory_gb * 2**30
+        self._lips, self._regions, self._small = (_allocate(s, on_disk) for s in sizes)
+        self._load(frames)
+        self._windows = torch.from_numpy(index.windows).to(device)
+        self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
+        self.transforms = torch.from_numpy(index.transforms).float().to(device)
+        self._origins = torch.from_numpy(index.origins).float().to(device)
+        colour = torch.from_numpy(index.track.colour).float()
+        self._colour = (colour * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
+        self._resident = device.type == "cuda" and not on_disk
+        if self._resident:
+            self._tensors = [torch.from_numpy(a).to(device) for a in (self._lips, self._regions, self._small)]
+
+    @property
+    def small_scale(self) -> float:
+        return self._small.shape[1] / self.index.subject.crop.size
+
+    def batch(self, frames: np.ndarray) -> Batch:
+        """The given frame indices [B] as a batch."""
+        lips, small = (self._images(k, self.row[frames]) for k in (0, 2))
+        at = torch.from_numpy(frames).to(self.device)
+        return Batch(lips, self.region(frames), self.windows(at), self.mouth[at], small, at)
+
+    def windows(self, frames: Tensor) -> Tensor:
+        """Audio windows [B, rows, channels] of frames [B], which lie where the data does."""
+        return self._windows[frames].float()
+
+    def region(self, frames: np.ndarray) -> ObservedRegion:
+        """What the compositor needs of frames [B]."""
+        at = torch.from_numpy(frames).to(self.device)
+        whole = self.index.subject.region_size == self.index.subject.crop.size
+        grid = load_grids(self.index.layout, frames) if whole else None
+        return ObservedRegion(
+            self._images(1, self.row[frames]),
+            self._origins[at],
+            self.transforms[at],
+            self._colour[at],
+            None if grid is None else grid.to(self.device),
+        )
+
+    def lips(self, frames: np.ndarray) -> Tensor:
+        """Real canonical lips [B, 3, h, w] of frames [B]."""
+        return self._images(0, self.row[frames])
+
+    def _images(self, kind: int, rows: np.ndarray) -> Tensor:
+        if self._resident:
+            picked = self._tensors[kind][torch.from_numpy(rows).to(self.device)]
+        else:
+            picked = torch.from_numpy((self._lips, self._regions, self._small)[kind][rows]).to(self.device)
+        return picked.permute(0, 3, 1, 2).float() / 255
+
+    def _load(self, frames: np.ndarray) -> None:
+        layout, colour = self.index.layout, self.index.track.colour
+        size = self._regions.shape[1]
+
+        def load(position: int) -> None:
+            frame = int(frames[position])
+            lip = read_image(layout.lip_image(frame)).astype(np.float32)
+            even = (lip - colour[frame, 1]) / colour[frame, 0]
+            self._lips[position] = even.round().clip(0, 255).astype(np.uint8)
+            face = read_image(layout.face_image(frame))
+            self._regions[position] = cut(face, self.index.origins[frame], size)
+            self._small[position] = cv2.resize(face, self._small.shape[1:3], interpolation=cv2.INTER_AREA)
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for _ in bar("loading", len(frames), "frame", pool.map(load, range(len(frames)))):
+                pass
+
+
+def load_grids(layout: SubjectLayout, frames: np.ndarray) -> Tensor | None:
+    """Stored correspondences [B, S, S, 2] of an imported dataset; None where there are none."""
+    if not layout.grids.is_dir():
+        return None
+    return torch.from_numpy(np.stack([np.load(layout.grid(int(f)), allow_pickle=False) for f in frames])).float()
+
+
+def cut(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:
+    """A size x size window of an image [H, W, 3] from origin (x, y); the border repeats outside."""
+    left, top = int(origin[0]), int(origin[1])
+    height, width = image.shape[:2]
+    if left >= 0 and top >= 0 and left + size <= width and top + size <= height:
+        return image[top : top + size, left : left + size]
+    rows = np.clip(np.arange(top, top + size), 0, height - 1)
+    columns = np.clip(np.arange(left, left + size), 0, width - 1)
+    return image[rows][:, columns]
+
+
+def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
+    """An empty uint8 array, in memory or mapped to a temporary file that vanishes with it."""
+    if not on_disk:
+        return np.empty(shape, np.uint8)
+    handle, name = tempfile.mkstemp(prefix="speech2lip-")
+    os.close(handle)
+    array = np.memmap(name, np.uint8, "w+", shape=shape)
+    Path(name).unlink()  # the mapping keeps the space until it is released
+    return array
+
+
+def lip_focus(mouth: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
+    """Where lips are, over the clip, in lip images of `size` (width, height): [h, w] float32 in 0..1, soft.
+
+    mouth: [T, K, 2] canonical landmarks of training frames, lips first; box: lip box.
+    """
+    lips = mouth[:, : len(LIPS)]
+    scale = np.array([size[0] / box.width, size[1] / box.height])
+    swept = np.percentile(lips, [2, 98], axis=0)
+    corners = np.stack([swept[i, :, 0] for i in (0, 0, 1, 1)]), np.stack([swept[j, :, 1] for j in (0, 1, 0, 1)])
+    pixels = (np.stack([c.ravel() for c in corners], 1) - [box.left, box.top] + 0.5) * scale - 0.5
+    out = np.zeros((size[1], size[0]), np.float32)
+    cv2.fillConvexPoly(out, cv2.convexHull(pixels.round().astype(np.int32)), 1.0)
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), size[0] / 32), np.float32)

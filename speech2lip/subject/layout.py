@@ -1,0 +1,97 @@
+"""The name of every file of a subject, in one place, and its `subject.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..files import atomic_path
+from ..geometry.camera import Poses
+from .records import Subject, Track, subject_from_json
+
+
+class SubjectLayout:
+    """Paths below one subject's folder. Frames are numbered from 0."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        self.subject = self.root / "subject.json"
+        self.track = self.root / "track.npz"
+        self.landmarks = self.root / "landmarks.npz"
+        self.stages = self.root / "stages.json"
+        self.audio = self.root / "audio" / "audio.wav"
+        self.features = self.root / "audio" / "audio.npy"
+        self.test_features = self.root / "audio_test" / "audio.npy"
+        self.test_audio = self.root / "audio_test" / "audio.wav"
+        self.face_images = self.root / "ori_images_face"
+        self.grids = self.root / "coords"
+        self.lip_images = self.root / "images"
+        self.lip_mask = self.root / "canonical_lip_mask.png"
+        self.face_mask = self.root / "canonical_face_mask.png"
+        self.head_mask = self.root / "canonical_head_mask.png"
+        self.parsing = self.root / "canonical_face_parsing.png"
+        self.canonical = self.root / "canonical_face.png"
+        self.depth = self.root / "depth_face_canonical.npy"
+
+    def face_image(self, index: int) -> Path:
+        return self.face_images / f"{index:05d}.jpg"
+
+    def grid(self, index: int) -> Path:
+        """Correspondences that an imported dataset stores."""
+        return self.grids / f"{index:05d}.npy"
+
+    def lip_image(self, index: int) -> Path:
+        return self.lip_images / f"{index:05d}.jpg"
+
+    def load_subject(self) -> Subject:
+        if not self.subject.is_file():
+            raise UserError(
+                f"no preprocessed subject in {self.root} ({self.subject.name} is missing): "
+                f"run `speech2lip preprocess --video VIDEO --out {self.root}` first"
+            )
+        try:
+            raw = json.loads(self.subject.read_text(encoding="utf-8"))
+            return subject_from_json(raw)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.subject} is not a subject file of this version ({error}): preprocess the video again"
+            ) from error
+
+    def save_subject(self, subject: Subject) -> None:
+        with atomic_path(self.subject) as path:
+            path.write_text(json.dumps(asdict(subject), indent=1), encoding="utf-8")
+
+    def load_track(self) -> Track:
+        with np.load(_existing(self.track, "preprocess the video again"), allow_pickle=False) as data:
+            poses = Poses(data["rotvec"], data["trans"])
+            names = ("landmarks", "valid", "mesh", "colour", "mouth")
+            return Track(poses=poses, **{name: data[name] for name in names})
+
+    def save_track(self, track: Track) -> None:
+        with atomic_path(self.track) as path, open(path, "wb") as stream:
+            np.savez_compressed(
+                stream,
+                landmarks=track.landmarks.astype(np.float32),
+                valid=track.valid,
+                rotvec=track.poses.rotvec,
+                trans=track.poses.trans,
+                mesh=track.mesh,
+                colour=track.colour,
+                mouth=track.mouth.astype(np.float32),
+            )
+
+    def source_path(self, subject: Subject) -> Path:
+        """The source video or image folder, checked to exist."""
+        path = Path(subject.source)
+        path = path if path.is_absolute() else self.root / path
+        return _existing(path, f"put the source video of subject {subject.name} back there")
+
+
+def _existing(path: Path, remedy: str) -> Path:
+    if not path.exists():
+        raise UserError(f"{path} is missing: {remedy}")
+    return path

@@ -1,0 +1,122 @@
+"""Records of one preprocessed subject: crop, boxes, facts and per-frame track."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..geometry.camera import Intrinsics, Poses
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Square of the source image that preprocessing keeps.
+
+    x, y: top-left corner in source pixels (may be negative: what lies outside the image
+    is padded); side: its size in source pixels; size: the size it is stored at.
+    """
+
+    x: int
+    y: int
+    side: int
+    size: int
+
+    @property
+    def scale(self) -> float:
+        """Stored pixels per source pixel."""
+        return self.size / self.side
+
+    def to_crop(self, pixels: np.ndarray) -> np.ndarray:
+        """Source pixels [..., 2] -> stored crop pixels (pixel areas, not centres, scale)."""
+        return (pixels - np.array([self.x, self.y]) + 0.5) * self.scale - 0.5
+
+
+@dataclass(frozen=True)
+class Box:
+    """Rectangle of pixels: left, top, width, height."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Facts of one preprocessed subject, stored as `subject.json`.
+
+    frames: number of frames at `fps`; size: source (width, height);
+    shots: [start, end) frame ranges between cuts; canonical_frame: its index;
+    lip_box: in canonical crop pixels; lip_size: (width, height) of a lip image;
+    region_size: side of the square the compositor works on, in crop pixels;
+    audio: name and parameters of the feature backend; source: the video, absolute or
+    relative to the subject's folder.
+    """
+
+    name: str
+    source: str
+    fps: float
+    frames: int
+    size: tuple[int, int]
+    crop: Crop
+    shots: tuple[tuple[int, int], ...]
+    camera: Intrinsics
+    canonical_frame: int
+    lip_box: Box
+    lip_size: tuple[int, int]
+    region_size: int
+    audio: dict[str, Any]
+    version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class Track:
+    """Per-frame results of face tracking, in crop pixels.
+
+    landmarks: [T, 478, 2] float32, interpolated where bridged; valid: [T] bool, a face was seen or bridged;
+    poses: T rigid poses; mesh: [468, 3] neutral head mesh in mm;
+    colour: [T, 2, 3] per-channel gain and offset, observed = gain * canonical + offset;
+    mouth: [T, K, 2] lip and chin landmarks in canonical crop pixels.
+    """
+
+    landmarks: np.ndarray
+    valid: np.ndarray
+    poses: Poses
+    mesh: np.ndarray
+    colour: np.ndarray
+    mouth: np.ndarray
+
+
+def subject_from_json(raw: dict[str, Any]) -> Subject:
+    if raw.get("version") != FORMAT_VERSION:
+        raise ValueError(f"format version {raw.get('version')}, this program reads {FORMAT_VERSION}")
+    unknown = set(raw) - {f.name for f in fields(Subject)}
+    if unknown:
+        raise ValueError(f"unknown entries {sorted(unknown)}")
+    raw = dict(raw)
+    raw["crop"] = Crop(**raw["crop"])
+    raw["camera"] = Intrinsics(**raw["camera"])
+    raw["lip_box"] = Box(**raw["lip_box"])
+    raw["size"] = tuple(raw["size"])
+    raw["lip_size"] = tuple(raw["lip_size"])
+    raw["shots"] = tuple((a, b) for a, b in raw["shots"])
+    return Subject(**raw)
+
+
+def extract(frame: np.ndarray, crop: Crop) -> np.ndarray:
+    """Cut a crop out of a frame [H, W, 3]; outside the image the border is repeated."""
+    height, width = frame.shape[:2]
+    x0, y0 = max(crop.x, 0), max(crop.y, 0)
+    x1, y1 = min(crop.x + crop.side, width), min(crop.y + crop.side, height)
+    patch = frame[y0:y1, x0:x1]
+    margins = (y0 - crop.y, crop.y + crop.side - y1, x0 - crop.x, crop.x + crop.side - x1)
+    if any(margins):
+        patch = cv2.copyMakeBorder(patch, *margins, cv2.BORDER_REPLICATE)
+    if crop.size != crop.side:
+        patch = cv2.resize(patch, (crop.size, crop.size), interpolation=cv2.INTER_AREA)
+    return patch

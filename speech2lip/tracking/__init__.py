@@ -1,0 +1,1 @@
+"""A rigid head pose for every frame."""

@@ -1,0 +1,89 @@
+"""Photometric refinement of the built-in tracker: poses that hold the skin still.
+
+FaceMesh's landmarks follow the head, but with a bias that changes with pose and expression and
+with jitter. The skin itself does not move on the skull above the mouth, so poses are
+refined until the subject's own mesh, coloured with the clip's mean, looks like every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..canonical.exposure import colour_samples
+from ..canonical.space import mesh_triangles
+from ..facemesh import EYE_OUTER, rigid_points
+from ..geometry.camera import Poses
+from ..geometry.mesh import outward_normals
+from ..geometry.rasterizer_cpu import rasterize
+from .bundle import triangulate_mesh
+from .least_squares import huber_weights, linearise, pick_keyframes, pose_normal
+from .morphable.fit import FitOptions
+from .photometric import FacePoints, Images, PhotometricOptions, refine
+from .result import FitState, HeadTrack
+from .surface import SurfacePoints
+
+_POINTS = 600
+
+
+_RASTER = 256  # pixels per side of the frontal view on which points are spread
+
+
+_KEYFRAMES = 60
+
+
+def align(
+    head: HeadTrack, landmarks: np.ndarray, seen: np.ndarray, segments: Sequence[tuple[int, int]], images: Images,
+    options: PhotometricOptions = PhotometricOptions(),
+) -> HeadTrack:  # fmt: skip
+    """Refine the poses of `head`, and its mesh with them.
+
+    landmarks: [T, 478, 3] FaceMesh's in crop pixels; seen: [T]; segments: ranges of
+    continuous tracking; images: the stored crops.
+    """
+    camera = head.camera
+    centre = np.array([camera.cx, camera.cy])
+    rigid = rigid_points(head.mesh)
+    observed = landmarks[:, rigid, :2].astype(np.float64) - centre
+    eyes = landmarks[seen][:, EYE_OUTER, :2]
+    iod = float(np.median(np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=1)))
+    scale = FitOptions().information(iod)
+
+    def terms(state: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        lin = linearise(observed[frames], state.poses, head.mesh[rigid], state.focal)
+        weight = huber_weights(lin.residual, np.ones(len(rigid))) * scale
+        return pose_normal(lin, weight)
+
+    start = FitState(
+        np.concatenate([head.poses.rotvec, head.poses.trans], 1), np.zeros(0), np.zeros((len(seen), 0)), camera.focal
+    )
+    keys = pick_keyframes(seen, _KEYFRAMES)
+    points = _face_points(head.mesh)
+    state = refine(start, points, images, (camera.cx, camera.cy), segments, seen, keys, iod, terms, options)
+    mesh = triangulate_mesh(landmarks, seen, state.poses, head.mesh, camera)
+    return replace(head, poses=Poses(state.poses[:, :3], state.poses[:, 3:]), mesh=mesh)
+
+
+def _face_points(mesh: np.ndarray) -> FacePoints:
+    """Points on the skin above the mouth, spread evenly over the frontal view, without eyes and brows."""
+    low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
+    flat = (mesh[:, :2] - low) / (high - low).max() * (_RASTER - 1)
+    triangles = mesh_triangles(flat)
+    fragments = rasterize(flat, mesh[:, 2] - mesh[:, 2].min() + 100, triangles, _RASTER, _RASTER)
+    columns, rows = colour_samples(mesh, flat, fragments.mask, _POINTS).astype(int).T
+    points = SurfacePoints(
+        triangles[fragments.face[rows, columns]], fragments.barycentric[rows, columns].astype(np.float64)
+    )
+    normals = points.positions(outward_normals(mesh + np.array([0, 0, 1e4]), triangles))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    count = len(points)
+    return FacePoints(
+        points.positions(mesh),
+        np.zeros((count, 3, 0)),
+        normals,
+        np.full((count, 3), 0.6),
+        np.zeros((0, count, 3)),
+        mesh[rigid_points(mesh)],
+    )

@@ -1,0 +1,1 @@
+"""Trackers that fit a morphable head model."""

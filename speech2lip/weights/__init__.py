@@ -1,0 +1,1 @@
+"""Optional files that users bring: registry, download, safe reading, loaders."""
