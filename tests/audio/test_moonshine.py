@@ -21,7 +21,7 @@ from speech2lip.media.sound import SAMPLE_RATE, load_audio
 from speech2lip.nets.audio_encoder import ShapeHead, StreamEncoder
 from speech2lip.nets.pretrained.moonshine import FIELD, FIRST, HOP
 
-_FIXTURE = Path(__file__).parent / "data" / "moonshine.json"
+_FIXTURE = Path(__file__).parents[1] / "data" / "moonshine.json"
 
 
 @pytest.fixture(scope="module")

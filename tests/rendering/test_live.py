@@ -26,7 +26,7 @@ from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.rendering import live, predictor
 from speech2lip.rendering.walk import endless_runs, forth_and_back, frames_in_order, runs_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

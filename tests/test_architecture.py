@@ -1,0 +1,21 @@
+"""The structure of the package: who may import whom, and what runs without heavy packages."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_imports_point_one_way_and_make_no_loop():
+    """The contracts of pyproject.toml, which docs/architecture.md explains."""
+    from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+def test_training_starts_where_only_its_own_packages_are():
+    """On a GPU machine: torch, numpy, OmegaConf, tqdm and OpenCV, nothing else."""
+    missing = ["mediapipe", "espeakng_loader", "imageio_ffmpeg", "scipy", "tensorboard", "skimage"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import speech2lip.training.trainer, speech2lip.rendering.predictor"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
