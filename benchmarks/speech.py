@@ -104,7 +104,7 @@ def measure(
 @torch.no_grad()
 def spoken(model: Speech2Lip, windows: torch.Tensor) -> torch.Tensor:
     """Shape codes [N, K] of audio windows [N, rows, channels]."""
-    parts = [model.speak(part, torch.arange(len(part)))[1] for part in windows.split(256)]
+    parts = [model.encode_audio(part, torch.arange(len(part)))[1] for part in windows.split(256)]
     return torch.cat(parts)
 
 

@@ -101,7 +101,7 @@ class Ours:
     def __init__(self, config: Config, frames: int):
         self.config, self.trainer = config, Trainer(config, fresh=True)
         self.model_path = Path(config.train.output) / config.name / "model.pt"
-        save_checkpoint(self.model_path, config, self.trainer.facts, self.trainer.model, {})
+        save_checkpoint(self.model_path, config, self.trainer.metadata, self.trainer.model, {})
         self.predictor = Predictor(
             load_checkpoint(self.model_path), SubjectLayout(config.data.root), config.train.device
         )
@@ -118,8 +118,8 @@ class Ours:
     def networks(self) -> int:
         """One batch of frames, networks alone."""
         model, batch = self.predictor.model, self.batch
-        embedding, codes = model.speak(batch.windows, batch.frame)
-        model.fuse(model.draw(embedding, codes, batch.region.transform), batch.region, self.predictor.depth)
+        embedding, codes = model.encode_audio(batch.windows, batch.frame)
+        model.composite(model.decode_lips(embedding, codes, batch.region.transform), batch.region, self.predictor.depth)
         _finish(self.predictor.device)
         return len(batch.windows)
 

@@ -52,21 +52,21 @@ class Fixture:
     """One fixture: its outputs by name, its weights and inputs rebuilt with its salt."""
 
     def __init__(self, name: str):
-        self.facts = json.loads((FOLDER / f"{name}.json").read_text())
+        self.metadata = json.loads((FOLDER / f"{name}.json").read_text())
         path = FOLDER / f"{name}.npz"
         if path.is_file():
             with np.load(path, allow_pickle=False) as data:
                 self.outputs = dict(data)
 
     def state(self) -> dict[str, torch.Tensor]:
-        arrays = RECIPE.state_dict(self.facts["shapes"], self.facts["salt"])
+        arrays = RECIPE.state_dict(self.metadata["shapes"], self.metadata["salt"])
         return {name: torch.from_numpy(np.asarray(value)) for name, value in arrays.items()}
 
     def normal(self, name: str, *shape: int) -> np.ndarray:
-        return RECIPE.normal(name, shape, self.facts["salt"])
+        return RECIPE.normal(name, shape, self.metadata["salt"])
 
     def uniform(self, name: str, *shape: int) -> np.ndarray:
-        return RECIPE.uniform(name, shape, self.facts["salt"])
+        return RECIPE.uniform(name, shape, self.metadata["salt"])
 
     def check(self, name: str, ours: torch.Tensor | np.ndarray) -> None:
         """Largest difference over the largest value."""
@@ -265,7 +265,7 @@ def test_cpbd():
     from skimage import data
     from skimage.color import rgb2gray
 
-    for name, expected in Fixture("cpbd").facts["values"].items():
+    for name, expected in Fixture("cpbd").metadata["values"].items():
         picture, sigma = name.split("_blur")
         image = getattr(data, picture)()
         grey = np.round(255 * rgb2gray(image)).astype(np.uint8) if image.ndim == 3 else image

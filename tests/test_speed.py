@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from speech2lip.audio.features import make_backend
 from speech2lip.config import load_config
 from speech2lip.model.builder import build_model
-from speech2lip.model.facts import ModelFacts
+from speech2lip.model.metadata import ModelMetadata
 from speech2lip.nets.compositor import ObservedRegion
 from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
 
@@ -29,21 +29,21 @@ def _published() -> float:
 def _ours(preset: str, batch: int = 8) -> float:
     config = load_config(f"configs/{preset}.yaml")
     features = make_backend(config.audio)
-    facts = ModelFacts(LIP, (190, 330, *LIP), FACE, (1100.0, 249.5, 249.5), features.params(), 25.0, 57)
-    model = build_model(config, facts).eval()
+    metadata = ModelMetadata(LIP, (190, 330, *LIP), FACE, (1100.0, 249.5, 249.5), features.params(), 25.0, 57)
+    model = build_model(config, metadata).eval()
     region = ObservedRegion(
         torch.rand(batch, 3, REGION, REGION), torch.full((batch, 2), 160.0), torch.eye(4).expand(batch, 4, 4),
         torch.tensor([[1.0] * 3, [0.0] * 3]).expand(batch, 2, 3),
     )  # fmt: skip
     embedding = config.model.lip.embedding * len(features.streams)
     with torch.no_grad():
-        model.draw(
+        model.decode_lips(
             torch.randn(batch, embedding), torch.randn(batch, 12), region.transform
         )  # what is computed once per subject
         with FlopCounterMode(display=False) as counter:
             windows = torch.randn(batch, features.window, features.channels)
-            heard, codes = model.speak(windows, torch.arange(batch))
-            model.fuse(model.draw(heard, codes, region.transform), region, torch.full((FACE, FACE), 900.0))
+            heard, codes = model.encode_audio(windows, torch.arange(batch))
+            model.composite(model.decode_lips(heard, codes, region.transform), region, torch.full((FACE, FACE), 900.0))
     return counter.get_total_flops() / 2 / batch
 
 

@@ -141,13 +141,25 @@ def project_canonical(
     return project(np.einsum("tij,nj->tni", transform[:, :3, :3], points) + transform[:, None, :3, 3], camera)
 
 
-def lookup(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+def sample_bilinear(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Bilinear depth [N] at pixels [N, 2]."""
     x, y = pixels[:, 0].astype(np.float32), pixels[:, 1].astype(np.float32)
     return cv2.remap(depth, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
 
 
 __all__ = [
-    "CHIN", "MOUTH", "LipRegion", "canonical_depth", "choose_canonical", "colour_samples", "head_mask", "lip_lattice",
-    "lip_region", "lookup", "match_colour", "mesh_triangles", "project_canonical", "to_canonical",
+    "CHIN",
+    "MOUTH",
+    "LipRegion",
+    "canonical_depth",
+    "choose_canonical",
+    "colour_samples",
+    "head_mask",
+    "lip_lattice",
+    "lip_region",
+    "match_colour",
+    "mesh_triangles",
+    "project_canonical",
+    "sample_bilinear",
+    "to_canonical",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from ..media.ffmpeg import check_video, probe
 from ..media.sound import SAMPLE_RATE, load_audio
 from ..progress import track as progress
 from ..subject.records import Crop, extract
-from .protocols import LEAST, Result, finish, load_judges
+from .protocols import LEAST, Result, finish, load_pretrained_metrics
 from .recording import Recorder, landmark_mask
 from .summary import STILL
 
@@ -40,9 +40,9 @@ def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
     check_video(real)
     found = survey_clip(real, fps, LEAST)
     crop = head_crop(found.boxes, found.width, found.height, _MAX_CROP)
-    judges = load_judges(fps)
+    pretrained = load_pretrained_metrics(fps)
     recorders = {
-        name: Recorder(kept / "pair" / name, judges.syncnet is not None, judges.lpips)
+        name: Recorder(kept / "pair" / name, pretrained.syncnet is not None, pretrained.lpips)
         for name in ("real", "generated", "frozen")
     }
     resting = _resting(real, fps, crop, found.frames)
@@ -64,10 +64,10 @@ def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
         raise UserError(f"{generated} and {real} have {count} frames in common, needed are {LEAST}: give longer videos")
     wav = _sound(generated, real)
     if wav is None:
-        judges.missing["Correlation with the sound, silence"] = "neither video has sound"
+        pretrained.missing["Correlation with the sound, silence"] = "neither video has sound"
         wav = np.zeros(0, np.float32)
     wav = wav[: round(count / fps * SAMPLE_RATE)]
-    return finish("pair", recordings, "real", "real", wav, fps, np.arange(count), kept / "pair", judges)
+    return finish("pair", recordings, "real", "real", wav, fps, np.arange(count), kept / "pair", pretrained)
 
 
 def _both(generated: Path, real: Path, fps: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

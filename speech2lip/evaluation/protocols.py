@@ -43,7 +43,7 @@ LEAST = 10  # frames below which nothing is measured
 
 
 @dataclass(frozen=True)
-class Judges:
+class PretrainedMetrics:
     """Networks whose weights a user brings; None where they are missing, and `missing` says why."""
 
     syncnet: SyncNet | None
@@ -51,7 +51,7 @@ class Judges:
     missing: dict[str, str]
 
 
-def load_judges(fps: float) -> Judges:
+def load_pretrained_metrics(fps: float) -> PretrainedMetrics:
     """What is there for a video of `fps` frames per second."""
     missing = {}
     for names, entries in ((_SYNC, ("syncnet",)), (_LPIPS, ("alexnet", "lpips"))):
@@ -62,7 +62,7 @@ def load_judges(fps: float) -> Judges:
             missing[names] = f"needs {files} ({ways})"
     if _SYNC not in missing and fps != 25:
         missing[_SYNC] = f"SyncNet knows 25 frames per second, this video has {fps:g}"
-    return Judges(
+    return PretrainedMetrics(
         load_syncnet() if _SYNC not in missing else None, load_lpips() if _LPIPS not in missing else None, missing
     )
 
@@ -90,35 +90,35 @@ class Result:
 
 def evaluate_self(checkpoint: Checkpoint, layout: SubjectLayout, kept: Path, device: str = "auto") -> Result:
     """The test split's sound on the test frames."""
-    stage = _Stage(checkpoint, layout, device, kept / "self")
-    first, last = stage.test_range()
-    wav = stage.sound[round(first * SAMPLE_RATE / stage.fps) :]
-    windows = stage.index.windows[first:last]
-    recordings, source = stage.paint(windows, first, None, faithful=True)
+    bench = _ModelUnderTest(checkpoint, layout, device, kept / "self")
+    first, last = bench.test_range()
+    wav = bench.sound[round(first * SAMPLE_RATE / bench.fps) :]
+    windows = bench.index.windows[first:last]
+    recordings, source = bench.paint(windows, first, None, faithful=True)
     recordings["real"] = recordings.pop("base")
-    return stage.result("self", recordings, "real", "real", wav, source)
+    return bench.result("self", recordings, "real", "real", wav, source)
 
 
 def evaluate_cross(
     checkpoint: Checkpoint, layout: SubjectLayout, kept: Path, device: str = "auto", real: Recording | None = None
 ) -> Result:
     """The test split's sound on training frames. real: the test frames, where they were measured already."""
-    stage = _Stage(checkpoint, layout, device, kept / "cross")
-    first, last = stage.test_range()
-    wav = stage.sound[round(first * SAMPLE_RATE / stage.fps) :]
-    loop = (0, int(stage.index.train[-1]) + 1)
-    recordings, source = stage.paint(stage.index.windows[first:last], 0, loop, faithful=False)
-    recordings["real"] = real or stage.watch(first, last)
-    return stage.result("cross", recordings, "real", "base", wav, source)
+    bench = _ModelUnderTest(checkpoint, layout, device, kept / "cross")
+    first, last = bench.test_range()
+    wav = bench.sound[round(first * SAMPLE_RATE / bench.fps) :]
+    loop = (0, int(bench.index.train[-1]) + 1)
+    recordings, source = bench.paint(bench.index.windows[first:last], 0, loop, faithful=False)
+    recordings["real"] = real or bench.watch(first, last)
+    return bench.result("cross", recordings, "real", "base", wav, source)
 
 
 def evaluate_new(
     checkpoint: Checkpoint, layout: SubjectLayout, audio: Path, kept: Path, device: str = "auto", start: int = 0
 ) -> Result:
     """Sound from a file on the whole clip."""
-    stage = _Stage(checkpoint, layout, device, kept / "new")
-    recordings, source = stage.paint(stage.predictor.features(audio), start, None, faithful=False, frozen=False)
-    return stage.result("new", recordings, None, "base", load_audio(audio), source)
+    bench = _ModelUnderTest(checkpoint, layout, device, kept / "new")
+    recordings, source = bench.paint(bench.predictor.features(audio), start, None, faithful=False, frozen=False)
+    return bench.result("new", recordings, None, "base", load_audio(audio), source)
 
 
 @contextmanager
@@ -128,12 +128,12 @@ def frozen_mouth(predictor: Predictor, frozen: bool = True) -> Iterator[None]:
         yield
         return
     model = predictor.model
-    drawing, base = model.draw, model.lip.base
-    model.draw = lambda embedding, codes, transform: base.expand(len(codes), -1, -1, -1)  # type: ignore[method-assign]
+    drawing, base = model.decode_lips, model.lip.base
+    model.decode_lips = lambda embedding, codes, transform: base.expand(len(codes), -1, -1, -1)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        model.draw = drawing  # type: ignore[method-assign]
+        model.decode_lips = drawing  # type: ignore[method-assign]
 
 
 def _outside(frame: Rendered) -> float:
@@ -142,7 +142,7 @@ def _outside(frame: Rendered) -> float:
     return float(np.abs(frame.image[kept].astype(np.int16) - frame.original[kept]).max(initial=0))
 
 
-class _Stage:
+class _ModelUnderTest:
     """A model on its subject, ready to be measured."""
 
     def __init__(self, checkpoint: Checkpoint, layout: SubjectLayout, device: str, kept: Path):
@@ -151,7 +151,7 @@ class _Stage:
         self.predictor = Predictor(checkpoint, layout, device)
         self.fps, self.crop = self.index.subject.fps, self.index.subject.crop
         self.sound = load_audio(layout.audio)
-        self.judges = load_judges(self.fps)
+        self.pretrained = load_pretrained_metrics(self.fps)
 
     def test_range(self) -> tuple[int, int]:
         test = self.index.test
@@ -206,10 +206,10 @@ class _Stage:
     def result(
         self, name: str, recordings: dict[str, Recording], truth: str | None, base: str, wav: np.ndarray, source: np.ndarray
     ) -> Result:  # fmt: skip
-        return finish(name, recordings, truth, base, wav, self.fps, source, self.kept, self.judges)
+        return finish(name, recordings, truth, base, wav, self.fps, source, self.kept, self.pretrained)
 
     def _recorder(self, name: str) -> Recorder:
-        return Recorder(self.kept / name, self.judges.syncnet is not None, self.judges.lpips)
+        return Recorder(self.kept / name, self.pretrained.syncnet is not None, self.pretrained.lpips)
 
     def _same_shot(self, a: int, b: int) -> bool:
         return any(start <= a < end and start <= b < end for start, end in self.index.subject.shots)
@@ -217,7 +217,7 @@ class _Stage:
 
 def finish(
     name: str, recordings: dict[str, Recording], truth: str | None, base: str, wav: np.ndarray, fps: float,
-    source: np.ndarray, kept: Path, judges: Judges,
+    source: np.ndarray, kept: Path, pretrained: PretrainedMetrics,
 ) -> Result:  # fmt: skip
     """Figures of all rows."""
     scene = make_scene(wav, fps, len(source))
@@ -229,8 +229,8 @@ def finish(
         alone = row == "real" and base != "real"  # real test frames lie under no other row
         against = own if alone else recordings[base]
         rows[row] = summarise(own, against, right, scene)
-        if judges.syncnet is not None and own.faces is not None and len(own.faces) > 5 and len(wav):
-            found = measure_sync(judges.syncnet, own.faces, wav)
+        if pretrained.syncnet is not None and own.faces is not None and len(own.faces) > 5 and len(wav):
+            found = measure_sync(pretrained.syncnet, own.faces, wav)
             rows[row] |= {"lse_c": found.confidence, "lse_d": found.distance, "lse_offset": float(found.offset)}
     ordered = {row: recordings[row] for row in order}
-    return Result(name, ordered, rows, truth, base, scene, wav, kept, source, judges.missing)
+    return Result(name, ordered, rows, truth, base, scene, wav, kept, source, pretrained.missing)

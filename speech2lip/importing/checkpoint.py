@@ -16,7 +16,7 @@ from ..geometry import published as compat
 from ..media.images import read_image
 from ..model.builder import build_model
 from ..model.checkpoint import save_checkpoint
-from ..model.facts import facts_of
+from ..model.metadata import metadata_of
 from ..nets.published import PublishedSpeech2Lip
 from ..subject.index import load_canonical
 from ..subject.layout import SubjectLayout
@@ -69,7 +69,9 @@ def _rename(name: str) -> str:
         return f"encoder.head.{_LINEARS[layer]}.{kind}"
     if head.startswith("fc_"):
         source = head[3:]
-        return f"lip.field.{'again' if source.endswith('_skip') else 'first'}.{source.removesuffix('_skip')}.{rest}"
+        return (
+            f"lip.field.{'skip_inputs' if source.endswith('_skip') else 'inputs'}.{source.removesuffix('_skip')}.{rest}"
+        )
     if head in ("pts_linears", "output_linear"):
         return f"lip.field.{'hidden' if head == 'pts_linears' else 'output'}.{rest}"
     if head == "post_fusion_unet":
@@ -107,17 +109,17 @@ def import_checkpoint(path: Path, root: Path, out: Path) -> None:
     layout = SubjectLayout(root)
     subject = layout.load_subject()
     config = default_config([*PUBLISHED_SETTINGS, f"name={subject.name}", f"data.root={root}"])
-    facts = facts_of(subject, layout.load_track().mouth.shape[1])
-    if (facts.audio.get("window"), facts.audio.get("channels")) != (16, 29):
+    metadata = metadata_of(subject, layout.load_track().mouth.shape[1])
+    if (metadata.audio.get("window"), metadata.audio.get("channels")) != (16, 29):
         raise UserError(
-            f"{root} has audio features {dict(facts.audio)}, a published checkpoint needs DeepSpeech windows of 16 x 29: import the "
+            f"{root} has audio features {dict(metadata.audio)}, a published checkpoint needs DeepSpeech windows of 16 x 29: import the "
             "dataset with `speech2lip import dataset`, or preprocess with audio.backend=deepspeech audio.window=16"
         )
-    model = build_model(config, facts, load_canonical(layout))
+    model = build_model(config, metadata, load_canonical(layout))
     assert isinstance(model, PublishedSpeech2Lip)
     _fill_networks(model, state_from_checkpoint(state), path, remedy)
     _fill_space(model, state, layout, path)
-    save_checkpoint(out, config, facts, model, {})
+    save_checkpoint(out, config, metadata, model, {})
 
 
 def _fill_networks(model: PublishedSpeech2Lip, state: Mapping[str, Tensor], path: Path, remedy: str) -> None:
@@ -141,7 +143,7 @@ def _fill_space(model: PublishedSpeech2Lip, state: Mapping[str, Tensor], layout:
     lips = sorted(layout.lip_images.glob("*.jpg"))
     mean = np.mean([read_image(lips[k]) for k in np.linspace(0, len(lips) - 1, min(64, len(lips))).astype(int)], axis=0)
     lip = torch.from_numpy(mean).permute(2, 0, 1).float() / 255
-    model.learn_constants(torch.zeros(0), lip, face)
+    model.fit_constants(torch.zeros(0), lip, face)
     depth = state.get("canonical_depth_head")
     if depth is not None:
         if depth.shape != model.space.depth_start.shape:

@@ -19,7 +19,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from ..audio.features import DeepSpeech
-from ..canonical.space import lookup, project_canonical, to_canonical
+from ..canonical.space import project_canonical, sample_bilinear, to_canonical
 from ..detection.detect import FaceMesh
 from ..errors import UserError
 from ..facemesh import MESH_POINTS, MOUTH
@@ -81,7 +81,7 @@ def _region_size(box: Box, depth: np.ndarray, poses: Poses, index: int, camera: 
     """Side of the square that holds the warped lip box in every frame, a multiple of 16."""
     xs, ys = box.left + np.array([0, box.width - 1]), box.top + np.array([0, box.height - 1])
     corners = np.array([(x, y) for x in xs for y in ys], np.float64)
-    spots = project_canonical(corners, lookup(depth, corners), poses, poses.matrices()[index], camera)
+    spots = project_canonical(corners, sample_bilinear(depth, corners), poses, poses.matrices()[index], camera)
     return int(np.ceil((np.ptp(spots, axis=1).max() + 16) / 16) * 16)
 
 
@@ -202,7 +202,7 @@ def _landmarks(faces: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 def _lift(pixels: np.ndarray, depth: np.ndarray, pose: np.ndarray, camera: Intrinsics) -> np.ndarray:
     """Head-space points [K, 3] of canonical pixels [K, 2+] at their depth."""
-    points = unproject(pixels[:, :2].astype(np.float64), lookup(depth, pixels[:, :2]), camera)
+    points = unproject(pixels[:, :2].astype(np.float64), sample_bilinear(depth, pixels[:, :2]), camera)
     back = np.linalg.inv(pose)
     return np.asarray(points @ back[:3, :3].T + back[:3, 3])
 

@@ -17,7 +17,7 @@ from ..nets.shape import ShapeBasis
 from ..nets.speech2lip import Speech2Lip
 from ..nets.sync import SyncExpert
 from ..subject.index import CanonicalImages
-from .facts import ModelFacts
+from .metadata import ModelMetadata
 
 _SMALL = 96  # lip images up to so many pixels wide are drawn finely
 
@@ -38,14 +38,14 @@ def works_on_whole(config: Config) -> bool:
     return config.model.kind == "published"
 
 
-def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | None = None) -> Model:
+def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalImages | None = None) -> Model:
     """Wire the networks. Without `canonical` (when loading a checkpoint) buffers start empty."""
-    space = _canonical_space(facts, canonical)
-    backend = backend_from_params(dict(facts.audio))
+    space = _canonical_space(metadata, canonical)
+    backend = backend_from_params(dict(metadata.audio))
     lip, blend = config.model.lip, config.model.blend
     if config.model.kind == "published":
         return PublishedSpeech2Lip(
-            facts.lip_size, backend.window, backend.channels, lip.ensemble, space, config.model.compat
+            metadata.lip_size, backend.window, backend.channels, lip.ensemble, space, config.model.compat
         )
     width = lip.audio_width
     encoder = StreamEncoder(
@@ -57,27 +57,27 @@ def build_model(config: Config, facts: ModelFacts, canonical: CanonicalImages | 
     )
     head = ShapeHead(lip.embedding, lip.shape_codes, [stream.weight for stream in backend.streams])
     picture = LipModel(
-        facts.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
-        lip.frequencies, lattice_step(lip.upsample, facts.lip_size[0]), lip.features, lip.ensemble,
+        metadata.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
+        lip.frequencies, lattice_step(lip.upsample, metadata.lip_size[0]), lip.features, lip.ensemble,
     )  # fmt: skip
     return Speech2Lip(
-        encoder, head, ShapeBasis(lip.shape_codes, facts.mouth_points), picture,
+        encoder, head, ShapeBasis(lip.shape_codes, metadata.mouth_points), picture,
         BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, len(backend.streams) * lip.embedding, lip.detail, lip.audio_dropout,
         config.train.pose_noise,
     )  # fmt: skip
 
 
-def _canonical_space(facts: ModelFacts, canonical: CanonicalImages | None) -> CanonicalSpace:
-    size = facts.crop_size
+def _canonical_space(metadata: ModelMetadata, canonical: CanonicalImages | None) -> CanonicalSpace:
+    size = metadata.crop_size
     maps = (
         [torch.from_numpy(np.ascontiguousarray(m)) for m in (canonical.depth, canonical.face, canonical.lip)]
         if canonical is not None
         else [torch.zeros(size, size) for _ in range(3)]
     )
-    return CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*facts.camera), facts.lip_box)
+    return CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*metadata.camera), metadata.lip_box)
 
 
-def build_expert(config: Config, facts: ModelFacts) -> SyncExpert:
+def build_expert(config: Config, metadata: ModelMetadata) -> SyncExpert:
     """The sync expert that is trained on the subject's own windows."""
-    backend = backend_from_params(dict(facts.audio))
+    backend = backend_from_params(dict(metadata.audio))
     return SyncExpert(config.sync.window, backend.window, backend.channels, config.sync.width)

@@ -65,7 +65,7 @@ class ShapeHead(nn.Module):
     """Embeddings of streams, side by side [B, streams * E] -> standardised mouth-shape codes [B, K].
 
     Each stream has an opinion of its own, trained alone; what is believed is their mean,
-    weighed by `trust`. Together they guess better than one network that sees both, which
+    weighed by `stream_weights`. Together they guess better than one network that sees both, which
     learns what is easy from one and little from the other.
 
     In use (eval mode) codes are multiplied by `gain` [K]: least squares moves a mouth less
@@ -73,19 +73,19 @@ class ShapeHead(nn.Module):
     """
 
     gain: Tensor
-    trust: Tensor
+    stream_weights: Tensor
 
     def __init__(self, embedding: int, codes: int, weights: Sequence[float] = (1.0,)):
         super().__init__()
         self.heads = nn.ModuleList(nn.Sequential(nn.LeakyReLU(0.02), nn.Linear(embedding, codes)) for _ in weights)
-        self.register_buffer("trust", torch.tensor(weights) / sum(weights))
+        self.register_buffer("stream_weights", torch.tensor(weights) / sum(weights))
         self.register_buffer("gain", torch.ones(codes))
 
-    def opinions(self, embedding: Tensor) -> Tensor:
+    def stream_predictions(self, embedding: Tensor) -> Tensor:
         """What each stream says, [B, streams, K], without gain."""
         parts = embedding.chunk(len(self.heads), 1)
         return torch.stack([head(part) for head, part in zip(self.heads, parts, strict=True)], 1)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        codes = (self.opinions(embedding) * self.trust[:, None]).sum(1)
+        codes = (self.stream_predictions(embedding) * self.stream_weights[:, None]).sum(1)
         return codes if self.training else codes * self.gain

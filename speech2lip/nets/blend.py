@@ -35,17 +35,17 @@ class DoubleConv(nn.Sequential):
 class BlendNet(nn.Module):
     """U-Net with max pooling and bilinear upsampling (align_corners).
 
-    [B, C, H, W] -> [B, 3, H, W]; H and W divisible by `pack` 2^(len(widths) - 1). With
+    [B, C, H, W] -> [B, 3, H, W]; H and W divisible by `unshuffle` 2^(len(widths) - 1). With
     `residual` the result is a change of the input's first three channels, and starts as
-    none. `pack` pixels in a row and column become channels first, so that the network
+    none. `unshuffle` pixels in a row and column become channels first, so that the network
     works at a lower resolution and still changes single pixels. Widths (64, 128, 128),
-    norm, no residual and pack 1 are the paper's network.
+    norm, no residual and unshuffle 1 are the paper's network.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], norm: bool, residual: bool, pack: int = 1):
+    def __init__(self, channels: int, widths: Sequence[int], norm: bool, residual: bool, unshuffle: int = 1):
         super().__init__()
-        self.residual, self.pack, self.width = residual, pack, widths[0]
-        channels *= pack * pack
+        self.residual, self.unshuffle, self.width = residual, unshuffle, widths[0]
+        channels *= unshuffle**2
         self.inlet = DoubleConv(channels, widths[0], widths[0], norm)
         self.down = nn.ModuleList(DoubleConv(a, b, b, norm) for a, b in pairwise(widths))
         self.up = nn.ModuleList()
@@ -54,7 +54,7 @@ class BlendNet(nn.Module):
             joined, out = current + widths[level], widths[max(level - 1, 0)]
             self.up.append(DoubleConv(joined, joined // 2, out, norm))
             current = out
-        self.outlet = nn.Conv2d(current, 3 * pack * pack, 1)
+        self.outlet = nn.Conv2d(current, 3 * unshuffle**2, 1)
         if residual:
             nn.init.zeros_(self.outlet.weight)
             nn.init.zeros_(self.outlet.bias)  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ class BlendNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         frames: int = len(image)
         if image.device.type == "cpu" and not torch.is_grad_enabled() and not self.training:
-            values = self.width * image[0, 0].numel() // self.pack**2
+            values = self.width * image[0, 0].numel() // self.unshuffle**2
             frames = max(_CACHED_VALUES // values, 1)
         return torch.cat([self._blend(part) for part in image.split(frames)])
 
@@ -73,12 +73,12 @@ class BlendNet(nn.Module):
                 layer.fold_norm()
 
     def _blend(self, image: Tensor) -> Tensor:
-        skips = [self.inlet(F.pixel_unshuffle(image, self.pack))]
+        skips = [self.inlet(F.pixel_unshuffle(image, self.unshuffle))]
         for layer in self.down:
             skips.append(layer(F.max_pool2d(skips[-1], 2)))
         x = skips.pop()
         for layer in self.up:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
             x = layer(torch.cat([skips.pop(), x], 1))
-        out: Tensor = F.pixel_shuffle(self.outlet(x), self.pack)
+        out: Tensor = F.pixel_shuffle(self.outlet(x), self.unshuffle)
         return image[:, :3] + out if self.residual else out

@@ -17,7 +17,7 @@ class ObservedRegion:
     """The part of observed frames that the compositor works on.
 
     image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] crop pixel (x, y) of its first pixel;
-    transform: [B, 4, 4] canonical -> observed camera; colour: [B, 2, 3] gain and offset,
+    transform: [B, 4, 4] canonical -> observed camera; exposure: [B, 2, 3] gain and offset,
     observed = gain * canonical + offset; grid: [B, R, R, 2] stored correspondences of an
     imported dataset (published networks only); canonical: what `to_canonical` gave for it,
     where it is wanted more than once.
@@ -26,7 +26,7 @@ class ObservedRegion:
     image: Tensor
     origin: Tensor
     transform: Tensor
-    colour: Tensor
+    exposure: Tensor
     grid: Tensor | None = None
     canonical: Tensor | None = None
 
@@ -84,11 +84,11 @@ class CanonicalSpace(nn.Module):
         """
         canonical = self.to_canonical(region, depth)
         picture = self._sample(lip, canonical, "border")
-        gain, offset = region.colour[:, 0, :, None, None], region.colour[:, 1, :, None, None]
+        gain, offset = region.exposure[:, 0, :, None, None], region.exposure[:, 1, :, None, None]
         mask = self._sample(self.lip_mask.expand(len(lip), 1, -1, -1), canonical, "zeros")
         return picture * gain + offset, mask
 
-    def carry(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
+    def warp_plane(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
         """A plane [h, w] that tiles the lip box, warped into the regions: [B, 1, R, R]; 0 outside."""
         canonical = self.to_canonical(region, depth)
         return self._sample(plane.expand(len(canonical), 1, -1, -1), canonical, "zeros")
@@ -104,7 +104,7 @@ class CanonicalSpace(nn.Module):
         y = (canonical[..., 1] - top + 0.5) * (rows / height) - 0.5
         return pixel_to_grid(torch.stack([x, y], -1), columns, rows)
 
-    def look_up(self, pixels: Tensor, transform: Tensor, frames: Tensor, scale: float) -> Tensor:
+    def sample_observed(self, pixels: Tensor, transform: Tensor, frames: Tensor, scale: float) -> Tensor:
         """Colours [B, 3, N] that frames show at canonical pixels [B, N, 2], through the learnable depth.
 
         frames: [B, 3, s, s], whole crops shrunk by `scale`; transform: [B, 4, 4].

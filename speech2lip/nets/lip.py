@@ -25,8 +25,8 @@ class ImplicitField(nn.Module):
     def __init__(self, inputs: Mapping[str, int], width: int, layers: int, skip_after: int, out: int):
         super().__init__()
         self.skip_after = skip_after
-        self.first = nn.ModuleDict({name: nn.Linear(size, width) for name, size in inputs.items()})
-        self.again = nn.ModuleDict({name: nn.Linear(size, width) for name, size in inputs.items()})
+        self.inputs = nn.ModuleDict({name: nn.Linear(size, width) for name, size in inputs.items()})
+        self.skip_inputs = nn.ModuleDict({name: nn.Linear(size, width) for name, size in inputs.items()})
         self.hidden = nn.ModuleList(
             nn.Linear(2 * width if i == skip_after + 1 else width, width) for i in range(layers)
         )
@@ -39,7 +39,7 @@ class ImplicitField(nn.Module):
         return torch.cat([self._colours(part, conditions) for part in coordinates.split(points)], 1)
 
     def _colours(self, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
-        h = torch.add(*self._terms(self.first, coordinates, conditions))
+        h = torch.add(*self._terms(self.inputs, coordinates, conditions))
         for i, layer in enumerate(self.hidden):
             h = self._rejoin(layer, h, coordinates, conditions) if i == self.skip_after + 1 else layer(h)
             h = F.relu(h, inplace=True)
@@ -50,7 +50,7 @@ class ImplicitField(nn.Module):
         """`layer` of [second sum, h], without spreading the sum's shared terms over batch and pixels."""
         assert isinstance(layer, nn.Linear)
         before, weight = layer.weight.tensor_split([layer.out_features], 1)
-        shared, single = (F.linear(term, before) for term in self._terms(self.again, coordinates, conditions))
+        shared, single = (F.linear(term, before) for term in self._terms(self.skip_inputs, coordinates, conditions))
         return F.linear(h, weight, layer.bias) + shared + single
 
     @staticmethod

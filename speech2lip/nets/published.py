@@ -105,9 +105,9 @@ class PublishedSpeech2Lip(PublishedNets):
         super().__init__(lip_size, rows, channels, ensemble)
         self.space, self.half_pixel = space, half_pixel
         self.register_buffer("face", torch.zeros(3, *space.depth_start.shape))
-        self.reduced = False
+        self.use_bf16 = False
 
-    def learn_constants(self, mouth: Tensor, lip: Tensor, face: Tensor) -> None:
+    def fit_constants(self, mouth: Tensor, lip: Tensor, face: Tensor) -> None:
         """Keep the canonical face [3, S, S] and, as a control for evaluation, the mean lip [3, h, w]."""
         self.face.copy_(face)
         self.lip.base.copy_(lip)
@@ -115,19 +115,19 @@ class PublishedSpeech2Lip(PublishedNets):
     def speech_parameters(self) -> list[nn.Parameter]:
         return list(self.encoder.parameters())
 
-    def speak(self, window: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_audio(self, window: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """Windows [B, rows, channels] and frame indices [B] -> embedding [B, 64] and codes [B, 1]."""
         return self.encoder(window), frame[:, None].float()
 
-    def real_codes(self, mouth: Tensor, frame: Tensor) -> Tensor:
+    def measured_codes(self, mouth: Tensor, frame: Tensor) -> Tensor:
         return frame[:, None].float()
 
-    def draw(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
         """Canonical lip images [B, 3, h, w]; the pose is not used."""
         image: Tensor = self.lip({"audio": embedding, "time": frame_encoding(codes[:, 0], TIME)})
         return image
 
-    def fuse(
+    def composite(
         self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0
     ) -> tuple[Tensor, Tensor]:
         """The finished crop [B, 3, S, S] and its mask, which is 1 everywhere."""

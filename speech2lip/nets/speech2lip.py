@@ -32,15 +32,15 @@ class Speech2Lip(nn.Module):
         self.pose_noise = pose_noise
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
-        self.narrow = nn.Sequential(nn.Linear(embedding, detail), nn.Tanh(), nn.Dropout(audio_dropout))
-        self.reduced = False  # run the networks, and only them, in bfloat16
+        self.bottleneck = nn.Sequential(nn.Linear(embedding, detail), nn.Tanh(), nn.Dropout(audio_dropout))
+        self.use_bf16 = False  # run the networks, and only them, in bfloat16
 
     def _precision(self, like: Tensor) -> torch.autocast:
-        return torch.autocast(like.device.type, torch.bfloat16, enabled=self.reduced)
+        return torch.autocast(like.device.type, torch.bfloat16, enabled=self.use_bf16)
 
     predicts_shape = True
 
-    def learn_constants(self, mouth: Tensor, lip: Tensor, face: Tensor) -> None:
+    def fit_constants(self, mouth: Tensor, lip: Tensor, face: Tensor) -> None:
         """Shape basis of training landmarks [N, K, 2], and the mean lip image [3, h, w]."""
         self.basis.fit(mouth)
         self.lip.base.copy_(lip)
@@ -49,11 +49,11 @@ class Speech2Lip(nn.Module):
         """What speech alone trains."""
         return [*self.encoder.parameters(), *self.shape_head.parameters()]
 
-    def real_codes(self, mouth: Tensor, frame: Tensor) -> Tensor:
+    def measured_codes(self, mouth: Tensor, frame: Tensor) -> Tensor:
         """Codes [B, K] of measured landmarks [B, points, 2]."""
         return self.basis.encode(mouth)
 
-    def speak(self, window: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_audio(self, window: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """Audio windows [B, rows, channels] -> embedding [B, E] and predicted shape codes [B, K].
 
         frame: [B] index of the frame that is painted on; only the published model uses it.
@@ -62,12 +62,12 @@ class Speech2Lip(nn.Module):
             embedding = self.encoder(window)
             return embedding.float(), self.shape_head(embedding).float()
 
-    def opinions(self, window: Tensor) -> Tensor:
+    def stream_predictions(self, window: Tensor) -> Tensor:
         """Shape codes [B, streams, K] that each stream of audio windows [B, rows, channels] suggests."""
         with self._precision(window):
-            return self.shape_head.opinions(self.encoder(window)).float()
+            return self.shape_head.stream_predictions(self.encoder(window)).float()
 
-    def draw(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
         """Canonical lip images [B, 3, h, w] in the canonical exposure.
 
         transform: [B, 4, 4] canonical -> observed camera. Shading and what is left of
@@ -78,11 +78,11 @@ class Speech2Lip(nn.Module):
             turn = head_turn(transform)
             if self.training:  # or single frames are recognised by their pose, and the mouth's shape is ignored
                 turn = turn + self.pose_noise * torch.randn_like(turn)
-            conditions = {"audio": self.narrow(embedding), "shape": codes, "pose": turn}
+            conditions = {"audio": self.bottleneck(embedding), "shape": codes, "pose": turn}
             image: Tensor = self.lip(conditions)
         return image.float()
 
-    def fuse(
+    def composite(
         self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0
     ) -> tuple[Tensor, Tensor]:
         """Paste lips into observed regions and blend them.

@@ -105,7 +105,7 @@ def _region_size(
     """Side of the square (crop pixels, multiple of 16) that holds the warped mask in every frame."""
     ys, xs = np.nonzero(region.mask > 1 / 512)
     hull = cv2.convexHull(np.stack([xs, ys], 1).astype(np.float32))[:, 0].astype(np.float64)
-    spots = space.project_canonical(hull, space.lookup(depth, hull), head.poses[valid], pose, head.camera)
+    spots = space.project_canonical(hull, space.sample_bilinear(depth, hull), head.poses[valid], pose, head.camera)
     extent = np.ptp(spots, axis=1).max() + 2 * REGION_MARGIN
     return int(np.ceil(extent / 16) * 16)
 
@@ -123,10 +123,10 @@ def _colour_and_lips(
     layout.lip_images.mkdir(parents=True)
     lattice = space.lip_lattice(box, lip_size)
     flat = lattice.reshape(-1, 2)
-    points = unproject(flat, space.lookup(depth, flat), head.camera)
+    points = unproject(flat, space.sample_bilinear(depth, flat), head.camera)
     transform = relative_transforms(head.poses, pose)
     skin = exposure.colour_samples(head.mesh, pixels, covered)
-    skin_points = unproject(skin, space.lookup(depth, skin), head.camera)
+    skin_points = unproject(skin, space.sample_bilinear(depth, skin), head.camera)
     reference = sample_colours(smoothed(canonical), skin)
     colour = np.tile(np.stack([np.ones(3), np.zeros(3)]), (len(valid), 1, 1))
     frames = np.flatnonzero(valid)

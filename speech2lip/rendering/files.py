@@ -52,7 +52,7 @@ def render_images(
     predictor = Predictor(checkpoint, layout, device)
     first = 0
     if new_audio is not None:
-        windows = load_features(new_audio, dict(checkpoint.facts.audio))
+        windows = load_features(new_audio, dict(checkpoint.metadata.audio))
     else:
         index = parse_subject(layout, checkpoint.config.data.test_fraction)
         if not len(index.test):

@@ -45,16 +45,16 @@ def render_live(
     Only mel and Moonshine features can be made while sound arrives; others need the whole file.
     """
     predictor = Predictor(load_checkpoint(checkpoint_path), SubjectLayout(root), device)
-    backend = backend_from_params(dict(predictor.facts.audio))
+    backend = backend_from_params(dict(predictor.metadata.audio))
     if not can_be_live(backend):
         raise UserError(
-            f"audio.backend={predictor.facts.audio['backend']} needs the whole file: render without --stream, or train with "
+            f"audio.backend={predictor.metadata.audio['backend']} needs the whole file: render without --stream, or train with "
             "audio.backend=mel+moonshine"
         )
     fps = predictor.subject.fps
     latency: list[float] = []
     with LiveWriter(out, fps) as writer:
-        ears = _Ears(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
+        ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
         for number, frame in enumerate(predictor.render_live(ears.windows(), first)):
             writer.write(frame.image)
             latency.append(time.monotonic() - ears.arrival(number / fps))
@@ -63,7 +63,7 @@ def render_live(
     return LiveReport(len(latency), busy, np.array(latency))
 
 
-class _Ears:
+class _SoundBuffer:
     """Passes sound on to the features and to the writer, and remembers when it came."""
 
     def __init__(self, sound: Iterable[np.ndarray], features: LiveFeatures, writer: LiveWriter):

@@ -19,7 +19,7 @@ from ..model.builder import works_on_whole
 from ..model.checkpoint import Checkpoint, check_same_subject
 from ..model.device import bfloat16_pays, pick_device
 from ..nets.compositor import ObservedRegion
-from ..subject.dataset import cut, load_grids
+from ..subject.dataset import crop_region, load_grids
 from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout
 from ..subject.records import extract
@@ -40,13 +40,13 @@ class Predictor:
     """
 
     def __init__(self, checkpoint: Checkpoint, layout: SubjectLayout, device: str = "auto"):
-        self.layout, self.facts = layout, checkpoint.facts
+        self.layout, self.metadata = layout, checkpoint.metadata
         self.subject, self.track = layout.load_subject(), layout.load_track()
-        check_same_subject(checkpoint.facts, self.subject, Path("the checkpoint"))
+        check_same_subject(checkpoint.metadata, self.subject, Path("the checkpoint"))
         self.source = layout.source_path(self.subject)
         self.device = pick_device(device)
         self.model = checkpoint.model.to(self.device).eval()
-        self.model.reduced = checkpoint.config.render.amp and bfloat16_pays(self.device)
+        self.model.use_bf16 = checkpoint.config.render.amp and bfloat16_pays(self.device)
         self.model.blend.fold_norm()
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = checkpoint.config
@@ -55,14 +55,14 @@ class Predictor:
         self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
         whole = works_on_whole(checkpoint.config)
         self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, whole)
-        self.colour = torch.from_numpy(self.track.colour).float() * torch.tensor([1.0, 1 / 255])[:, None]
+        self.exposure = torch.from_numpy(self.track.exposure).float() * torch.tensor([1.0, 1 / 255])[:, None]
         with torch.no_grad():
             self.depth = self.model.space.depth()
 
     def features(self, audio: Path) -> FeatureWindows:
         """Windows [N, rows, channels] for a file with speech, made when they are asked for."""
         return extract_windows(
-            stream_audio(audio), self.subject.fps, backend_from_params(dict(self.facts.audio)), audio
+            stream_audio(audio), self.subject.fps, backend_from_params(dict(self.metadata.audio)), audio
         )
 
     @torch.no_grad()
@@ -74,7 +74,7 @@ class Predictor:
         """
         order = np.arange(len(windows)) if works_on_whole(self.config) else order
         parts = [
-            self.model.speak(
+            self.model.encode_audio(
                 torch.from_numpy(windows[p]).to(self.device).float(), torch.from_numpy(order[p]).to(self.device)
             )
             for p in np.array_split(np.arange(len(windows)), len(windows) // _HEARD_AT_ONCE + 1)
@@ -132,15 +132,15 @@ class Predictor:
         keep = [k for k, valid in enumerate(faces) if valid]
         finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if keep:
-            regions = np.stack([cut(extract(images[k], crop), self.origins[sources[k]], size) for k in keep])
+            regions = np.stack([crop_region(extract(images[k], crop), self.origins[sources[k]], size) for k in keep])
             at = torch.from_numpy(sources[keep])
             picture = torch.from_numpy(regions).to(self.device).permute(0, 3, 1, 2).float() / 255
             region = ObservedRegion(
                 picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
-                self.transforms[at].to(self.device), self.colour[at].to(self.device), self._grids(sources[keep]),
+                self.transforms[at].to(self.device), self.exposure[at].to(self.device), self._grids(sources[keep]),
             )  # fmt: skip
-            lip = self.model.draw(embedding[keep], codes[keep], region.transform)
-            blended, mask = self.model.fuse(lip, region, self.depth)
+            lip = self.model.decode_lips(embedding[keep], codes[keep], region.transform)
+            blended, mask = self.model.composite(lip, region, self.depth)
             pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
         for k, image in enumerate(images):

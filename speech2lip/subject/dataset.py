@@ -57,8 +57,8 @@ class SubjectDataset:
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
         self.transforms = torch.from_numpy(index.transforms).float().to(device)
         self._origins = torch.from_numpy(index.origins).float().to(device)
-        colour = torch.from_numpy(index.track.colour).float()
-        self._colour = (colour * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
+        exposure = torch.from_numpy(index.track.exposure).float()
+        self._exposure = (exposure * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
         self._resident = device.type == "cuda" and not on_disk
         if self._resident:
             self._tensors = [torch.from_numpy(a).to(device) for a in (self._lips, self._regions, self._small)]
@@ -86,7 +86,7 @@ class SubjectDataset:
             self._images(1, self.row[frames]),
             self._origins[at],
             self.transforms[at],
-            self._colour[at],
+            self._exposure[at],
             None if grid is None else grid.to(self.device),
         )
 
@@ -102,16 +102,16 @@ class SubjectDataset:
         return picked.permute(0, 3, 1, 2).float() / 255
 
     def _load(self, frames: np.ndarray) -> None:
-        layout, colour = self.index.layout, self.index.track.colour
+        layout, exposure = self.index.layout, self.index.track.exposure
         size = self._regions.shape[1]
 
         def load(position: int) -> None:
             frame = int(frames[position])
             lip = read_image(layout.lip_image(frame)).astype(np.float32)
-            even = (lip - colour[frame, 1]) / colour[frame, 0]
+            even = (lip - exposure[frame, 1]) / exposure[frame, 0]
             self._lips[position] = even.round().clip(0, 255).astype(np.uint8)
             face = read_image(layout.face_image(frame))
-            self._regions[position] = cut(face, self.index.origins[frame], size)
+            self._regions[position] = crop_region(face, self.index.origins[frame], size)
             self._small[position] = cv2.resize(face, self._small.shape[1:3], interpolation=cv2.INTER_AREA)
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -126,7 +126,7 @@ def load_grids(layout: SubjectLayout, frames: np.ndarray) -> Tensor | None:
     return torch.from_numpy(np.stack([np.load(layout.grid(int(f)), allow_pickle=False) for f in frames])).float()
 
 
-def cut(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:
+def crop_region(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:
     """A size x size window of an image [H, W, 3] from origin (x, y); the border repeats outside."""
     left, top = int(origin[0]), int(origin[1])
     height, width = image.shape[:2]

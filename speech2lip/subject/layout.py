@@ -68,7 +68,7 @@ class SubjectLayout:
     def load_track(self) -> Track:
         with np.load(_existing(self.track, "preprocess the video again"), allow_pickle=False) as data:
             poses = Poses(data["rotvec"], data["trans"])
-            names = ("landmarks", "valid", "mesh", "colour", "mouth")
+            names = ("landmarks", "valid", "mesh", "exposure", "mouth")
             return Track(poses=poses, **{name: data[name] for name in names})
 
     def save_track(self, track: Track) -> None:
@@ -80,7 +80,7 @@ class SubjectLayout:
                 rotvec=track.poses.rotvec,
                 trans=track.poses.trans,
                 mesh=track.mesh,
-                colour=track.colour,
+                exposure=track.exposure,
                 mouth=track.mouth.astype(np.float32),
             )
 

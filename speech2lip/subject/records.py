@@ -10,7 +10,7 @@ import numpy as np
 
 from ..geometry.camera import Intrinsics, Poses
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Track:
 
     landmarks: [T, 478, 2] float32, interpolated where bridged; valid: [T] bool, a face was seen or bridged;
     poses: T rigid poses; mesh: [468, 3] neutral head mesh in mm;
-    colour: [T, 2, 3] per-channel gain and offset, observed = gain * canonical + offset;
+    exposure: [T, 2, 3] per-channel gain and offset, observed = gain * canonical + offset;
     mouth: [T, K, 2] lip and chin landmarks in canonical crop pixels.
     """
 
@@ -88,7 +88,7 @@ class Track:
     valid: np.ndarray
     poses: Poses
     mesh: np.ndarray
-    colour: np.ndarray
+    exposure: np.ndarray
     mouth: np.ndarray
 
 

@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..model.builder import Model, build_expert, build_model, works_on_whole
 from ..model.checkpoint import FORMAT, load_tensors, save_checkpoint, save_tensors
 from ..model.device import bfloat16_pays, pick_device
-from ..model.facts import facts_of
+from ..model.metadata import metadata_of
 from ..nets.compositor import merge
 from ..nets.speech2lip import Speech2Lip
 from ..progress import bar
@@ -76,13 +76,13 @@ class Trainer:
         self.data = SubjectDataset(index, self.device, config.data.memory_gb)
         self.index = index
         self._alike = frames_alike(index) if config.loss.swap > 0 else index.train[:, None]
-        self.facts = facts_of(index.subject, index.track.mouth.shape[1])
-        self.model = build_model(config, self.facts, index.canonical).to(self.device)
+        self.metadata = metadata_of(index.subject, index.track.mouth.shape[1])
+        self.model = build_model(config, self.metadata, index.canonical).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model.reduced = config.train.amp and bfloat16_pays(self.device)
+        self.model.use_bf16 = config.train.amp and bfloat16_pays(self.device)
         self._canonical = torch.from_numpy(index.canonical.frame).to(self.device).permute(2, 0, 1).float() / 255
         self._fit_constants()
-        self.expert = build_expert(config, self.facts).to(self.device)
+        self.expert = build_expert(config, self.metadata).to(self.device)
         expert = config.sync.expert if config.loss.sync > 0 else "none"
         self._own_expert = expert == "own"
         self.judge = Wav2LipLoss(config.sync, index, self.data, self.device) if expert == "wav2lip" else None
@@ -240,7 +240,7 @@ class Trainer:
                 return torch.empty(0), torch.empty(0)
             at = torch.from_numpy(part).to(self.device)
             with torch.no_grad():
-                predicted.append(twin.eval().speak(self.data.windows(at), at)[1])
+                predicted.append(twin.eval().encode_audio(self.data.windows(at), at)[1])
             frames.append(at)
         return torch.cat(predicted), torch.cat(frames)
 
@@ -323,7 +323,7 @@ class Trainer:
         noise = 0.1 * torch.randn(windows[:quiet].shape, generator=self.generator)
         windows[:quiet] = (self._silence + noise).to(windows)
         target[:quiet] = model.basis.encode(self.data.mouth[self.index.subject.canonical_frame][None])
-        return losses.shape_loss(model.opinions(windows), target[:, None], model.basis.weights)
+        return losses.shape_loss(model.stream_predictions(windows), target[:, None], model.basis.weights)
 
     def _disturbed(self, frames: Tensor) -> Tensor:
         """Audio windows of frames [B], augmented."""
@@ -332,20 +332,20 @@ class Trainer:
     def _picture_terms(self, batch: Batch, frames: np.ndarray) -> dict[str, Tensor]:
         """Canonical lips and fused regions from the measured mouth shape and the speech."""
         weights, model = self.config.loss, self.model
-        embedding, _ = model.speak(self._disturbed(batch.frame), batch.frame)
-        codes = model.real_codes(batch.mouth, batch.frame)
+        embedding, _ = model.encode_audio(self._disturbed(batch.frame), batch.frame)
+        codes = model.measured_codes(batch.mouth, batch.frame)
         if model.predicts_shape:  # speech will not predict them exactly
             codes = codes + self.config.train.code_noise * torch.randn_like(codes)
-        lip = model.draw(embedding, codes, batch.region.transform)
+        lip = model.decode_lips(embedding, codes, batch.region.transform)
         surroundings, swapped = self._surroundings(batch, frames)
         painted, depth = replace(batch.region, image=surroundings), model.space.depth().detach()
         if swapped.any():
             painted = replace(painted, canonical=model.space.to_canonical(painted, depth))
-        region, mask = model.fuse(lip, painted, depth, weights.black_hole)
+        region, mask = model.composite(lip, painted, depth, weights.black_hole)
         mask = mask.detach()
         target = merge(batch.region.image, painted.image, mask)
         if swapped.any():  # what lies around the lips, collar and chin, belongs to the other frame: unknown
-            lips_alone = model.space.carry(self._lip_area, painted, depth)
+            lips_alone = model.space.warp_plane(self._lip_area, painted, depth)
             chosen = torch.from_numpy(swapped).to(self.device)[:, None, None, None]
             mask = torch.where(chosen, mask * lips_alone, mask)
         terms = {
@@ -371,7 +371,7 @@ class Trainer:
         other = self.data.region(self._alike[row, self.random.integers(self._alike.shape[1], size=len(row))])
         at = torch.from_numpy(swapped).to(self.device)
         (gain, offset), (theirs, shift) = (
-            c[:, :, :, None, None].unbind(1) for c in (batch.region.colour[at], other.colour)
+            c[:, :, :, None, None].unbind(1) for c in (batch.region.exposure[at], other.exposure)
         )
         return batch.region.image.index_copy(0, at, (other.image - shift) / theirs * gain + offset), chosen
 
@@ -389,8 +389,8 @@ class Trainer:
         pixels = self._head_pixels[pick].to(self.device)
         target = self._canonical[:, pixels[:, 1].long(), pixels[:, 0].long()][None]
         expanded = pixels.expand(len(batch.small), -1, -1)
-        seen = self.model.space.look_up(expanded, batch.region.transform, batch.small, self.data.small_scale)
-        gain, offset = batch.region.colour[:, 0, :, None], batch.region.colour[:, 1, :, None]
+        seen = self.model.space.sample_observed(expanded, batch.region.transform, batch.small, self.data.small_scale)
+        gain, offset = batch.region.exposure[:, 0, :, None], batch.region.exposure[:, 1, :, None]
         smooth = self.model.space.depth_change
         bend = (smooth[..., 1:] - smooth[..., :-1]).square().mean() + (
             smooth[..., 1:, :] - smooth[..., :-1, :]
@@ -413,8 +413,8 @@ class Trainer:
             return self.judge(self.model, first)
         frames = self._frames_of(first)
         at = torch.from_numpy(frames.ravel()).to(self.device)
-        embedding, codes = self.model.speak(self.data.windows(at), at)
-        made = self.model.draw(embedding, codes, self.data.transforms[at])
+        embedding, codes = self.model.encode_audio(self.data.windows(at), at)
+        made = self.model.decode_lips(embedding, codes, self.data.transforms[at])
         made = made.reshape(len(first), -1, *made.shape[2:])
         audio = self.expert.embed_audio(self.data.windows(torch.from_numpy(first + sync.window // 2).to(self.device)))
         wrong = np.stack([self._other_moments(f, starts, 4) for f in first])
@@ -472,7 +472,7 @@ class Trainer:
         """What networks take from the training frames as it is: shape basis, mean lip, canonical face."""
         mouth = self.data.mouth[torch.from_numpy(self.index.train).to(self.device)]
         frames = self.index.train[:: max(1, len(self.index.train) // 256)]
-        self.model.learn_constants(mouth, self.data.lips(frames).mean(0), self._canonical)
+        self.model.fit_constants(mouth, self.data.lips(frames).mean(0), self._canonical)
         subject, weights = self.index.subject, self.config.loss
         size = subject.lip_size
         focus = lip_focus(self.index.track.mouth[self.index.train], subject.lip_box, size)
@@ -510,13 +510,13 @@ class Trainer:
             writer.add_scalar(f"validation/{name}", value, self.state.step)
         writer.add_image("validation/real_above_generated", picture, self.state.step)
         metrics |= {"steps": float(self.state.step), "minutes": self.state.elapsed / 60}
-        save_checkpoint(self.folder / "model.pt", self.config, self.facts, self.model, metrics)
+        save_checkpoint(self.folder / "model.pt", self.config, self.metadata, self.model, metrics)
         self.model.load_state_dict(kept)
 
     def save(self) -> None:
         """Write `last.pt`, from which the next run continues."""
         content: dict[str, Any] = {
-            "format": FORMAT, "config": config_to_dict(self.config), "facts": self.facts.to_dict(),
+            "format": FORMAT, "config": config_to_dict(self.config), "metadata": self.metadata.to_dict(),
             "model": self.model.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict(),
             "expert": self.expert.state_dict(), "expert_optimizer": self.expert_optimizer.state_dict(),
             "speech_optimizer": self.speech_optimizer.state_dict(),
@@ -532,7 +532,7 @@ class Trainer:
         for part in ("model", "audio", "sync"):
             if content["config"].get(part) != config_to_dict(self.config)[part]:
                 raise UserError(f"{path} was trained with other settings under `{part}`: restore them, or {remedy}")
-        if content["facts"] != self.facts.to_dict():
+        if content["metadata"] != self.metadata.to_dict():
             raise UserError(f"{path} was trained on another preprocessing of {self.index.subject.name}: {remedy}")
         self.model.load_state_dict(content["model"])
         self.average = {k: v.to(self.device) for k, v in content["average"].items()}

@@ -31,10 +31,10 @@ def validate(model: Model, data: SubjectDataset, index: SubjectIndex) -> tuple[d
     depth, rows, drawn, fused, shown = model.space.depth(), [], [], [], []
     for part in np.array_split(frames, max(1, len(frames) // 16)):
         batch = data.batch(part)
-        embedding, spoken = model.speak(batch.windows, batch.frame)
-        lip = model.draw(embedding, spoken, batch.region.transform)
-        measured = model.draw(embedding, model.real_codes(batch.mouth, batch.frame), batch.region.transform)
-        region, mask = model.fuse(lip, batch.region, depth)
+        embedding, spoken = model.encode_audio(batch.windows, batch.frame)
+        lip = model.decode_lips(embedding, spoken, batch.region.transform)
+        measured = model.decode_lips(embedding, model.measured_codes(batch.mouth, batch.frame), batch.region.transform)
+        region, mask = model.composite(lip, batch.region, depth)
         weight = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         rows += psnr(lip.clamp(0, 1), batch.lips, weight)
         drawn += psnr(measured.clamp(0, 1), batch.lips, weight)
@@ -48,7 +48,7 @@ def validate(model: Model, data: SubjectDataset, index: SubjectIndex) -> tuple[d
 
 def _opening_metrics(model: Speech2Lip, data: SubjectDataset, frames: Tensor) -> dict[str, float]:
     """Correlation and ratio of deviations of the mouth opening that speech predicts, on frames [N]."""
-    _, codes = model.speak(data.windows(frames), frames)
+    _, codes = model.encode_audio(data.windows(frames), frames)
     predicted = opening_of_points(model.basis.decode(codes).cpu().numpy())
     real = opening_of_points(data.mouth[frames].cpu().numpy())
     r = correlation(predicted, real)

@@ -1,4 +1,4 @@
-"""The published sync loss: the frozen Wav2Lip expert judges generated windows of frames.
+"""The published sync loss: the frozen Wav2Lip expert pretrained generated windows of frames.
 
 Five frames, the lower half of their 96 x 96 face crops in BGR, against a mel window that
 starts `sync.mel_offset` frames later; binary cross-entropy on the cosine of both
@@ -49,9 +49,9 @@ class Wav2LipLoss:
         size = self.config.window
         frames = (first[:, None] + np.arange(size)).ravel()
         batch = self.data.batch(frames)
-        embedding, codes = model.speak(batch.windows, batch.frame)
-        lip = model.draw(embedding, codes, batch.region.transform)
-        region, _ = model.fuse(lip, batch.region)
+        embedding, codes = model.encode_audio(batch.windows, batch.frame)
+        lip = model.decode_lips(embedding, codes, batch.region.transform)
+        region, _ = model.composite(lip, batch.region)
         change = self._on_faces(region - batch.region.image, batch.region.origin, frames)
         made = self._real(frames) + change
         other = other_moments(first, self.config.negative_offset, size, self.index.subject.frames)

@@ -156,8 +156,10 @@ def test_sync_is_measured_where_the_weights_are(model_path, subject_config, monk
         def embed_mfcc(self, mfcc):
             return mfcc.reshape(len(mfcc), -1)[:, :60]
 
-    assert protocols.load_judges(25.0).syncnet is None
-    monkeypatch.setattr(protocols, "load_judges", lambda fps: protocols.Judges(Light(), None, {}))
+    assert protocols.load_pretrained_metrics(25.0).syncnet is None
+    monkeypatch.setattr(
+        protocols, "load_pretrained_metrics", lambda fps: protocols.PretrainedMetrics(Light(), None, {})
+    )
     rows = evaluate(model_path, Path(subject_config.data.root), protocols=("self",))["self"].rows
     assert all(np.isfinite(row["lse_c"]) and np.isfinite(row["lse_d"]) for row in rows.values())
 

@@ -47,11 +47,11 @@ def test_field_with_shared_terms_equals_the_plain_computation(monkeypatch):
     out = field(uv, {"audio": audio})
     for b in range(2):
         for n in range(5):
-            h = field.first["uv"](uv[n]) + field.first["audio"](audio[b])
+            h = field.inputs["uv"](uv[n]) + field.inputs["audio"](audio[b])
             for i, layer in enumerate(field.hidden):
                 h = torch.relu(layer(h))
                 if i == 1:
-                    h = torch.cat([field.again["uv"](uv[n]) + field.again["audio"](audio[b]), h])
+                    h = torch.cat([field.skip_inputs["uv"](uv[n]) + field.skip_inputs["audio"](audio[b]), h])
             torch.testing.assert_close(out[b, n], field.output(h), atol=1e-5, rtol=1e-4)
 
 
@@ -77,8 +77,8 @@ def test_corner_ensemble_of_a_linear_field_is_its_centre():
     with torch.no_grad():
         for p in model.parameters():
             p.zero_()
-        model.field.first["uv"].weight[0] = torch.tensor([2.0, 3.0])
-        model.field.first["uv"].bias[0] = 5.0
+        model.field.inputs["uv"].weight[0] = torch.tensor([2.0, 3.0])
+        model.field.inputs["uv"].bias[0] = 5.0
         for layer in model.field.hidden:
             layer.weight[0, layer.in_features - 4] = 1.0  # the hidden half of a skip
         model.field.output.weight[0, 0] = 1.0

@@ -152,7 +152,7 @@ def test_imported_model_computes_what_theirs_computed(official, checkpoint, impo
     for number in (0, 5):
         with torch.no_grad():
             embedding = model.encoder(torch.from_numpy(windows[number : number + 1]))
-            lip = model.draw(embedding, torch.tensor([[float(number)]]), torch.eye(4)[None])
+            lip = model.decode_lips(embedding, torch.tensor([[float(number)]]), torch.eye(4)[None])
             observed = torch.from_numpy(read_image(official / "ori_images_face" / f"{number + 1:05d}.jpg"))
             grid = torch.from_numpy(np.load(official / "coords" / f"{number + 1:05d}.npy"))[None]
             faces = PublishedFaces(
@@ -290,7 +290,7 @@ def test_published_networks_train_under_the_wav2lip_loss(small, home):
     loaded = load_checkpoint(path)
     frame = next(
         Predictor(loaded, SubjectLayout(small.data.root), "cpu").render(
-            np.zeros((1, 20, loaded.facts.audio["channels"]), np.float32)
+            np.zeros((1, 20, loaded.metadata.audio["channels"]), np.float32)
         )
     )
     assert frame.mask.any()

@@ -84,13 +84,13 @@ def test_audio_drives_the_mouth(predictor):
 def test_bfloat16_changes_no_visible_grey_level(predictor):
     """Networks in bfloat16 paint what they paint in float32, to within two of 255 levels."""
     windows = np.random.default_rng(0).normal(0, 1, (16, 20, CHANNELS)).astype(np.float32)
-    before, shown = predictor.model.reduced, {}
+    before, shown = predictor.model.use_bf16, {}
     try:
         for reduced in (False, True):
-            predictor.model.reduced = reduced
+            predictor.model.use_bf16 = reduced
             shown[reduced] = np.stack([f.image for f in predictor.render(windows)]).astype(int)
     finally:
-        predictor.model.reduced = before
+        predictor.model.use_bf16 = before
     assert 1 <= np.abs(shown[True] - shown[False]).max() <= 2
 
 
@@ -132,7 +132,7 @@ def test_checkpoint_of_another_preprocessing_is_refused(model_path, subject_conf
     from dataclasses import replace
 
     checkpoint = load_checkpoint(model_path)
-    other = replace(checkpoint, facts=replace(checkpoint.facts, audio={"backend": "mel", "window": 16}))
+    other = replace(checkpoint, metadata=replace(checkpoint.metadata, audio={"backend": "mel", "window": 16}))
     with pytest.raises(UserError, match="audio features"):
         Predictor(other, SubjectLayout(subject_config.data.root))
 

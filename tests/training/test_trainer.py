@@ -146,13 +146,13 @@ def test_swapped_surroundings_come_from_another_moment_in_the_own_exposure(quick
     gain, offset = torch.tensor([0.8, 1.25, 2.0])[:, None, None], torch.tensor([0.1, 0.0, -0.1])[:, None, None]
     batch = trainer.data.batch(frames)
     colour = torch.cat([gain, offset], 1).expand(-1, -1, 3)
-    batch = replace(batch, region=replace(batch.region, colour=colour))
+    batch = replace(batch, region=replace(batch.region, exposure=colour))
     made, swapped = trainer._surroundings(batch, frames)
     assert swapped.all()
     even = (made - offset[..., None]) / gain[..., None]
     for k, frame in enumerate(frames):
         regions = [trainer.data.region(np.array([f])) for f in trainer._alike[trainer.index.train == frame].ravel()]
-        candidates = [(r.image - r.colour[:, 1, :, None, None]) / r.colour[:, 0, :, None, None] for r in regions]
+        candidates = [(r.image - r.exposure[:, 1, :, None, None]) / r.exposure[:, 0, :, None, None] for r in regions]
         assert min((c - even[k]).abs().max() for c in candidates) < 1e-4
     keep = Trainer(_changed(quick, loss={"swap": 0.0}))
     kept, swapped = keep._surroundings(batch, frames)
@@ -182,10 +182,10 @@ def test_swapped_surroundings_are_judged_by_the_own_lips_alone(quick):
         terms.append(trainer._picture_terms(batch, frames))
     torch.testing.assert_close(terms[1]["photometric"], terms[0]["photometric"])
     model, depth = trainer.model, trainer.model.space.depth()
-    embedding, _ = model.speak(batch.windows, batch.frame)
-    lip = model.draw(embedding, model.real_codes(batch.mouth, batch.frame), batch.region.transform)
-    region, mask = model.fuse(lip, batch.region, depth)
-    lips = model.space.carry(trainer._lip_area, batch.region, depth)
+    embedding, _ = model.encode_audio(batch.windows, batch.frame)
+    lip = model.decode_lips(embedding, model.measured_codes(batch.mouth, batch.frame), batch.region.transform)
+    region, mask = model.composite(lip, batch.region, depth)
+    lips = model.space.warp_plane(trainer._lip_area, batch.region, depth)
     assert 0.02 < (lips > 0.5).float().mean() < (mask > 0.5).float().mean()
     torch.testing.assert_close(terms[1]["fused"], losses.masked_mse(region, batch.region.image, mask * lips))
     torch.testing.assert_close(terms[0]["fused"], losses.masked_mse(region, batch.region.image, mask))

@@ -10,7 +10,7 @@ from ..subject.records import Subject
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelMetadata:
     """What networks need to know of a subject; travels in the checkpoint."""
 
     lip_size: tuple[int, int]
@@ -25,14 +25,14 @@ class ModelFacts:
         return {**asdict(self), "audio": dict(self.audio)}
 
     @staticmethod
-    def from_dict(raw: Mapping[str, Any]) -> ModelFacts:
+    def from_dict(raw: Mapping[str, Any]) -> ModelMetadata:
         tuples = {k: tuple(raw[k]) for k in ("lip_size", "lip_box", "camera")}
-        return ModelFacts(**{**raw, **tuples})
+        return ModelMetadata(**{**raw, **tuples})
 
 
-def facts_of(subject: Subject, mouth_points: int) -> ModelFacts:
+def metadata_of(subject: Subject, mouth_points: int) -> ModelMetadata:
     box, camera = subject.lip_box, subject.camera
-    return ModelFacts(
+    return ModelMetadata(
         subject.lip_size, (box.left, box.top, box.width, box.height), subject.crop.size,
         (camera.focal, camera.cx, camera.cy), subject.audio, subject.fps, mouth_points,
     )  # fmt: skip
