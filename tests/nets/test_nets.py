@@ -91,10 +91,10 @@ def test_lattice_order_is_rows_then_columns():
     torch.testing.assert_close(lattice(3, 2)[:4], torch.tensor([[0.0, 0], [0.5, 0], [1, 0], [0, 1]]))
 
 
-@pytest.mark.parametrize("pack", [1, 2])
-def test_residual_blend_net_starts_as_identity(pack):
+@pytest.mark.parametrize("unshuffle", [1, 2])
+def test_residual_blend_net_starts_as_identity(unshuffle):
     image = torch.rand(2, 4, 16, 16)
-    torch.testing.assert_close(BlendNet(4, (8, 8, 8), False, True, pack)(image), image[:, :3])
+    torch.testing.assert_close(BlendNet(4, (8, 8, 8), False, True, unshuffle)(image), image[:, :3])
 
 
 def test_published_blend_net_has_the_published_size():
@@ -280,7 +280,7 @@ def test_focus_lies_on_the_lips():
 
 def test_folded_batch_norm_changes_no_result_and_pieces_neither(monkeypatch):
     torch.manual_seed(0)
-    net = BlendNet(4, [8, 12, 12], norm=True, residual=False, pack=2)
+    net = BlendNet(4, [8, 12, 12], norm=True, residual=False, unshuffle=2)
     for _ in range(3):  # statistics that differ from 0 and 1
         net(torch.rand(2, 4, 16, 16) * 2 + 1)
     net.eval()
