@@ -49,10 +49,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     root = tmp_path_factory.mktemp("work")
     return default_config(
         [
-            "name=speaker", f"data.root={root / 'subject'}", f"train.output={root / 'log'}", "train.steps=60", "train.batch=4",
+            "name=speaker", f"data.root={root / 'subject'}", f"train.output={root / 'log'}", "train.steps=160", "train.batch=4",
             "model.lip.width=64", "model.lip.layers=4", "model.lip.skip_after=1", "model.blend.widths=[8,8,8]",
             "data.test_fraction=0.2", "train.validate_every=0.5", "train.log_every=10", "sync.expert=own",
-            "sync.share=0.1", "sync.start=0.7",
+            "sync.share=0.05", "sync.start=0.7", "train.speech_share=0.4", "loss.shape=5",
         ]
     )  # fmt: skip
 

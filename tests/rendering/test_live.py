@@ -71,21 +71,28 @@ def test_frames_are_ready_as_soon_as_their_window_is_heard(sound):
     assert features.lookahead < 0.27
 
 
-def test_live_render_keeps_up_and_carries_the_sound(model_path, subject_config, sound, tmp_path):
-    """Two seconds in real time: every frame comes, soon after its sound."""
+def _in_real_time(wav):
+    """The sound in pieces of one frame, each at the moment at which it would have been spoken."""
+    begin = time.monotonic()
+    for number, piece in enumerate(_pieces(wav), 1):
+        time.sleep(max(0.0, begin + number * 640 / SAMPLE_RATE - time.monotonic()))
+        yield piece
+
+
+def test_live_render_makes_every_frame_and_carries_the_sound(model_path, subject_config, sound, tmp_path):
     wav, out = sound[: 2 * SAMPLE_RATE], tmp_path / "live.mkv"
-
-    def arriving():
-        begin = time.monotonic()
-        for number, piece in enumerate(_pieces(wav), 1):
-            time.sleep(max(0.0, begin + number * 640 / SAMPLE_RATE - time.monotonic()))
-            yield piece
-
-    report = live.render_live(model_path, Path(subject_config.data.root), arriving(), str(out), "cpu")
-    assert report.frames == 50 and 0.1 < np.median(report.latency) < 0.6  # 0.4 on a machine that does nothing else
-    assert "50 frames" in str(report)
+    report = live.render_live(model_path, Path(subject_config.data.root), _pieces(wav), str(out), "cpu")
+    assert report.frames == len(report.latency) == 50 and "50 frames" in str(report)
     assert len(list(read_frames(out, 25.0))) == 50
     assert abs(len(load_audio(out)) - len(wav)) < 0.1 * SAMPLE_RATE
+
+
+@pytest.mark.slow
+def test_live_render_keeps_up_with_real_time(model_path, subject_config, sound, tmp_path):
+    """Its bound is 0.4 s on a machine that does nothing else."""
+    wav, root = sound[: 2 * SAMPLE_RATE], Path(subject_config.data.root)
+    report = live.render_live(model_path, root, _in_real_time(wav), str(tmp_path / "live.mkv"), "cpu")
+    assert 0.1 < np.median(report.latency) < 0.6
 
 
 def test_stream_command_reads_standard_input_and_writes_standard_output(model_path, sound, tmp_path):

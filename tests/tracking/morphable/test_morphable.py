@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -313,20 +312,15 @@ def _adam(fit: LandmarkFit, observed: np.ndarray, start: FitState, steps: int) -
     return error.mean().sqrt().item()
 
 
-def test_least_squares_reaches_a_long_adam_runs_residual_twenty_times_faster():
+def test_twelve_steps_of_least_squares_reach_the_residual_of_3000_adam_steps():
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 40, 0.5)
-    fit = LandmarkFit(model, points, None, FitOptions(identity_weight=0.02, expression_weight=0.02))
+    fit = LandmarkFit(model, points, None, FitOptions(identity_weight=0.02, expression_weight=0.02, iterations=12))
     start = _start(fit, truth)
-    begin = time.perf_counter()
     adam = _adam(fit, observed, start, 3000)
-    slow = time.perf_counter() - begin
-    begin = time.perf_counter()
     state = fit.joint(observed, start, np.ones(len(points)), IOD, 850.0)
-    fast = time.perf_counter() - begin
     ours = float(np.sqrt((np.linalg.norm(observed - fit.predict(state), axis=2) ** 2).mean()))
-    print(f"Adam {adam:.3f} px in {slow:.2f} s, ours {ours:.3f} px in {fast:.3f} s: {slow / fast:.0f} times")
-    assert ours <= 1.02 * adam and slow / fast >= 20
+    assert ours <= 1.02 * adam, f"Adam {adam:.3f} px, ours {ours:.3f} px"
 
 
 def test_frames_one_by_one_agree_with_all_together():
