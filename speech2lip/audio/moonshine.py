@@ -1,4 +1,4 @@
-"""What the encoder of Moonshine tiny, a speech recogniser, hears (its wheel carries the weights).
+"""What the encoder of Moonshine tiny, a speech recogniser, hears (the package carries its weights).
 
 Recognisers learn from thousands of hours which sounds are the same; a minute of one person
 cannot teach that. Two layers are taken: an early one, which still knows how a sound is
@@ -8,37 +8,23 @@ spoken, and a late one, which knows which it is and what surrounds it.
 from __future__ import annotations
 
 import functools
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import UserError
 from ..media.sound import SAMPLE_RATE
 from ..nets.pretrained.moonshine import FIELD, FIRST, HOP, MoonshineEncoder
-from ..weights.registry import MISSING, check, find, matches, require
+from ..weights.bundled import load_bundled
 from .backend import Backend, Collector
 from .level import LevelMeter
-from .ort_file import OrtFile
 from .rows import RowFile, Rows, chunks_at_silence
 
 LAYERS = (1, 4)
-
-
 ROWS_PER_SECOND = SAMPLE_RATE / HOP
-
-
 _WIDTH = 288
-
-
 _CHUNK, _CONTEXT = 8 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
-
-
 _SCALE, _LIMIT = 1.5, 6.0  # rows of speech get a deviation of about one
-
-
 _SILENT = 1e-3  # amplitude below which a chunk is digital silence
 
 
@@ -116,79 +102,6 @@ def _silence() -> torch.Tensor:
 
 @functools.cache
 def _encoder() -> MoonshineEncoder:
-    path = _find()
-    try:
-        state = state_of(OrtFile(path.read_bytes()))
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({error}): {_remedy()}") from error
     encoder = MoonshineEncoder().eval()
-    encoder.load_state_dict(state)
+    encoder.load_state_dict(load_bundled("moonshine_tiny_encoder"))
     return encoder
-
-
-def _find() -> Path:
-    """The encoder's file: the one that was fetched, else the one in the installed package, which is not imported."""
-    fetched = find("moonshine")
-    if check(fetched) != MISSING:
-        return require("moonshine")
-    spec = importlib.util.find_spec("moonshine_voice")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    if not folders:
-        raise UserError(f"moonshine features need the package moonshine-voice, which is not installed: {_remedy()}")
-    path = Path(folders[0]) / "assets" / "tiny-en" / "encoder_model.ort"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: the installed moonshine-voice carries no weights; {_remedy()}")
-    if not matches(path, fetched.checksum):
-        raise UserError(f"{path} is not the encoder that this version knows (its checksum differs): {_remedy()}")
-    return path
-
-
-def _remedy() -> str:
-    return (
-        "run `pip install moonshine-voice==0.0.68`, the last whose wheel carries them, or `speech2lip weights fetch "
-        "moonshine` (licence: MIT), or train with audio.backend=mel, which needs no weights"
-    )
-
-
-def state_of(file: OrtFile) -> dict[str, torch.Tensor]:
-    """Weights for MoonshineEncoder from the exported, quantised encoder.
-
-    Matrices are stored as bytes with one scale each; the arithmetic is done in float32 here.
-    """
-    tensors = file.tensors
-
-    def plain(name: str) -> torch.Tensor:
-        return torch.from_numpy(tensors[name].copy())
-
-    def received(node: str) -> torch.Tensor:
-        """The one constant that a node receives."""
-        return plain(next(name for name in file.inputs[node] if name in tensors))
-
-    def matrix(node: str) -> torch.Tensor:
-        name = next(n for n in file.inputs[node] if n in tensors and n.endswith("_quantized")).removesuffix(
-            "_quantized"
-        )
-        whole, zero, scale = (
-            tensors[name + part].astype(np.float32) for part in ("_quantized", "_zero_point", "_scale")
-        )
-        return torch.from_numpy(np.ascontiguousarray(((whole - zero) * scale).T))
-
-    state = {f"conv{k}.weight": plain(f"conv{k}.weight_add_tensor") for k in (1, 2, 3)}
-    state |= {f"conv{k}.bias": plain(f"conv{k}.bias") for k in (2, 3)}
-    state |= {"norm.weight": received("/groupnorm/Mul").ravel(), "norm.bias": received("/groupnorm/Add").ravel()}
-    state["final.weight"] = plain("layer_norm.weight")
-    for k in range(6):
-        layer = f"layers.{k}."
-        state[f"{layer}before_attention.weight"] = plain(f"{layer}input_layernorm.weight")
-        state[f"{layer}before_mlp.weight"] = plain(f"{layer}post_attention_layernorm.weight")
-        for ours, theirs in _MATRICES.items():
-            state[f"{layer}{ours}.weight"] = matrix(f"/layers.{k}/{theirs}/MatMul_quant")
-        for ours, theirs in (("rise", "fc1"), ("fall", "fc2")):
-            state[f"{layer}{ours}.bias"] = plain(f"{layer}mlp.{theirs}.bias")
-    return state
-
-
-_MATRICES = {
-    "query": "self_attn/q_proj", "key": "self_attn/k_proj", "value": "self_attn/v_proj", "out": "self_attn/o_proj",
-    "rise": "mlp/fc1", "fall": "mlp/fc2",
-}  # fmt: skip

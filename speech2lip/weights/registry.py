@@ -110,13 +110,6 @@ FILES = (
         "", "mediapipe==0.10.21, which carries its weights (Python 3.10 to 3.12)",
     ),
     WeightFile(
-        "moonshine", "models/moonshine-tiny-en/encoder_model.ort", "speech features where moonshine-voice has no wheel",
-        "MIT (Moonshine AI)", 13_281_600, "sha256:94e90a4654fc45cdfedb77c4c08e1739f48862998e58fada384b25118134f221",
-        "https://files.pythonhosted.org/packages/04/ef/79eaafcac3b6f23c6185d543a46249409c01d684943c24f0a6260af9f102/"
-        "moonshine_voice-0.0.68-py3-none-manylinux_2_34_x86_64.whl",
-        "", "the package moonshine-voice==0.0.68, which carries it, or audio.backend=mel, which needs no weights",
-    ),
-    WeightFile(
         "may", "log/face_simple/may/model_may.pt", "the authors' pretrained subject", "none stated (authors of Speech2Lip)",
         0, "", "", "follow the link in the README of the authors' repository", "a model trained with `speech2lip train`",
     ),

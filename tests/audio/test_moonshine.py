@@ -1,5 +1,6 @@
 """The speech encoder that features come from: its file, its arithmetic, its rows."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -8,19 +9,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
 from speech2lip.audio import moonshine
 from speech2lip.audio.backend import Joined, Stream
 from speech2lip.audio.features import backend_from_params, extract_windows, make_backend
 from speech2lip.audio.log_mel import LogMel
 from speech2lip.audio.moonshine import Moonshine
-from speech2lip.audio.ort_file import OrtFile
 from speech2lip.config import AudioConfig, default_config
 from speech2lip.errors import UserError
 from speech2lip.media.sound import SAMPLE_RATE, load_audio
 from speech2lip.nets.audio_encoder import ShapeHead, StreamEncoder
 from speech2lip.nets.pretrained.moonshine import FIELD, FIRST, HOP
+from speech2lip.weights import bundled
 
+_CONVERTER = Path(__file__).parents[2] / "scripts" / "convert_moonshine.py"
 _FIXTURE = Path(__file__).parents[1] / "data" / "moonshine.json"
 
 
@@ -120,38 +124,42 @@ def test_shortest_sound_has_windows():
 # ---------------------------------------------------------------- the file
 
 
-def test_damaged_and_foreign_files_are_refused():
-    data = moonshine._find().read_bytes()
-    for broken, message in ((b"no model at all", "not an ONNX"), (b"", "not an ONNX"), (data[:5000], "damaged")):
+def test_a_damaged_installation_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    for content in (None, b"", b"no weights"):
+        if content is not None:
+            (tmp_path / "moonshine_tiny_encoder.safetensors").write_bytes(content)
+        with pytest.raises(UserError, match="install it again"):
+            bundled.load_bundled("moonshine_tiny_encoder")
+
+
+def test_matrices_are_unpacked_from_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    content = {
+        "a.bytes": torch.tensor([[0, 10], [200, 255]], dtype=torch.uint8), "a.zero_point": torch.tensor(100, dtype=torch.uint8),
+        "a.scale": torch.tensor(0.5), "b": torch.tensor([1.0, 2.0], dtype=torch.float16),
+    }  # fmt: skip
+    save_file(content, tmp_path / "w.safetensors")
+    loaded = bundled.load_bundled("w")
+    assert set(loaded) == {"a", "b"} and loaded["b"].dtype == torch.float32
+    torch.testing.assert_close(loaded["a"], torch.tensor([[-50.0, 50.0], [-45.0, 77.5]]))
+
+
+def test_what_the_package_carries_is_what_its_source_holds():
+    """Run where moonshine-voice 0.0.68 is installed, which nothing else needs."""
+    pytest.importorskip("flatbuffers")
+    if importlib.util.find_spec("moonshine_voice") is None:
+        pytest.skip("moonshine-voice is not installed")
+    spec = importlib.util.spec_from_file_location("convert_moonshine", _CONVERTER)
+    convert = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(convert)
+    stored = convert.stored_tensors(convert.OrtFile(convert.packaged_file().read_bytes()))
+    carried = load_file(bundled.FOLDER / "moonshine_tiny_encoder.safetensors")
+    assert set(stored) == set(carried)
+    assert all(np.array_equal(stored[name], carried[name]) for name in stored)
+    for broken, message in ((b"no model at all", "not an ONNX"), (b"", "not an ONNX"), (b"0000ORTM", "damaged")):
         with pytest.raises(ValueError, match=message):
-            OrtFile(broken)
-
-
-@pytest.mark.parametrize("state", ["package", "file", "other"])
-def test_missing_weights_name_package_licence_and_alternative(state, tmp_path, monkeypatch):
-    """Without the package, with a newer one that carries no weights, and with another file in its place."""
-    spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
-    monkeypatch.setattr(moonshine.importlib.util, "find_spec", lambda name: None if state == "package" else spec)
-    monkeypatch.setattr(moonshine, "_encoder", moonshine._encoder.__wrapped__)
-    monkeypatch.setenv("SPEECH2LIP_HOME", str(tmp_path / "home"))
-    if state == "other":
-        (tmp_path / "assets/tiny-en").mkdir(parents=True)
-        (tmp_path / "assets/tiny-en/encoder_model.ort").write_bytes(b"something else")
-    with pytest.raises(UserError, match=r"pip install moonshine-voice==0\.0\.68.*MIT.*audio\.backend=mel"):
-        Moonshine(20, 0.02)(vowels(1.0), 25.0)
-
-
-def test_fetched_file_is_taken_before_the_package(tmp_path, monkeypatch):
-    """Where no wheel can be installed; a damaged one is refused, not passed over."""
-    data = moonshine._find().read_bytes()
-    monkeypatch.setenv("SPEECH2LIP_HOME", str(tmp_path))
-    path = tmp_path / "models/moonshine-tiny-en/encoder_model.ort"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(data)
-    assert moonshine._find() == path
-    path.write_bytes(data[:-1])
-    with pytest.raises(UserError, match=r"damaged.*speech2lip weights fetch moonshine"):
-        moonshine._find()
+            convert.OrtFile(broken)
 
 
 # ---------------------------------------------------------------- joined
@@ -181,19 +189,19 @@ def test_backends_that_cannot_be_joined_are_refused(name):
         default_config([f"audio.backend={name}"])
 
 
-def test_each_stream_learns_alone_and_their_mean_is_believed():
+def test_each_stream_learns_alone_and_their_mean_counts():
     torch.manual_seed(0)
     encoder, head = StreamEncoder(20, (8, 12), ((16, 1), (16, 2)), 10, 0.0), ShapeHead(10, 5, (1.0, 3.0))
     window = torch.randn(3, 20, 20)
-    opinions = head.opinions(encoder(window))
-    assert opinions.shape == (3, 2, 5)
+    predictions = head.stream_predictions(encoder(window))
+    assert predictions.shape == (3, 2, 5)
     head.gain.fill_(2.0)
-    torch.testing.assert_close(head.eval()(encoder(window)), 2 * (0.25 * opinions[:, 0] + 0.75 * opinions[:, 1]))
+    torch.testing.assert_close(head.eval()(encoder(window)), 2 * (0.25 * predictions[:, 0] + 0.75 * predictions[:, 1]))
     head.train()
     other = window.clone()
     other[..., 8:] += 1
-    changed = head.opinions(encoder(other))
-    torch.testing.assert_close(changed[:, 0], opinions[:, 0])
-    assert not torch.allclose(changed[:, 1], opinions[:, 1])
-    opinions[:, 0].sum().backward()
+    changed = head.stream_predictions(encoder(other))
+    torch.testing.assert_close(changed[:, 0], predictions[:, 0])
+    assert not torch.allclose(changed[:, 1], predictions[:, 1])
+    predictions[:, 0].sum().backward()
     assert all(p.grad is None or not p.grad.any() for p in encoder.encoders[1].parameters())
