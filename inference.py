@@ -20,7 +20,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python inference.py configs/face_simple_configs/may/may.yaml --use_new_audio",
     )  # fmt: skip
-    parser.add_argument("config", type=Path, help="YAML configuration of the subject")
+    parser.add_argument("config", help="YAML configuration of the subject")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
     parser.add_argument("--model_path", type=Path, help="checkpoint (default: TRAIN.OUTPUT/NAME/model.pt)")
     parser.add_argument("--output_dir", type=Path, help="default: RENDER.OUTPUT/NAME")

@@ -33,10 +33,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "other-seed": ("train.seed=1",),  # how much figures vary by chance
     "faithful": (
         "model.lip.audio_width=64", "model.lip.width=256", "model.lip.layers=8", "model.lip.skip_after=4",
-        "model.lip.upsample=1", "model.blend.widths=[64,128,128]", "model.blend.pack=1",
+        "model.lip.upsample=1", "model.blend.widths=[64,128,128]", "model.blend.unshuffle=1",
     ),  # configs/faithful.yaml
     # picture
-    "no-align": ("face.align=0",),
+    "no-align": ("photometric.weight=0",),
     "no-exposure": ("face.exposure=0",),
     "narrow-region": ("face.lip_margin=0.12",),
     "wide-region": ("face.lip_margin=0.35",),
@@ -45,8 +45,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "upsample-8": ("model.lip.upsample=8",),
     "no-norm": ("model.blend.norm=false",),
     "wide-blend": ("model.blend.widths=[64,128,128]",),
-    "pack-1": ("model.blend.pack=1",),
-    "pack-4": ("model.blend.pack=4",),
+    "unshuffle-1": ("model.blend.unshuffle=1",),
+    "unshuffle-4": ("model.blend.unshuffle=4",),
     "no-lip-focus": ("loss.lips=0",),
     "paper-field": ("model.lip.upsample=1",),
     "codes-1": ("model.lip.shape_codes=1",),

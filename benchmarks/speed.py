@@ -41,6 +41,7 @@ from speech2lip.model.checkpoint import load_checkpoint, save_checkpoint
 from speech2lip.model.device import pick_device
 from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
 from speech2lip.preparation.pipeline import preprocess
+from speech2lip.preparation.stages import stage_seconds
 from speech2lip.rendering.files import render_video
 from speech2lip.rendering.live import render_live
 from speech2lip.rendering.predictor import Predictor
@@ -211,7 +212,7 @@ def preprocess_afresh(options: argparse.Namespace, clip: Path) -> dict[str, floa
     layout = SubjectLayout(options.out / "subject")
     layout.stages.unlink(missing_ok=True)
     subject = preprocess(preset("fast", options), clip)
-    seconds: dict[str, float] = json.loads(layout.stages.read_text())["seconds"]
+    seconds: dict[str, float] = stage_seconds(layout.stages)
     out = {name: subject.frames / max(value, 1e-3) for name, value in seconds.items()}
     return out | {"all": subject.frames / sum(seconds.values())}
 
@@ -235,7 +236,7 @@ def memory_task(options: argparse.Namespace) -> int:
         config = preset("fast", options)
         model = Path(config.train.output) / config.name / "model.pt"
         sound = options.out / f"sound_{seconds}.wav"
-        render_video(model, Path(config.data.root), sound, options.out / "long.mp4", options.device)
+        render_video(model, sound, options.out / "long.mp4", device=options.device)
     print(f"peak {own_peak():.0f}")
     return 0
 

@@ -14,7 +14,7 @@ from speech2lip.media.sound import stream_audio
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML configuration of the subject")
+    parser.add_argument("config", help="YAML configuration of the subject")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
     parser.add_argument("--audio", type=Path, required=True, help="any file with sound")
     options = parser.parse_intermixed_args()

@@ -13,7 +13,7 @@ from speech2lip.preparation.pipeline import preprocess
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML configuration of the subject")
+    parser.add_argument("config", help="YAML configuration of the subject")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
     parser.add_argument("--video", type=Path, help="video or folder of frames (default: data.video)")
     parser.add_argument("--audio", type=Path, help="sound (default: the video's, or audio/audio.wav of the folder)")

@@ -3,4 +3,4 @@
 # usage: bash scripts/demo.sh [--minutes N] [--out FOLDER]
 set -euo pipefail
 source "$(dirname "$0")/env.sh"
-exec python -m speech2lip demo --config configs/demo.yaml "$@"
+exec python -m speech2lip demo "$@"

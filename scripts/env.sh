@@ -1,10 +1,10 @@
-# Sourced by the other scripts: an environment with the pinned requirements.
+# Sourced by the other scripts: an environment in which this checkout is installed (editable).
 #
 # Uses the active virtual environment, else makes .venv with the first Python found that is
-# 3.10, 3.11 or 3.12, else 3.13 (whose MediaPipe needs a file, see requirements.txt). Installs
-# only when a requirements file changed since the last time, so that everything works offline
-# afterwards.
-# usage: [EXTRA_REQUIREMENTS="file ..."] source scripts/env.sh
+# 3.10, 3.11 or 3.12, else 3.13 (whose MediaPipe needs a file, see constraints.txt). Installs only
+# when pyproject.toml, constraints.txt or the wanted extras changed since the last time, so that
+# everything works offline afterwards.
+# usage: [EXTRAS="demo,evaluate"] source scripts/env.sh
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,12 +32,13 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
     source .venv/bin/activate
 fi
 
-for list in requirements.txt ${EXTRA_REQUIREMENTS:-}; do
-    stamp="$VIRTUAL_ENV/.speech2lip-$(basename "$list")"
-    if ! cmp -s "$list" "$stamp"; then
-        echo "installing $list"
-        python -m pip install --quiet --requirement "$list"
-        cp "$list" "$stamp"
-    fi
-done
+# What is installed is remembered for each set of extras: the larger set serves the smaller one.
+EXTRAS=${EXTRAS:-demo,evaluate}
+stamp="$VIRTUAL_ENV/.speech2lip-${EXTRAS//,/-}"
+[ -f "$VIRTUAL_ENV/.speech2lip-dev" ] && [ ! -f "$stamp" ] && stamp="$VIRTUAL_ENV/.speech2lip-dev"
+if ! cat pyproject.toml constraints.txt | cmp -s - "$stamp"; then
+    echo "installing Speech2Lip with $EXTRAS (once; some minutes)"
+    python -m pip install --quiet --constraint constraints.txt --editable ".[$EXTRAS]"
+    cat pyproject.toml constraints.txt >"$VIRTUAL_ENV/.speech2lip-${EXTRAS//,/-}"
+fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"

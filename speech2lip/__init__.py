@@ -1,3 +1,39 @@
-"""Speech2Lip: learn one person's mouth from a short video and make it say any audio."""
+"""Speech2Lip: learn one person's mouth from a short video and make it say any audio.
 
-__version__ = "0.1.0"
+    from speech2lip import preprocess, render, train
+
+    preprocess("me.mp4", "dataset/me")
+    train("dataset/me", "log/me", minutes=30)
+    render("log/me/model.pt", "speech.wav", "result.mp4")
+
+`Predictor` and `load_checkpoint` give single frames. Importing this package is cheap: what
+a name needs is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import preprocess as preprocess
+    from .api import render as render
+    from .api import train as train
+    from .errors import UserError as UserError
+    from .model.checkpoint import load_checkpoint as load_checkpoint
+    from .rendering.predictor import Predictor as Predictor
+
+__version__ = "0.2.0"
+__all__ = ["Predictor", "UserError", "load_checkpoint", "preprocess", "render", "train"]
+_HOMES = {
+    "preprocess": "api", "train": "api", "render": "api", "UserError": "errors",
+    "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import numpy as np
-
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 _POLL = 0.1  # seconds after which a waiting thread looks whether it is still wanted
@@ -65,35 +65,51 @@ def prefetch(items: Iterator[T], ahead: int) -> Generator[T, None, None]:
         thread.join()
 
 
-AHEAD = 8  # frames that decoding and writing may be away from the one whose landmarks are found
+AHEAD = 8  # items that work in the background may be away from the one that is at hand
 
 
-class BackgroundPool:
-    """Threads with a bounded queue, and what their work returned, in order; errors surface at the next call."""
+class OrderedPool:
+    """Threads with a bounded queue whose results keep their order; errors surface at the next call.
 
-    def __init__(self, threads: int):
-        self._pool = ThreadPoolExecutor(threads)
-        self._pending: list[Future[Any]] = []
+    Use as a context manager: leaving it ends the threads.
+    """
+
+    def __init__(self, threads: int = 0, ahead: int = AHEAD):
+        self._pool, self._ahead = ThreadPoolExecutor(threads or os.cpu_count() or 1), ahead
+        self._pending: deque[Future[Any]] = deque()
         self._results: list[Any] = []
 
+    def __enter__(self) -> OrderedPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
     def submit(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Add work; waits while too much is under way."""
         self._pending.append(self._pool.submit(work, *arguments))
-        while len(self._pending) > AHEAD:
-            self._results.append(self._pending.pop(0).result())
+        while len(self._pending) > self._ahead:
+            self._results.append(self._pending.popleft().result())
 
-    def close(self) -> list[Any]:
-        self._results += [future.result() for future in self._pending]
-        self._pool.shutdown()
-        return self._results
+    def results(self) -> list[Any]:
+        """What all work returned so far, in order; waits for it."""
+        while self._pending:
+            self._results.append(self._pending.popleft().result())
+        out, self._results = self._results, []
+        return out
 
 
-def bounded_map(work: Callable[[int], Any], indices: np.ndarray) -> Iterator[Any]:
-    """Results in order from one thread per core, with a bounded number in flight."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        pending: list[Future[Any]] = []
-        for index in indices:
-            pending.append(pool.submit(work, int(index)))
-            if len(pending) > 16:
-                yield pending.pop(0).result()
-        while pending:
-            yield pending.pop(0).result()
+def ordered_map(work: Callable[[T], R], items: Iterable[T], threads: int = 0, ahead: int = 16) -> Iterator[R]:
+    """`map` in threads (default: one per core), in order, with a bounded number under way."""
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        pending: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,23 +1,41 @@
-"""`speech2lip <command>`: the user's commands."""
+"""`speech2lip <command>`: arguments only; the work is done by the functions that are called."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import __version__
-from .config import Config, default_config, load_config
+from .config import Config, load_settings, preset_names
 from .errors import UserError, run_guarded
+from .files import check_writable
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
 
+@dataclass(frozen=True)
+class Command:
+    """add: declares its arguments; run: does it and returns the exit status."""
+
+    text: str
+    example: str
+    add: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for unusable input, 130 when interrupted)."""
-    options = _parser().parse_args(arguments)
-    return run_guarded(lambda: options.run(options))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] not in COMMANDS:
+        _overview().parse_args(given or ["--help"])
+        return 2  # only an unknown command comes here, and argparse has ended that
+    command = COMMANDS[given[0]]
+    options = _parser(given[0], command).parse_intermixed_args(given[1:])
+    return run_guarded(lambda: command.run(options))
 
 
 def entry() -> None:
@@ -25,52 +43,46 @@ def entry() -> None:
     sys.exit(main())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _overview() -> argparse.ArgumentParser:
+    lines = [f"  {name:<12} {command.text}" for name, command in COMMANDS.items()]
     parser = argparse.ArgumentParser(
-        prog="speech2lip", formatter_class=_RAW, description="Learn a person's mouth from a video; make them say any audio.",
-        epilog="example:\n  speech2lip run --video me.mp4 --audio speech.wav --out result.mp4 --minutes 30",
+        prog="speech2lip", formatter_class=_RAW, usage="speech2lip COMMAND [options]",
+        description="Learn a person's mouth from a video; make them say any audio.\n\ncommands:\n" + "\n".join(lines),
+        epilog="example:\n  speech2lip run --video me.mp4 --audio speech.wav --out result.mp4 --minutes 30\n\n"
+        "`speech2lip COMMAND --help` explains each.",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(commands)
-    _add_preprocess(commands)
-    _add_train(commands)
-    _add_render(commands)
-    _add_evaluate(commands)
-    _add_demo(commands)
-    _add_import(commands)
-    _add_weights(commands)
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     return parser
 
 
-def _command(commands, name: str, text: str, example: str, run: Callable[[argparse.Namespace], int]):  # type: ignore[no-untyped-def]
-    parser = commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=_RAW,
-    )
-    parser.set_defaults(run=run)
+def _parser(name: str, command: Command) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"speech2lip {name}", description=command.text[0].upper() + command.text[1:] + ".",
+        epilog=f"example:\n  {command.example}", formatter_class=_RAW,
+    )  # fmt: skip
+    command.add(parser)
     return parser
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, help="YAML configuration (default: built-in defaults)")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="configuration entries to change")
+    presets = ", ".join(preset_names())
+    parser.add_argument("--config", help=f"YAML file, or a preset: {presets} (default: built-in defaults)")
+    parser.add_argument(
+        "settings", nargs="*", metavar="key=value", help="entries to change; `speech2lip config` lists them"
+    )
 
 
-def _config(options: argparse.Namespace, *more: str) -> Config:
-    settings = [*more, *options.settings]
-    for setting in settings:
-        if "=" not in setting:
-            raise UserError(f"{setting!r} is not a setting: write key=value, for example train.batch=4")
-    return load_config(options.config, settings) if options.config else default_config(settings)
+def _config(options: argparse.Namespace, **given: Any) -> Config:
+    """given: values that other options stand for, `section__key=value`; None where the option was not used."""
+    values = {name.replace("__", "."): value for name, value in given.items() if value is not None}
+    return load_settings(options.config, values, options.settings)
 
 
-def _add_run(commands) -> None:  # type: ignore[no-untyped-def]
-    example = "speech2lip run --video me.mp4 --audio speech.wav --out result.mp4 --minutes 30"
-    parser = _command(commands, "run", "do everything: preprocess, train and render", example, _run)
+# ---------------------------------------------------------------- run
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, required=True, help="a video of one person talking")
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
@@ -80,53 +92,27 @@ def _add_run(commands) -> None:  # type: ignore[no-untyped-def]
 
 
 def _run(options: argparse.Namespace) -> int:
-    name = options.name or options.video.stem
-    given = {s.split("=")[0] for s in options.settings}
-    more = [f"name={name}"] if "name" not in given else []
-    more += [f"data.root=dataset/{name}"] if "data.root" not in given else []
-    config = _config(options, *more, f"train.minutes={options.minutes}")
-    _check_audio(options.audio)
-    _check_output(options.out)
+    from .media.sound import check_sound
     from .preparation.pipeline import preprocess
     from .rendering.files import render_video
-    from .training.trainer import Trainer
+    from .training.trainer import fit
 
+    name = options.name or options.video.stem
+    root = Path("dataset") / name
+    config = _config(options, name=name, data__root=str(root), train__minutes=options.minutes)
+    check_sound(options.audio)
+    check_writable(options.out)
     preprocess(config, options.video)
-    if not Trainer(config).run():
-        raise KeyboardInterrupt
-    count = render_video(_model_path(config), Path(config.data.root), options.audio, options.out, config.train.device)
-    print(f"{options.out}: {count} frames\nhow good it is: speech2lip evaluate --model {_model_path(config)}")
+    model = fit(config)
+    count = render_video(model, options.audio, options.out, device=config.train.device)
+    print(f"how good it is: speech2lip evaluate --model {model}\n{options.out}: {count} frames")
     return 0
 
 
-def _check_audio(path: Path) -> None:
-    """Fail before hours of training, not after."""
-    from .media.sound import stream_audio
-
-    pieces = stream_audio(path, 1.0)
-    samples = len(next(pieces))
-    pieces.close()
-    if samples < 800:
-        raise UserError(f"{path} is shorter than 0.05 s: give audio with speech")
+# ---------------------------------------------------------------- preprocess
 
 
-def _check_output(path: Path) -> None:
-    from .files import atomic_path
-
-    try:
-        with atomic_path(path):
-            raise InterruptedError
-    except InterruptedError:
-        pass
-
-
-def _model_path(config: Config) -> Path:
-    return Path(config.train.output) / config.name / "model.pt"
-
-
-def _add_preprocess(commands) -> None:  # type: ignore[no-untyped-def]
-    example = "speech2lip preprocess --video me.mp4 --out dataset/me"
-    parser = _command(commands, "preprocess", "turn a video into a subject folder", example, _preprocess)
+def _add_preprocess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, help="video, or folder of frames (default: data.video)")
     parser.add_argument("--audio", type=Path, help="sound to use instead of the video's own")
     parser.add_argument("--out", type=Path, help="the subject's folder (default: data.root)")
@@ -135,92 +121,75 @@ def _add_preprocess(commands) -> None:  # type: ignore[no-untyped-def]
 
 
 def _preprocess(options: argparse.Namespace) -> int:
-    more = [f"data.root={options.out}"] if options.out else []
-    more += [f"name={options.name or options.out.name}"] if options.name or options.out else []
-    config = _config(options, *more)
+    from .preparation.pipeline import preprocess
+
+    name = options.name or (options.out.name if options.out else None)
+    config = _config(options, name=name, data__root=str(options.out) if options.out else None)
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:
         raise UserError("no video was given: use --video, or set data.video in the configuration")
-    from .preparation.pipeline import preprocess
-
     subject = preprocess(config, video, options.audio)
     print(f"{config.data.root}: {subject.frames} frames of {subject.name} ready for training")
     return 0
 
 
-def _add_train(commands) -> None:  # type: ignore[no-untyped-def]
-    example = "speech2lip train --config configs/default.yaml name=me data.root=dataset/me train.minutes=30"
-    parser = _command(commands, "train", "fit a model to a subject folder", example, _train)
+# ---------------------------------------------------------------- train
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="start over instead of continuing")
     _add_config(parser)
 
 
 def _train(options: argparse.Namespace) -> int:
-    return train(_config(options), options.fresh)
+    from .training.trainer import fit
+
+    print(f"model: {fit(_config(options), options.fresh)}")
+    return 0
 
 
-def train(config: Config, fresh: bool = False) -> int:
-    """Train, and say where the model lies; status 130 when a signal ended it."""
-    from .training.trainer import Trainer
-
-    trainer = Trainer(config, fresh)
-    if trainer.run():
-        print(f"model: {_model_path(config)}")
-        return 0
-    print(f"stopped by signal {trainer.stop}; state saved in {trainer.folder}, run the same command to continue")
-    return 130
+# ---------------------------------------------------------------- render
 
 
-def _add_render(commands) -> None:  # type: ignore[no-untyped-def]
-    example = (
-        "speech2lip render --model log/me/model.pt --data dataset/me --audio speech.wav --out result.mp4\n"
-        "  microphone | speech2lip render --model log/me/model.pt --stream --audio - --out - | player"
-    )
-    parser = _command(commands, "render", "make the person say new audio", example, _render)
+def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="checkpoint, log/NAME/model.pt")
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
     parser.add_argument("--start", type=int, default=0, help="source frame to start on (default 0)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
         "OUT is .mkv, .ts, .mp4 or - (Matroska on standard output)"))  # fmt: skip
 
 
 def _render(options: argparse.Namespace) -> int:
-    from .model.checkpoint import load_checkpoint
-
-    root = options.data or Path(load_checkpoint(options.model).config.data.root)
     if options.stream:
-        return _render_live(options, root)
+        return _render_live(options)
+    from .media.sound import check_sound
     from .rendering.files import render_video
 
-    _check_audio(options.audio)
-    _check_output(options.out)
-    count = render_video(options.model, root, options.audio, options.out, options.device, options.start)
+    check_sound(options.audio)
+    check_writable(options.out)
+    count = render_video(options.model, options.audio, options.out, options.data, options.device, options.start)
     print(f"{options.out}: {count} frames")
     return 0
 
 
-def _render_live(options: argparse.Namespace, root: Path) -> int:
+def _render_live(options: argparse.Namespace) -> int:
     from .media.pcm import sound_of_growing_file, sound_of_stream
     from .rendering.live import render_live
 
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
-    report = render_live(options.model, root, sound, str(options.out), options.device, options.start)
+    report = render_live(options.model, options.data, sound, str(options.out), options.device, options.start)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 0
 
 
-def _add_evaluate(commands) -> None:  # type: ignore[no-untyped-def]
-    example = (
-        "speech2lip evaluate --model log/me/model.pt\n"
-        "  speech2lip evaluate --model log/me/model.pt --audio speech.wav --out report\n"
-        "  speech2lip evaluate --generated result.mp4 --real me.mp4 --out report"
-    )
-    text = "measure a model on its test split, or any generated video, and write a report"
-    parser = _command(commands, "evaluate", text, example, _evaluate)
+# ---------------------------------------------------------------- evaluate
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="checkpoint, log/NAME/model.pt")
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
     parser.add_argument("--protocol", choices=("self", "cross", "both"), default="both", help=(
@@ -230,7 +199,7 @@ def _add_evaluate(commands) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("--real", type=Path, help="the real video of the same frames")
     parser.add_argument("--out", type=Path, help="folder for report.html, metrics.json and frames_*.csv (default: "
                         "`evaluation` beside the model, or GENERATED_evaluation)")  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -244,40 +213,65 @@ def _evaluate(options: argparse.Namespace) -> int:
         out = options.out or options.generated.with_name(f"{options.generated.stem}_evaluation")
         evaluate_videos(options.generated, options.real, out)
         return 0
-    from .model.checkpoint import load_checkpoint
-
-    if options.audio is not None:
-        _check_audio(options.audio)
-    root = options.data or Path(load_checkpoint(options.model).config.data.root)
     protocols = PROTOCOLS if options.protocol == "both" else (options.protocol,)
     out = options.out or options.model.parent / "evaluation"
-    evaluate(options.model, root, out, protocols, options.device, options.audio)
+    evaluate(options.model, options.data, out, protocols, options.device, options.audio)
     return 0
 
 
-def _add_demo(commands) -> None:  # type: ignore[no-untyped-def]
-    example = "speech2lip demo --out demo_result --minutes 5"
-    parser = _command(commands, "demo", "run everything on the built-in synthetic speaker", example, _demo)
+# ---------------------------------------------------------------- demo
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("rendering_result/demo"), help="folder for the results")
-    parser.add_argument("--minutes", type=float, default=5.0, help="training time (default 5)")
+    parser.add_argument("--minutes", type=float, help="training time (default: that of the preset demo)")
     _add_config(parser)
+    parser.set_defaults(config="demo")
 
 
 def _demo(options: argparse.Namespace) -> int:
     from .demo.run import run_demo
 
-    config = _config(options, "name=demo", f"data.root={options.out / 'subject'}", f"train.minutes={options.minutes}",
-                     f"train.output={options.out / 'log'}")  # fmt: skip
-    run_demo(config, options.out)
+    out = options.out
+    run_demo(
+        _config(
+            options, name="demo", data__root=str(out / "subject"), train__minutes=options.minutes, train__output=str(out / "log")
+        ), out,
+    )  # fmt: skip
     return 0
 
 
-def _add_import(commands) -> None:  # type: ignore[no-untyped-def]
-    example = (
-        "speech2lip import dataset dataset/may_face_crop_lip\n  speech2lip import checkpoint log/face_simple/may/model_may.pt "
-        "--data dataset/may_imported\n  speech2lip import config may.yaml"
+# ---------------------------------------------------------------- config
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yaml", action="store_true", help="print a commented YAML file")
+    parser.add_argument("--changed", action="store_true", help="print only what differs from the defaults")
+    parser.add_argument("--config", help=f"YAML file, or a preset: {', '.join(preset_names())}")
+    parser.add_argument(
+        "settings", nargs="*", metavar="KEY | key=value", help="a key or section to show, or an entry to change"
     )
-    parser = _command(commands, "import", "turn the authors' own files into ours", example, _import)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from .config_text import as_table, as_yaml
+
+    config = load_settings(options.config, {}, [s for s in options.settings if "=" in s])
+    if options.yaml:
+        print(as_yaml(config), end="")
+        return 0
+    for under in [s for s in options.settings if "=" not in s] or [""]:
+        text = as_table(config, under, options.changed)
+        if not text and not options.changed:
+            raise UserError(f"there is no key or section {under!r}: `speech2lip config` lists them")
+        print(text)
+    return 0
+
+
+# ---------------------------------------------------------------- import
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=("checkpoint", "dataset", "config"), help="what the file is")
     parser.add_argument("path", type=Path, help="checkpoint (.pt), dataset folder, or YAML file of the authors")
     parser.add_argument(
@@ -290,52 +284,89 @@ def _add_import(commands) -> None:  # type: ignore[no-untyped-def]
 
 
 def _import(options: argparse.Namespace) -> int:
-    from .importing import checkpoint, config
+    from .importing.checkpoint import import_checkpoint, imported_root
+    from .importing.config import import_config
+    from .importing.dataset import import_dataset
 
     path: Path = options.path
     if options.kind == "dataset":
-        from .importing.dataset import import_dataset
-
-        out = options.out or checkpoint.imported_root(path)
+        out = options.out or imported_root(path)
         subject = import_dataset(path, out, options.name or path.name.removesuffix("_face_crop_lip"))
         print(f"{out}: {subject.frames} frames of {subject.name}")
     elif options.kind == "checkpoint":
         name = options.name or path.stem.removeprefix("model_")
         out = options.out or Path("log") / name / "model.pt"
-        checkpoint.import_checkpoint(path, options.data or checkpoint.imported_root(Path(name)), out)
+        import_checkpoint(path, options.data or imported_root(Path(name)), out)
         print(f"{out}: the published model, for `speech2lip render`")
     else:
         out = options.out or Path("configs/imported") / f"{path.stem}.yaml"
-        unused = config.import_config(path, out)
+        unused = import_config(path, out)
         print(f"{out}: written" + (f"; without a meaning here: {', '.join(unused)}" if unused else ""))
     return 0
 
 
-def _add_weights(commands) -> None:  # type: ignore[no-untyped-def]
-    example = "speech2lip weights\n  speech2lip weights fetch face-landmarker\n  speech2lip weights where bfm"
-    parser = _command(commands, "weights", "list, fetch and explain optional files", example, _weights)
+# ---------------------------------------------------------------- weights
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=("list", "fetch", "where"), default="list", help="default: list")
     parser.add_argument("name", nargs="?", help="name of a file, from the list")
 
 
 def _weights(options: argparse.Namespace) -> int:
-    from .weights import fetch, registry
+    from .weights.fetch import fetch
+    from .weights.registry import FILES, describe, explain
 
     if options.action == "list":
-        for entry in registry.FILES:
-            size = f"{entry.size / 2**20:.1f} MB" if entry.size else "size unknown"
-            print(
-                f"{entry.name:<16} {registry.check(entry)}\n    for: {entry.purpose}\n    licence: {entry.licence}; {size}"
-            )
-            print(f"    checksum: {entry.checksum or 'none known'}\n    path: {entry.file}")
-        return 0
-    if options.name is None:
+        print("\n".join(describe(entry) for entry in FILES))
+    elif options.name is None:
         raise UserError(f"`speech2lip weights {options.action}` needs a name: `speech2lip weights` lists them")
-    if options.action == "fetch":
-        fetch.fetch(options.name)
+    elif options.action == "fetch":
+        fetch(options.name)
     else:
-        print(registry.explain(options.name))
+        print(explain(options.name))
     return 0
+
+
+COMMANDS = {
+    "run": Command(
+        "do everything: preprocess, train and render",
+        "speech2lip run --video me.mp4 --audio speech.wav --out result.mp4 --minutes 30", _add_run, _run,
+    ),
+    "preprocess": Command(
+        "turn a video into a subject folder", "speech2lip preprocess --video me.mp4 --out dataset/me", _add_preprocess, _preprocess,
+    ),
+    "train": Command(
+        "fit a model to a subject folder", "speech2lip train name=me data.root=dataset/me train.minutes=30", _add_train, _train,
+    ),
+    "render": Command(
+        "make the person say new audio",
+        "speech2lip render --model log/me/model.pt --audio speech.wav --out result.mp4\n"
+        "  microphone | speech2lip render --model log/me/model.pt --stream --audio - --out - | player", _add_render, _render,
+    ),
+    "evaluate": Command(
+        "measure a model on its test split, or any generated video, and write a report",
+        "speech2lip evaluate --model log/me/model.pt\n"
+        "  speech2lip evaluate --model log/me/model.pt --audio speech.wav --out report\n"
+        "  speech2lip evaluate --generated result.mp4 --real me.mp4 --out report", _add_evaluate, _evaluate,
+    ),
+    "demo": Command(
+        "run everything on the built-in synthetic speaker", "speech2lip demo --out demo_result", _add_demo, _demo,
+    ),
+    "config": Command(
+        "show every setting with its default, range and meaning",
+        "speech2lip config train\n  speech2lip config --yaml > me.yaml\n  speech2lip config --config faithful --changed", _add_show, _show,
+    ),
+    "import": Command(
+        "turn the authors' own files into ours",
+        "speech2lip import dataset dataset/may_face_crop_lip\n  speech2lip import checkpoint log/face_simple/may/model_may.pt "
+        "--data dataset/may_imported\n  speech2lip import config may.yaml", _add_import, _import,
+    ),
+    "weights": Command(
+        "list, fetch and explain optional files",
+        "speech2lip weights\n  speech2lip weights fetch face-landmarker\n  speech2lip weights where bfm", _add_weights, _weights,
+    ),
+}  # fmt: skip
 
 
 if __name__ == "__main__":

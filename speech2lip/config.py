@@ -1,114 +1,189 @@
-"""Configuration: frozen dataclasses, read from YAML with `inherit_from`, checked by OmegaConf.
+"""Configuration: frozen dataclasses, read from YAML with `inherit_from` and from `key=value` settings.
 
-Unknown keys, wrong types and contradictory values are refused with the key's name. Every
-key and its default stand, commented, in `configs/default.yaml`.
+Every key is declared once, below: its default, its meaning, and what it may be. Checks, `speech2lip
+config` and `configs/default.yaml` derive from that. Unknown keys, wrong types, values out of range and
+contradictions are refused in one sentence that names the key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+import yaml
 
 from .errors import UserError
+
+PRESETS = Path(__file__).parent / "configs"
+_MOST_BYTES = 2**20  # of a YAML file
+_EVER = 1e9  # a bound for counts that have none of their own
+BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
+X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+
+
+def key(
+    default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: Sequence[Any] = ()
+) -> Any:
+    """A configuration entry: what it means, and its range (both ends allowed) or its choices."""
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": tuple(choices)})
+
+
+def section(kind: type, meaning: str) -> Any:
+    """A group of entries."""
+    return field(default_factory=kind, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    root: str = "dataset/subject"
-    video: str = ""
-    fps: float = 25.0
-    test_fraction: float = 0.1
-    memory_gb: float = 1.5
+    root: str = key("dataset/subject", "the subject's folder")
+    video: str = key("", "source video or folder of frames, for preprocess without --video")
+    fps: float = key(25.0, "frames per second of the subject; sources of any rate are resampled by time", 1, 240)
+    test_fraction: float = key(0.1, "last part of the clip, kept for testing and never trained on", 0, 0.5)
+    memory_gb: float = key(1.5, "training pictures beyond this live in a memory-mapped file", 0, 1e4)
 
 
 @dataclass(frozen=True)
 class FaceConfig:
-    tracker: str = "bundle"
-    parsing: str = "mediapipe"
-    max_crop: int = 640
-    jpeg_quality: int = 95
-    max_gap: float = 0.4
-    smooth: float = 1.0
-    align: float = 1.0
-    exposure: float = 1.0
-    lip_margin: float = 0.22
-    lip_feather: float = 0.16
-    lip_max_width: int = 144
+    tracker: str = key(
+        "bundle", "bundle: FaceMesh landmarks and bundle adjustment; bfm, gnm: a morphable model (docs/published.md)",
+        choices=("bundle", "bfm", "gnm"),
+    )  # fmt: skip
+    parsing: str = key(
+        "mediapipe", "head mask: mediapipe: selfie segmentation; bisenet: the published 19 classes",
+        choices=("mediapipe", "bisenet"),
+    )  # fmt: skip
+    max_crop: int = key(640, "a larger square around the head is stored shrunk to this many pixels", 64, 4096)
+    jpeg_quality: int = key(95, "quality of the stored face crops", 50, 100)
+    max_gap: float = key(0.4, "seconds without a face that tracking bridges", 0, 60)
+    smooth: float = key(1.0, "factor on the measured pose noise: 0 keeps raw poses, above 1 smooths more", 0, 100)
+    exposure: float = key(
+        1.0, "share of a frame's measured exposure that is evened out in training and applied in use", 0, 1
+    )
+    lip_margin: float = key(0.22, "region around lips and chin, as a share of the lips' width", 0, 2)
+    lip_feather: float = key(0.16, "soft edge of that region, as a share of the lips' width", 0, 2)
+    lip_max_width: int = key(144, "lip images are as wide as in the video, up to this many pixels", 32, 1024)
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    keyframes: int = key(240, "frames of the joint adjustment", 8, 5000)
+    iterations: int = key(12, "Gauss-Newton steps of the joint adjustment", 1, 200)
+    shape_prior: float = key(4.0, "standard deviation of the head's shape around FaceMesh's average, mm", 0.01, 100)
+    focal_prior: float = key(0.3, "standard deviation of the log focal length", 0.001, 10)
+    focal_guess: float = key(1.6, "expected focal length, in lengths of the picture's longer side", 0.1, 20)
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    landmarks: str = "mesh"
-    identities: int = 100
-    expressions: int = 79
-    textures: int = 100
-    identity_weight: float = 1.0
-    expression_weight: float = 1.0
-    noise: float = 0.02
-    keyframes: int = 160
-    photometric: float = 1.0
-    laplacian: float = 0.5
+    landmarks: str = key(
+        "mesh", "mesh: 468 points, found on any model; 68: the published ones, from FaceMesh; face_alignment: that package",
+        choices=("mesh", "68", "face_alignment"),
+    )  # fmt: skip
+    identities: int = key(100, "components of identity of the Basel model", 1, 199)
+    expressions: int = key(79, "components of expression of the Basel model", 1, 79)
+    textures: int = key(100, "components of texture of the Basel model", 1, 199)
+    identity_weight: float = key(1.0, "prior of identity, in standard deviations", 0, 1e6)
+    expression_weight: float = key(1.0, "prior of expression, in standard deviations", 0, 1e6)
+    noise: float = key(0.02, "noise of a landmark, as a share of the distance between the eyes", 1e-4, 1)
+    redundancy: float = key(10.0, "landmarks that count as one independent observation", 1, 1000)
+    keyframes: int = key(160, "frames that determine identity and focal length", 8, 5000)
+    iterations: int = key(12, "Gauss-Newton steps of the joint adjustment", 1, 200)
+    focal_prior: float = key(0.3, "standard deviation of the log focal length", 0.001, 10)
+    keep: float = key(0.9999, "share of the bases' energy at the landmarks that is kept", 0.5, 1)
+
+    def information(self, iod: float) -> float:
+        """What a squared landmark error of one pixel counts; iod: distance between the eyes in pixels."""
+        return 1 / ((self.noise * iod) ** 2 * self.redundancy)
+
+
+@dataclass(frozen=True)
+class PhotometricConfig:
+    weight: float = key(
+        1.0, "of the skin's colours, which hold poses still, beside landmarks; 0: landmarks alone", 0, 100
+    )
+    laplacian: float = key(0.5, "smoothness over time of the points that expressions leave alone", 0, 1000)
+    texture_weight: float = key(1.0, "prior of a morphable model's texture, in standard deviations", 0, 1e6)
+    rounds: int = key(3, "rounds of light, pose and expression", 1, 20)
+    blur: float = key(0.03, "sigma of the pictures' blur, as a share of the distance between the eyes", 0, 0.5)
 
 
 @dataclass(frozen=True)
 class AudioConfig:
-    backend: str = "mel+moonshine"
-    model: str = ""
-    layer: int = -1
-    window: int = 20
-    step: float = 0.02
+    backend: str = key(
+        "mel+moonshine", "features of speech, one or several joined by +: " + ", ".join(BACKENDS) + " (docs/audio.md)"
+    )
+    model: str = key("", "hubert, wav2vec2: local folder or hub name; deepspeech: converted weights (.safetensors)")
+    layer: int = key(-1, "hubert, wav2vec2: hidden state; 0 is the first layer's input, -1 the last output", -1, 100)
+    window: int = key(20, "rows of features per window", 4, 200)
+    step: float = key(0.02, "seconds between rows", 0.005, 0.2)
 
 
 @dataclass(frozen=True)
 class LipConfig:
-    embedding: int = 64
-    shape_codes: int = 12
-    detail: int = 8
-    audio_width: int = 128
-    audio_dropout: float = 0.2
-    frequencies: int = 10
-    width: int = 192
-    layers: int = 6
-    skip_after: int = 3
-    upsample: int = 0
-    features: int = 32
-    ensemble: str = "center"
+    embedding: int = key(64, "width of the speech embedding", 1, 4096)
+    shape_codes: int = key(12, "principal components of the mouth's shape", 1, 100)
+    detail: int = key(8, "width of the speech that the picture sees beside the shape", 1, 4096)
+    audio_width: int = key(128, "channels of the speech encoder", 1, 4096)
+    audio_dropout: float = key(0.2, "dropout in the speech encoder", 0, 0.95)
+    frequencies: int = key(10, "of the coordinate encoding", 1, 32)
+    width: int = key(192, "hidden units of the implicit field", 8, 8192)
+    layers: int = key(6, "hidden layers of the implicit field", 2, 32)
+    skip_after: int = key(3, "hidden layer after which the inputs enter again", 0, 30)
+    upsample: int = key(
+        0, "pixels per side of a lattice cell; 1: the field gives colour at every pixel (the paper); 0: 4 for lip images up "
+        "to 96 pixels wide, 8 beyond", choices=(0, 1, 2, 4, 8),
+    )  # fmt: skip
+    features: int = key(32, "channels of that lattice", 1, 1024)
+    ensemble: str = key(
+        "center", "center: one sample per pixel; corners: the mean of four (LIIF)", choices=("center", "corners")
+    )
 
 
 @dataclass(frozen=True)
 class BlendConfig:
-    widths: tuple[int, ...] = (32, 48, 48)
-    pack: int = 2
-    residual: bool = True
-    norm: bool = True
+    widths: tuple[int, ...] = key((32, 48, 48), "channels per level; the paper has [64, 128, 128]", 1, 4096)
+    unshuffle: int = key(2, "pixels per side that become channels before the first layer", choices=(1, 2, 4))
+    residual: bool = key(True, "predict a change of the merged picture")
+    norm: bool = key(True, "batch norm")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    kind: str = "speech2lip"
-    compat: bool = False
-    lip: LipConfig = field(default_factory=LipConfig)
-    blend: BlendConfig = field(default_factory=BlendConfig)
+    kind: str = key(
+        "speech2lip", "speech2lip; published: the authors' networks, of fixed sizes, on the whole face crop",
+        choices=("speech2lip", "published"),
+    )  # fmt: skip
+    compat: bool = key(False, "published: sample correspondences half a pixel off, as the authors do")
+    lip: LipConfig = section(LipConfig, "speech encoder and implicit lip model")
+    blend: BlendConfig = section(BlendConfig, "Blend-Net")
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    photometric: float = 10.0
-    fused: float = 10.0
-    perceptual: str = "structure"
-    perceptual_weight: float = 0.1
-    lips: float = 3.0
-    shape: float = 0.5
-    depth: float = 0.1
-    sync: float = 0.01
-    black_hole: float = 0.0
-    swap: float = 0.5
+    photometric: float = key(10.0, "squared error of canonical lips", 0, 1e6)
+    fused: float = key(10.0, "squared error of the finished region", 0, 1e6)
+    perceptual: str = key(
+        "structure", "on both: structure: multi-scale SSIM and image gradients; lpips: LPIPS-Alex v0.1",
+        choices=("structure", "lpips"),
+    )  # fmt: skip
+    perceptual_weight: float = key(0.1, "of the perceptual loss", 0, 1e6)
+    lips: float = key(3.0, "how much more the lips count in lip images than the skin around them; 0: alike", 0, 1e6)
+    shape: float = key(0.5, "mouth shape predicted from speech", 0, 1e6)
+    depth: float = key(0.1, "head warped by the learnable depth", 0, 1e6)
+    depth_smoothness: float = key(0.1, "of the learnable depth, within the depth term", 0, 1e6)
+    depth_points: int = key(512, "pixels of the head at which the depth term is measured in each step", 1, 100_000)
+    sync: float = key(0.01, "loss of the frozen sync expert, where there is one (sync.expert)", 0, 1e6)
+    black_hole: float = key(
+        0.0, "share of samples with swapped pixels before blending (the paper's augmentation)", 0, 1
+    )
+    swap: float = key(
+        0.5, "share of samples painted on another frame with a like pose and judged on the lips, so that no mouth is read off "
+        "the cheeks", 0, 1,
+    )  # fmt: skip
 
     def weight(self, term: str) -> float:
         """Weight of a term of the total loss."""
@@ -117,112 +192,149 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class SyncConfig:
-    expert: str = "none"
-    share: float = 0.08
-    epochs: int = 150
-    start: float = 0.75
-    start_step: int = 0
-    freeze_blend: bool = False
-    window: int = 5
-    negative_offset: int = 5
-    mel_offset: int = 2
-    mel_fmin: float = 55.0
-    width: int = 32
+    expert: str = key(
+        "none", "none: nothing is gained by one, measured; own: trained on the subject's real windows before anything else; "
+        "wav2lip: lipsync_expert.pth", choices=("none", "own", "wav2lip"),
+    )  # fmt: skip
+    share: float = key(0.08, "of the budget, for training the own expert, but at most `epochs`", 0, 0.9)
+    epochs: int = key(150, "passes of the own expert over the training frames", 1, 100_000)
+    batch: int = key(64, "windows per step of the own expert", 2, 4096)
+    rate: float = key(1e-3, "learning rate of the own expert", 1e-9, 10)
+    weight_decay: float = key(1e-2, "of the own expert", 0, 10)
+    temperature: float = key(0.1, "of its contrastive loss", 1e-3, 10)
+    width: int = key(32, "channels of the own expert", 1, 4096)
+    start: float = key(0.75, "share of the budget after which the loss acts", 0, 1)
+    start_step: int = key(0, "or the step, where that is not 0", 0, _EVER)
+    freeze_blend: bool = key(False, "keep Blend-Net as it is from then on")
+    window: int = key(5, "frames per window", 1, 25)
+    negative_offset: int = key(5, "frames by which other moments must differ", 1, 10_000)
+    mel_offset: int = key(2, "wav2lip: frames from a window's first frame to its mel", -100, 100)
+    mel_fmin: float = key(55.0, "wav2lip: lowest frequency in Hz, 55 for a male and 95 for a female voice", 0, 4000)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    minutes: float = 0.0
-    steps: int = 40_000
-    batch: int = 8
-    speech_share: float = 0.1
-    speech_epochs: int = 60
-    augment: float = 1.0
-    mixup: float = 0.4
-    articulate: float = 1.35
-    code_noise: float = 0.1
-    pose_noise: float = 0.1
-    speech_batch: int = 128
-    rate: float = 1e-3
-    speech_rate: float = 0.1
-    final_rate: float = 0.02
-    weight_decay: float = 1e-2
-    ema: float = 0.999
-    seed: int = 0
-    device: str = "auto"
-    amp: bool = True
-    validate_every: float = 0.1
-    save_every_minutes: float = 5.0
-    log_every: int = 50
-    output: str = "log"
+    minutes: float = key(0.0, "budget in minutes of wall-clock time; 0: use steps", 0, 1e6)
+    steps: int = key(40_000, "budget in steps", 1, _EVER)
+    batch: int = key(8, "frames per step", 1, 4096)
+    speech_share: float = key(0.1, "of the budget, for the speech encoder alone, but at most `speech_epochs`", 0, 0.9)
+    speech_epochs: int = key(60, "passes of the speech encoder over the training frames", 1, 100_000)
+    speech_batch: int = key(128, "audio windows per step of the speech encoder", 2, 65_536)
+    speech_rate: float = key(0.1, "factor on the rate for the speech encoder after its own phase", 0, 10)
+    augment: float = key(
+        1.0, "strength of disturbances of audio windows (level, tilt, noise, missing bands); 0: none", 0, 10
+    )
+    mixup: float = key(0.4, "blends pairs of windows and their mouths while the speech encoder learns; 0: none", 0, 10)
+    silent_share: float = key(0.03125, "of the speech batch: windows of silence, which rest the mouth", 0, 0.5)
+    articulate: float = key(
+        1.35, "largest factor on the predicted mouth, where it moves too little on unheard speech; 1: none", 1, 3
+    )
+    folds: int = key(3, "parts of the training frames that take turns as unheard speech, to measure that", 2, 20)
+    code_noise: float = key(
+        0.1, "standard deviations of noise on the mouth shapes from which pictures are learned", 0, 10
+    )
+    pose_noise: float = key(0.1, "noise on the head's turn that pictures see, in units of 0.15 rad", 0, 10)
+    rate: float = key(1e-3, "peak learning rate", 1e-9, 10)
+    warmup_steps: int = key(200, "steps over which the rate rises", 1, _EVER)
+    final_rate: float = key(0.02, "share of the rate that is left at the end", 0, 1)
+    weight_decay: float = key(1e-2, "of the speech encoder", 0, 10)
+    clip_gradient: float = key(1.0, "largest norm of the gradient", 1e-6, 1e6)
+    max_skipped: int = key(
+        20, "steps with a loss that is not a number, which are skipped, before training gives up", 0, _EVER
+    )
+    ema: float = key(0.999, "decay of the averaged weights, which are what is kept", 0, 0.99999)
+    seed: int = key(0, "of all random choices", 0, 2**31 - 1)
+    device: str = key("auto", "auto, cpu, cuda, cuda:N or mps")
+    amp: bool = key(True, "bfloat16 where the device gains by it")
+    validate_every: float = key(0.1, "of the budget", 0.001, 1)
+    validation_frames: int = key(64, "test frames that are drawn for the curves", 1, 100_000)
+    save_every_minutes: float = key(5.0, "minutes between savings of the state", 0.01, 1e5)
+    log_every: int = key(50, "steps between entries of the curves", 1, _EVER)
+    output: str = key("log", "folder of log/NAME/{model.pt, last.pt, tensorboard}")
 
 
 @dataclass(frozen=True)
 class RenderConfig:
-    crf: int = 17
-    preset: str = "medium"
-    batch: int = 8
-    articulation: float = 1.0
-    amp: bool = True
-    output: str = "rendering_result"
+    crf: int = key(17, "quality of H.264, lower is better", 0, 51)
+    preset: str = key("medium", "of x264: how long it searches", choices=X264_PRESETS)
+    batch: int = key(8, "frames at once", 1, 256)
+    articulation: float = key(1.0, "factor on the predicted mouth shape", 0, 3)
+    amp: bool = key(True, "bfloat16 where the device gains by it")
+    output: str = key("rendering_result", "folder of rendered frames")
 
 
 @dataclass(frozen=True)
 class Config:
-    name: str = "subject"
-    rasterizer: str = "cpu"
-    data: DataConfig = field(default_factory=DataConfig)
-    face: FaceConfig = field(default_factory=FaceConfig)
-    fit: FitConfig = field(default_factory=FitConfig)
-    audio: AudioConfig = field(default_factory=AudioConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    sync: SyncConfig = field(default_factory=SyncConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    render: RenderConfig = field(default_factory=RenderConfig)
+    name: str = key("subject", "of the subject; names log/NAME and rendering_result/NAME")
+    rasterizer: str = key("cpu", "cpu: built in; pytorch3d: that package", choices=("cpu", "pytorch3d"))
+    data: DataConfig = section(DataConfig, "the subject's folder and how it is read")
+    face: FaceConfig = section(FaceConfig, "preprocessing of the face")
+    bundle: BundleConfig = section(BundleConfig, "the built-in tracker (face.tracker=bundle)")
+    fit: FitConfig = section(FitConfig, "morphable models (face.tracker=bfm or gnm)")
+    photometric: PhotometricConfig = section(PhotometricConfig, "refinement of every tracker by colours")
+    audio: AudioConfig = section(AudioConfig, "features of speech")
+    model: ModelConfig = section(ModelConfig, "networks")
+    loss: LossConfig = section(LossConfig, "weights of the loss; 0 switches a term off")
+    sync: SyncConfig = section(SyncConfig, "sync expert")
+    train: TrainConfig = section(TrainConfig, "training")
+    render: RenderConfig = section(RenderConfig, "rendering")
 
 
-_BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
-
-
-_CHOICES = {
-    "face.tracker": ("bundle", "bfm", "gnm"),
-    "fit.landmarks": ("mesh", "68", "face_alignment"),
-    "face.parsing": ("mediapipe", "bisenet"),
-    "rasterizer": ("cpu", "pytorch3d"),
-    "model.kind": ("speech2lip", "published"),
-    "model.lip.ensemble": ("center", "corners"),
-    "loss.perceptual": ("structure", "lpips"),
-    "sync.expert": ("none", "own", "wav2lip"),
+_RENAMED = {  # keys of version 0.1, which its checkpoints and people's files hold
+    "face.align": "photometric.weight",
+    "fit.photometric": "photometric.weight",
+    "fit.laplacian": "photometric.laplacian",
+    "model.blend.pack": "model.blend.unshuffle",
 }
 
 
-_RANGES = {
-    "data.fps": (1, 240), "data.test_fraction": (0, 0.5), "face.max_crop": (64, 4096), "face.jpeg_quality": (50, 100),
-    "face.lip_max_width": (32, 1024), "audio.window": (4, 200), "model.lip.layers": (2, 32),
-    "train.batch": (1, 4096), "train.steps": (1, 10**9), "train.ema": (0, 0.99999), "sync.start": (0, 1),
-    "sync.window": (1, 25), "render.crf": (0, 51), "render.batch": (1, 256),
-}  # fmt: skip
+# ---------------------------------------------------------------- reading
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file, its parents (`inherit_from`, relative to the file) and `key=value` overrides.
+def preset_names() -> list[str]:
+    """Configurations that travel with the package and are known by name."""
+    return sorted(p.stem for p in PRESETS.glob("*.yaml"))
+
+
+def find_config(name: str | Path, beside: Path = Path()) -> Path:
+    """A preset by its name, else a path (relative to `beside`)."""
+    return PRESETS / f"{name}.yaml" if str(name) in preset_names() else beside / name
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file or a preset, its parents (`inherit_from`: a preset, or a path relative to the
+    file) and `key=value` overrides.
 
     Later wins: defaults, parents, the file, overrides. Raises UserError naming the file
     and the key for unknown keys, wrong types, unreadable YAML and inheritance cycles.
     """
-    layers = [OmegaConf.create(raw) for raw in _chain(Path(path), ())]
-    return _merge(layers, overrides, str(path))
+    return load_settings(path, {}, overrides)
 
 
 def default_config(overrides: Sequence[str] = ()) -> Config:
     """The defaults, changed by `key=value` overrides."""
-    return _merge([], overrides, "command line")
+    return load_settings(None, {}, overrides)
 
 
-def config_from_dict(values: dict[str, Any], origin: str) -> Config:
+def load_settings(path: str | Path | None, given: Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """Defaults, a YAML file or preset, values by dotted key, `key=value` overrides; later wins.
+
+    given: Python values, taken as they are (file names are data, never parsed).
+    """
+    config = Config()
+    for file, raw in _chain(find_config(path), ()) if path is not None else ():
+        config = _apply(config, _flat(raw, str(file)), f"configuration {file}")
+    config = _apply(config, given, "settings")
+    config = _apply(config, dict(parse_setting(text) for text in overrides), "command line", from_text=True)
+    check(config, f"configuration {path}" if path is not None else "command line")
+    return config
+
+
+def config_from_dict(values: Mapping[str, Any], origin: str) -> Config:
     """Rebuild a configuration that a checkpoint carries."""
-    return _merge([OmegaConf.create(values)], (), origin)
+    config = _apply(Config(), _flat(values, origin), origin)
+    check(config, origin)
+    return config
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
@@ -230,80 +342,196 @@ def config_to_dict(config: Config) -> dict[str, Any]:
     return asdict(config)
 
 
-def _chain(path: Path, seen: tuple[Path, ...]) -> list[dict[str, Any]]:
+def parse_setting(text: str) -> tuple[str, str]:
+    """ "key=value" -> (key, value)."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"{text!r} is not a setting: write key=value, for example train.batch=4")
+    return name, value
+
+
+def entries(config: Any = Config(), prefix: str = "") -> Iterator[tuple[str, Field[Any], Any]]:
+    """(dotted key, its declaration, its value) of every entry, in order; sections themselves come first."""
+    for item in fields(config):
+        value, name = getattr(config, item.name), prefix + item.name
+        yield name, item, value
+        if is_dataclass(value):
+            yield from entries(value, f"{name}.")
+
+
+def _chain(path: Path, seen: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
+    """A file and its parents, the farthest first."""
     if path.resolve() in seen:
         raise UserError(f"{path} inherits from itself: remove the cycle of inherit_from")
+    raw = _read_yaml(path)
+    parent = raw.pop("inherit_from", None)
+    if parent is not None and not isinstance(parent, str):
+        raise UserError(f"configuration {path}: inherit_from is {parent!r}, needed is a preset's name or a path")
+    above = _chain(find_config(parent, path.parent), (*seen, path.resolve())) if parent else []
+    return [*above, (path, raw)]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = OmegaConf.to_container(OmegaConf.load(path)) or {}
+        with open(path, "rb") as stream:
+            text = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise UserError(
-            f"configuration {path} cannot be read ({error.strerror}): give the path of a YAML file"
+            f"configuration {path} cannot be read ({error.strerror}): give the path of a YAML file, or a preset "
+            f"({', '.join(preset_names())})"
         ) from error
-    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        reason = str(error).splitlines()[0]
+    if len(text) > _MOST_BYTES:
+        raise UserError(f"configuration {path} is larger than {_MOST_BYTES >> 20} MB: give a YAML file of settings")
+    try:
+        raw = yaml.safe_load(text.decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        reason = str(error).splitlines()[0] if not isinstance(error, RecursionError) else "it is nested too deeply"
         raise UserError(f"configuration {path} is not valid YAML ({reason}): mend the file") from error
+    raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise UserError(f"configuration {path} holds a {type(raw).__name__}, needed are `key: value` lines")
-    parent = raw.pop("inherit_from", None)
-    above = _chain(path.parent / parent, (*seen, path.resolve())) if parent else []
-    return [*above, raw]  # type: ignore[list-item]
+    return raw
 
 
-def _merge(layers: Sequence[Any], overrides: Sequence[str], origin: str) -> Config:
-    schema = OmegaConf.structured(Config)
-    OmegaConf.set_readonly(schema, False)
-    try:
-        merged = OmegaConf.merge(schema, *layers, OmegaConf.from_dotlist(list(overrides)))
-        config = OmegaConf.to_object(merged)
-    except (OmegaConfBaseException, TypeError, ValueError, YAMLError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"configuration {origin}: {reason}; configs/default.yaml lists every key") from error
-    assert isinstance(config, Config)
-    _check(config, origin)
+def _flat(raw: Mapping[Any, Any], origin: str, prefix: str = "") -> dict[str, Any]:
+    """Nested sections -> values by dotted key."""
+    out: dict[str, Any] = {}
+    for name, value in raw.items():
+        dotted = f"{prefix}{name}"
+        deeper = isinstance(value, Mapping) and prefix.count(".") < 8
+        out |= _flat(value, origin, f"{dotted}.") if deeper else {dotted: value}
+    return out
+
+
+def _apply(config: Config, values: Mapping[str, Any], origin: str, from_text: bool = False) -> Config:
+    for name, value in values.items():
+        config = _replaced(config, _RENAMED.get(name, name), value, origin, from_text)
     return config
 
 
-def _check_backends(config: Config, origin: str) -> None:
+def _replaced(config: Config, name: str, value: Any, origin: str, from_text: bool) -> Config:
+    """`config` with one entry changed."""
+    known = {k: v for k, _, v in entries(config)}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        guess = f"; did you mean {close[0]}?" if close else "; `speech2lip config` lists every key"
+        raise UserError(f"{origin}: there is no key {name!r}{guess}")
+    current = known[name]
+    if is_dataclass(current):
+        raise UserError(f"{origin}: {name} is a section, needed are its keys, such as {name}.{fields(current)[0].name}")
+    converted = _converted(name, current, value, origin, from_text)
+    *sections, last = name.split(".")
+    return _nested(config, sections, last, converted)
+
+
+def _nested(config: Any, sections: list[str], last: str, value: Any) -> Any:
+    if not sections:
+        return replace(config, **{last: value})
+    inner = _nested(getattr(config, sections[0]), sections[1:], last, value)
+    return replace(config, **{sections[0]: inner})
+
+
+def _converted(name: str, current: Any, value: Any, origin: str, from_text: bool) -> Any:
+    """`value` in the type of the entry's default; text from the command line is read by that type alone."""
+    kinds = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        tuple: "a list of whole numbers",
+    }
+    kind = type(current)
+    try:
+        if kind is str:
+            return _text(value)
+        if from_text and kind in (bool, tuple):
+            value = yaml.safe_load(value)
+        if kind is bool and isinstance(value, bool):
+            return value
+        if kind is tuple:
+            return tuple(_whole(v) for v in value)
+        if kind is int:
+            return _whole(value)
+        if kind is float and not isinstance(value, bool):
+            return float(value)
+    except (TypeError, ValueError, yaml.YAMLError):
+        pass
+    raise UserError(f"{origin}: {name} is {value!r}, needed is {kinds[kind]}")
+
+
+def _text(value: Any) -> str:
+    """Names of files and people may look like numbers in YAML (007 is best quoted there)."""
+    if not isinstance(value, (str, Path, int, float)) or isinstance(value, bool):
+        raise TypeError
+    return str(value)
+
+
+def _whole(value: Any) -> int:
+    """An integer; 40_000 and 4e4 are as good."""
+    if isinstance(value, bool):
+        raise TypeError
+    number = float(value) if isinstance(value, str) else value
+    if number != int(number):
+        raise ValueError
+    return (
+        int(value) if isinstance(value, str) and value.strip().lstrip("+-").replace("_", "").isdigit() else int(number)
+    )
+
+
+# ---------------------------------------------------------------- checks
+
+
+def check(config: Config, origin: str) -> None:
+    """Ranges and choices of every entry, then what must fit together."""
+    for name, item, value in entries(config):
+        if not is_dataclass(value):
+            _check_entry(name, item, value, origin)
+    _check_name(config.name, origin)
+    _check_backends(config.audio.backend, origin)
+    _check_device(config.train.device, origin)
+    if len(config.model.blend.widths) < 2:
+        raise UserError(f"{origin}: model.blend.widths needs at least two entries")
+    if config.sync.expert == "wav2lip" and config.sync.window != 5:
+        raise UserError(f"{origin}: sync.window is {config.sync.window}, the Wav2Lip expert needs 5")
+    if config.model.lip.skip_after >= config.model.lip.layers - 1:
+        raise UserError(f"{origin}: model.lip.skip_after must be below model.lip.layers - 1")
+
+
+def _check_entry(name: str, item: Field[Any], value: Any, origin: str) -> None:
+    low, high, choices = (item.metadata[k] for k in ("low", "high", "choices"))
+    if choices and value not in choices:
+        close = difflib.get_close_matches(str(value), [str(c) for c in choices], 1)
+        guess = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(f"{origin}: {name} is {value!r}, allowed is one of {', '.join(map(str, choices))}{guess}")
+    for number in value if isinstance(value, tuple) else (value,):
+        if low is not None and not (math.isfinite(number) and low <= number <= high):
+            raise UserError(f"{origin}: {name} is {number:g}, allowed is {low:g} to {high:g}")
+
+
+def _check_name(name: str, origin: str) -> None:
+    """A subject's name becomes the name of folders."""
+    bad = [c for c in name if c in "/\\\0" or not c.isprintable()]
+    if bad or name.strip() in ("", ".", ".."):
+        found = f"has the character {bad[0]!r}" if bad else "names no folder"
+        raise UserError(f"{origin}: name is {name!r}, which {found}: give a plain name")
+
+
+def _check_backends(backend: str, origin: str) -> None:
     """audio.backend: one name, or several that are joined by "+"."""
-    names = config.audio.backend.split("+")
-    if not set(names) <= set(_BACKENDS):
+    names = backend.split("+")
+    if not set(names) <= set(BACKENDS):
         raise UserError(
-            f"configuration {origin}: audio.backend is {config.audio.backend!r}, allowed is one of {', '.join(_BACKENDS)}, "
-            "or several joined by +"
+            f"{origin}: audio.backend is {backend!r}, allowed is one of {', '.join(BACKENDS)}, or several joined by +"
         )
     several = len(names) > 1 and ("deepspeech" in names or {"hubert", "wav2vec2"} <= set(names))
     if several or len(set(names)) < len(names):
         raise UserError(
-            f"configuration {origin}: audio.backend {config.audio.backend!r} cannot be joined: each name once, hubert or "
-            "wav2vec2, and deepspeech alone (its windows are the published ones)"
+            f"{origin}: audio.backend {backend!r} cannot be joined: each name once, hubert or wav2vec2, and deepspeech alone "
+            "(its windows are the published ones)"
         )
 
 
-def _check(config: Config, origin: str) -> None:
-    _check_backends(config, origin)
-    for key, allowed in _CHOICES.items():
-        if _get(config, key) not in allowed:
-            raise UserError(
-                f"configuration {origin}: {key} is {_get(config, key)!r}, allowed is one of {', '.join(allowed)}"
-            )
-    for key, (low, high) in _RANGES.items():
-        if not low <= _get(config, key) <= high:
-            raise UserError(f"configuration {origin}: {key} is {_get(config, key)}, allowed is {low} to {high}")
-    for key, powers in (("model.lip.upsample", (0, 1, 2, 4, 8)), ("model.blend.pack", (1, 2, 4))):
-        if _get(config, key) not in powers:
-            raise UserError(f"configuration {origin}: {key} is {_get(config, key)}, allowed is one of {powers}")
-    if len(config.model.blend.widths) < 2:
-        raise UserError(f"configuration {origin}: model.blend.widths needs at least two entries")
-    for key, value in asdict(config.loss).items():
-        if not isinstance(value, str) and value < 0:
-            raise UserError(f"configuration {origin}: loss.{key} is {value}, a weight must be 0 (off) or positive")
-    if config.sync.expert == "wav2lip" and config.sync.window != 5:
-        raise UserError(f"configuration {origin}: sync.window is {config.sync.window}, the Wav2Lip expert needs 5")
-    if config.model.lip.skip_after >= config.model.lip.layers - 1:
-        raise UserError(f"configuration {origin}: model.lip.skip_after must be below model.lip.layers - 1")
-
-
-def _get(config: Any, key: str) -> Any:
-    for name in key.split("."):
-        config = getattr(config, name)
-    return config
+def _check_device(device: str, origin: str) -> None:
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdigit())):
+        raise UserError(f"{origin}: train.device is {device!r}, allowed is auto, cpu, cuda, cuda:N or mps")

@@ -21,6 +21,7 @@ def run_guarded(work: Callable[[], int]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, run the same command to continue", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        said = str(interrupt) or "interrupted; what was finished is kept, run the same command to continue"
+        print(said, file=sys.stderr)
         return 130

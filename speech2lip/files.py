@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from .errors import UserError
 
@@ -31,6 +34,21 @@ def atomic_path(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_arrays(target: Path, **arrays: Any) -> None:
+    """Write an .npz file, atomically."""
+    with atomic_path(target) as path, open(path, "wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def check_writable(target: Path) -> None:
+    """Refuse a file that could not be written later; leaves nothing behind."""
+    try:
+        with atomic_path(target):
+            raise InterruptedError
+    except InterruptedError:
+        pass
 
 
 def _umask() -> int:

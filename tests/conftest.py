@@ -76,6 +76,6 @@ def workspace(tmp_path: Path) -> Path:
     """A copy of the repository's files, so that nothing lands among the user's subjects."""
     for part in ("speech2lip", "configs", "scripts", "preprocess"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("train.py", "inference.py", "requirements.txt"):
+    for file in ("train.py", "inference.py", "requirements.txt", "constraints.txt", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path)
     return tmp_path

@@ -88,7 +88,39 @@ def test_training_without_a_subject(capsys, tmp_path):
     assert "speech2lip preprocess" in _fails(capsys, "train", f"data.root={tmp_path}")
 
 
-@pytest.mark.parametrize("command", ["run", "preprocess", "train", "render", "evaluate", "demo"])
+def test_settings_may_follow_options(capsys, tmp_path):
+    """A setting after `--fresh` is as good as one before it."""
+    assert "speech2lip preprocess" in _fails(capsys, "train", "--fresh", f"data.root={tmp_path}", "--config", "fast")
+
+
+def test_config_shows_what_is_asked_for(capsys):
+    assert main(["config", "train.minutes"]) == 0
+    assert capsys.readouterr().out.startswith("train.minutes = 0.0\n    budget in minutes")
+    assert main(["config", "--config", "faithful", "--changed"]) == 0
+    assert "model.lip.width = 256  (default 192)" in capsys.readouterr().out
+    assert main(["config", "--yaml", "name=007"]) == 0
+    assert 'name: "007"' in capsys.readouterr().out
+    assert "no key or section" in _fails(capsys, "config", "trian")
+
+
+def test_an_unknown_command_lists_the_commands(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["rendre"])
+    assert stop.value.code == 2 and "render" in capsys.readouterr().err
+
+
+def test_a_missing_extra_says_how_to_get_it(capsys, monkeypatch, tmp_path):
+    from speech2lip import extras
+
+    real = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "jinja2" else real(name))
+    message = _fails(capsys, "evaluate", "--model", tmp_path / "model.pt")
+    assert "jinja2, which is not installed" in message and 'pip install "speech2lip[evaluate]"' in message
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "preprocess", "train", "render", "evaluate", "demo", "config", "weights", "import"]
+)
 def test_help_explains_itself_with_an_example(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -9,12 +9,9 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import Delaunay
 
-from ..detection.parsing import head_mask
 from ..facemesh import (
-    CHIN,
     LIPS,
     MESH_POINTS,
-    MOUTH,
     eye_openness,
     interocular,
     mouth_opening,
@@ -23,7 +20,6 @@ from ..geometry.camera import Intrinsics, Poses, project, relative_transforms, u
 from ..geometry.fragments import Rasterizer
 from ..geometry.rasterizer_cpu import rasterize
 from ..subject.records import Box
-from .exposure import colour_samples, match_colour
 
 
 def choose_canonical(landmarks: np.ndarray, usable: np.ndarray, rotvec: np.ndarray, sharpness: np.ndarray) -> int:
@@ -141,25 +137,12 @@ def project_canonical(
     return project(np.einsum("tij,nj->tni", transform[:, :3, :3], points) + transform[:, None, :3, 3], camera)
 
 
+def region_size(spots: np.ndarray, margin: int) -> int:
+    """Side of the square, a multiple of 16, that holds points [T, N, 2] of any one frame with a margin."""
+    return int(np.ceil((np.ptp(spots, axis=1).max() + 2 * margin) / 16) * 16)
+
+
 def sample_bilinear(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Bilinear depth [N] at pixels [N, 2]."""
     x, y = pixels[:, 0].astype(np.float32), pixels[:, 1].astype(np.float32)
     return cv2.remap(depth, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-
-
-__all__ = [
-    "CHIN",
-    "MOUTH",
-    "LipRegion",
-    "canonical_depth",
-    "choose_canonical",
-    "colour_samples",
-    "head_mask",
-    "lip_lattice",
-    "lip_region",
-    "match_colour",
-    "mesh_triangles",
-    "project_canonical",
-    "sample_bilinear",
-    "to_canonical",
-]  # fmt: skip

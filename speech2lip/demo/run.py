@@ -10,6 +10,7 @@ import numpy as np
 from ..config import Config
 from ..evaluation.recording import Recorder
 from ..evaluation.run import evaluate
+from ..extras import needs
 from ..files import atomic_path
 from ..media.decode import read_frames
 from ..media.images import write_image
@@ -18,19 +19,18 @@ from ..preparation.pipeline import preprocess
 from ..rendering.files import join_side_by_side, render_video
 from ..subject.layout import SubjectLayout
 from ..subject.records import extract
-from ..training.trainer import Trainer
+from ..training.trainer import fit
 from .speaker import HELD_OUT_SENTENCE, TRAINING_SENTENCES, make_speaker
 
 
 def run_demo(config: Config, out: Path) -> dict[str, float]:
     """Synthesise, preprocess, train, render a held-out sentence and judge it; returns the figures."""
+    needs("demo", "espeakng_loader", "jinja2", "matplotlib", "skimage")
     speaker, held_out = _clips(out)
     preprocess(config, speaker)
-    if not Trainer(config).run():
-        raise KeyboardInterrupt
-    model = Path(config.train.output) / config.name / "model.pt"
+    model = fit(config)
     result = out / "generated.mp4"
-    count = render_video(model, Path(config.data.root), held_out.with_suffix(".wav"), result, config.train.device)
+    count = render_video(model, held_out.with_suffix(".wav"), result, device=config.train.device)
     join_side_by_side(held_out, result, out / "real_and_generated.mp4")
     evaluate(model, Path(config.data.root), out / "evaluation", device=config.train.device)
     figures = judge(result, held_out, SubjectLayout(config.data.root), config.data.fps)

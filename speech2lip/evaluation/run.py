@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..extras import needs
+from ..media.sound import check_sound
 from ..model.checkpoint import load_checkpoint
 from ..model.device import pick_device
 from ..subject.layout import SubjectLayout
@@ -17,7 +19,7 @@ PROTOCOLS = ("self", "cross")
 
 
 def evaluate(
-    model: Path, root: Path, out: Path | None = None, protocols: Sequence[str] = PROTOCOLS, device: str = "auto",
+    model: Path, root: Path | None = None, out: Path | None = None, protocols: Sequence[str] = PROTOCOLS, device: str = "auto",
     audio: Path | None = None, start: int = 0,
 ) -> dict[str, Result]:  # fmt: skip
     """Measure a checkpoint on its subject; with `out`, write the report there. Results by protocol.
@@ -25,7 +27,11 @@ def evaluate(
     protocols: of "self" and "cross"; audio: a file with other speech, measured as "new"
     instead, from source frame `start` on.
     """
-    checkpoint, layout = load_checkpoint(model), SubjectLayout(root)
+    needs("evaluate", "jinja2", "matplotlib", "skimage")
+    if audio is not None:
+        check_sound(audio)
+    checkpoint = load_checkpoint(model)
+    layout = SubjectLayout(root or checkpoint.config.data.root)
     with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
         kept, results = Path(folder), {}
         if audio is not None:
@@ -47,6 +53,7 @@ def evaluate(
 
 def evaluate_videos(generated: Path, real: Path, out: Path | None = None) -> Result:
     """Measure any generated video against the real one of the same frames."""
+    needs("evaluate", "jinja2", "matplotlib", "skimage")
     with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
         result = evaluate_pair(generated, real, Path(folder))
         if out is not None:

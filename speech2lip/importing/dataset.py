@@ -19,7 +19,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from ..audio.features import DeepSpeech
-from ..canonical.space import project_canonical, sample_bilinear, to_canonical
+from ..canonical.space import project_canonical, region_size, sample_bilinear, to_canonical
 from ..detection.detect import FaceMesh
 from ..errors import UserError
 from ..facemesh import MESH_POINTS, MOUTH
@@ -33,6 +33,7 @@ from ..subject.records import Box, Crop, Subject, Track
 from ..tracking.smoothing import fill_landmarks
 from ..weights.safeload import load_torch
 
+_REGION_MARGIN = 8  # crop pixels around the lip box
 _REMEDY = "give a folder that the authors' preprocessing made"
 
 
@@ -82,7 +83,7 @@ def _region_size(box: Box, depth: np.ndarray, poses: Poses, index: int, camera: 
     xs, ys = box.left + np.array([0, box.width - 1]), box.top + np.array([0, box.height - 1])
     corners = np.array([(x, y) for x in xs for y in ys], np.float64)
     spots = project_canonical(corners, sample_bilinear(depth, corners), poses, poses.matrices()[index], camera)
-    return int(np.ceil((np.ptp(spots, axis=1).max() + 16) / 16) * 16)
+    return region_size(spots, _REGION_MARGIN)
 
 
 def _poses(path: Path, count: int) -> tuple[Poses, float]:

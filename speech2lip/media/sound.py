@@ -52,6 +52,15 @@ def stream_audio(path: Path, seconds: float = 30.0) -> Generator[np.ndarray, Non
             process.stdout.close()
 
 
+def check_sound(path: Path) -> None:
+    """Refuse audio that cannot be decoded or is too short to hold speech: before hours of training, not after."""
+    pieces = stream_audio(path, 1.0)
+    samples = len(next(pieces))
+    pieces.close()
+    if samples < SAMPLE_RATE // 20:
+        raise UserError(f"{path} is shorter than 0.05 s: give audio with speech")
+
+
 def save_wav(path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Write float samples [N] in [-1, 1] as 16-bit PCM."""
     pcm = (np.clip(samples, -1, 1) * 32767).round().astype("<i2")

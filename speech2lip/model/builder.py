@@ -62,7 +62,7 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
     )  # fmt: skip
     return Speech2Lip(
         encoder, head, ShapeBasis(lip.shape_codes, metadata.mouth_points), picture,
-        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.pack), space, len(backend.streams) * lip.embedding, lip.detail, lip.audio_dropout,
+        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.unshuffle), space, len(backend.streams) * lip.embedding, lip.detail, lip.audio_dropout,
         config.train.pose_noise,
     )  # fmt: skip
 

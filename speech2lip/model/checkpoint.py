@@ -72,8 +72,9 @@ def _from_first_format(content: dict[str, Any]) -> dict[str, Any]:
     return out | {"state": {renamed(k): v for k, v in content.get("state", {}).items()}}
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: str | Path) -> Checkpoint:
     """Rebuild a model for use from `model.pt`."""
+    path = Path(path)
     content = load_tensors(path, "train one with `speech2lip train`")
     config = config_from_dict(content["config"], str(path))
     metadata = ModelMetadata.from_dict(content["metadata"])

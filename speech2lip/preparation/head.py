@@ -2,76 +2,96 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..config import Config
-from ..files import atomic_path
+from ..files import save_arrays
 from ..geometry.camera import Intrinsics, Poses
 from ..geometry.rasterizer import make_rasterizer
 from ..media.images import read_image
 from ..subject.layout import SubjectLayout
-from ..subject.records import Crop
+from ..subject.records import ClipLandmarks
 from ..tracking.alignment import align
-from ..tracking.bundle import TrackerConfig, track_head
-from ..tracking.photometric import PhotometricOptions
+from ..tracking.bundle import track_head
+from ..tracking.observations import ClipObservations
 from ..tracking.result import HeadTrack
 from ..tracking.smoothing import bridge, fill_landmarks
 
 
+@dataclass(frozen=True)
+class TrackedClip:
+    """head: what the tracker found; landmarks: [T, 478, 2] with bridged gaps filled; valid: [T] bool, seen
+    or bridged; segments: [N, 2] ranges of continuous tracking; coefficients: of a morphable model."""
+
+    head: HeadTrack
+    landmarks: np.ndarray
+    valid: np.ndarray
+    segments: np.ndarray
+    coefficients: dict[str, np.ndarray]
+
+
 def track_clip(config: Config, layout: SubjectLayout) -> None:
-    with np.load(layout.landmarks, allow_pickle=False) as data:
-        landmarks, seen, shots = data["landmarks"], data["seen"], data["shots"]
-        crop, (width, height) = Crop(*map(int, data["crop"])), data["size"]
-    gap = round(config.face.max_gap * config.data.fps)
-    segments = bridge(seen, [(int(a), int(b)) for a, b in shots], gap)
-    centre = crop.to_crop(np.array([(width - 1) / 2, (height - 1) / 2]))
-    side = max(width, height) * crop.scale
+    """Track the head and write `head.npz`."""
+    found = layout.load_landmarks()
+    clip = _observations(config, layout, found)
     from threadpoolctl import threadpool_limits  # here, so that training starts where it is missing
 
     with threadpool_limits(1, "blas"):  # systems are small, and BLAS threads would wait for cores that load pictures
-        head = _track(config, layout, landmarks, seen, segments, (float(centre[0]), float(centre[1])), float(side))
+        head = _track(config, clip)
     print(
-        f"track: {int(seen.sum())} of {len(seen)} frames, {len(shots)} shots, focal length {head.camera.focal:.0f} px, "
-        f"landmark residual {head.residual:.2f} px"
+        f"track: {int(clip.seen.sum())} of {len(clip.seen)} frames, {len(found.shots)} shots, focal length "
+        f"{head.camera.focal:.0f} px, landmark residual {head.residual:.2f} px"
     )
-    valid = np.zeros(len(seen), bool)
-    for start, end in segments:
-        valid[start:end] = True
-    filled = fill_landmarks(landmarks, seen, segments)
-    coefficients = {} if head.surface is None else {k: getattr(head.surface, k) for k in ("identity", "expression")}
-    with atomic_path(layout.root / "head.npz") as path, open(path, "wb") as stream:
-        np.savez(
-            stream, rotvec=head.poses.rotvec, trans=head.poses.trans, mesh=head.mesh, noise=head.noise, valid=valid,
-            camera=np.array([head.camera.focal, head.camera.cx, head.camera.cy]), landmarks=filled[..., :2],
-            segments=np.array(segments), residual=head.residual, **coefficients,
-        )  # fmt: skip
+    _save(layout, clip, head)
 
 
-def _track(
-    config: Config, layout: SubjectLayout, landmarks: np.ndarray, seen: np.ndarray, segments: list[tuple[int, int]],
-    centre: tuple[float, float], side: float,
-) -> HeadTrack:  # fmt: skip
-    """The tracker that `face.tracker` names."""
+def _observations(config: Config, layout: SubjectLayout, found: ClipLandmarks) -> ClipObservations:
+    width, height = found.size
+    x, y = found.crop.to_crop(np.array([(width - 1) / 2, (height - 1) / 2]))
+    segments = bridge(found.seen, found.shots, round(config.face.max_gap * config.data.fps))
+    side = float(max(width, height) * found.crop.scale)
 
     def images(frame: int) -> np.ndarray:
         return read_image(layout.face_image(frame))
 
+    return ClipObservations(found.landmarks, found.seen, segments, (float(x), float(y)), side, images)
+
+
+def _track(config: Config, clip: ClipObservations) -> HeadTrack:
+    """The tracker that `face.tracker` names."""
     if config.face.tracker == "bundle":
-        head = track_head(landmarks, seen, segments, centre, side, TrackerConfig(smooth=config.face.smooth))
-        options = PhotometricOptions(config.face.align)
-        return align(head, landmarks, seen, segments, images, options) if config.face.align > 0 else head
+        head = track_head(clip, config.bundle, config.face.smooth)
+        return align(head, clip, config.photometric) if config.photometric.weight > 0 else head
     from ..tracking.morphable.tracker import load_model, track_morphable
 
-    return track_morphable(
-        load_model(config.face.tracker, config.fit), landmarks, seen, segments, centre, side,
-        images, config.fit, config.face.smooth, make_rasterizer(config.rasterizer),
+    model, rasterizer = load_model(config.face.tracker, config.fit), make_rasterizer(config.rasterizer)
+    return track_morphable(model, clip, config.fit, config.photometric, config.face.smooth, rasterizer)
+
+
+def _save(layout: SubjectLayout, clip: ClipObservations, head: HeadTrack) -> None:
+    valid = np.zeros(len(clip.seen), bool)
+    for start, end in clip.segments:
+        valid[start:end] = True
+    filled = fill_landmarks(clip.landmarks, clip.seen, clip.segments)
+    coefficients = {} if head.surface is None else {k: getattr(head.surface, k) for k in ("identity", "expression")}
+    save_arrays(
+        layout.head, rotvec=head.poses.rotvec, trans=head.poses.trans, mesh=head.mesh, noise=head.noise, valid=valid,
+        camera=np.array([head.camera.focal, head.camera.cx, head.camera.cy]), landmarks=filled[..., :2],
+        segments=np.array(clip.segments), residual=head.residual, **coefficients,
     )  # fmt: skip
 
 
-def load_head(layout: SubjectLayout) -> tuple[HeadTrack, np.ndarray, np.ndarray, np.ndarray]:
-    with np.load(layout.root / "head.npz", allow_pickle=False) as data:
-        camera = Intrinsics(*(float(v) for v in data["camera"]))
+def load_tracked(layout: SubjectLayout) -> TrackedClip:
+    """What `track_clip` wrote."""
+    with np.load(layout.head, allow_pickle=False) as data:
         head = HeadTrack(
-            Poses(data["rotvec"], data["trans"]), data["mesh"], camera, float(data["residual"]), data["noise"]
+            poses=Poses(data["rotvec"], data["trans"]),
+            mesh=data["mesh"],
+            camera=Intrinsics(*(float(v) for v in data["camera"])),
+            residual=float(data["residual"]),
+            noise=data["noise"],
         )
-        return head, data["landmarks"], data["valid"], data["segments"]
+        coefficients = {k: data[k] for k in ("identity", "expression") if k in data.files}
+        return TrackedClip(head, data["landmarks"], data["valid"], data["segments"], coefficients)

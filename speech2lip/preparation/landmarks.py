@@ -3,66 +3,77 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ..background import AHEAD, BackgroundPool, prefetch
+from ..background import AHEAD, OrderedPool, prefetch
 from ..config import Config
 from ..detection.crop import head_crop
 from ..detection.detect import FaceMesh
-from ..detection.survey import MIN_FRAMES, survey_clip
+from ..detection.survey import MIN_FRAMES, Survey, survey_clip
 from ..errors import UserError
-from ..files import atomic_path
+from ..facemesh import LANDMARKS
 from ..media.decode import read_frames
 from ..media.images import write_image
 from ..progress import track as progress
 from ..subject.layout import SubjectLayout
-from ..subject.records import extract
+from ..subject.records import ClipLandmarks, Crop, extract
 
 
 def find_landmarks(config: Config, video: Path, layout: SubjectLayout) -> None:
-    """Decode once more at full size; keep the head's square as JPEG, and landmarks of every frame."""
+    """Keep the head's square of every frame as JPEG, and its landmarks."""
     survey = survey_clip(video, config.data.fps)
     crop = head_crop(survey.boxes, survey.width, survey.height, config.face.max_crop)
-    layout.subject.unlink(missing_ok=True)
     shutil.rmtree(layout.face_images, ignore_errors=True)
     layout.face_images.mkdir(parents=True)
-    starts = {start for start, _ in survey.shots}
-    mesh = FaceMesh()
-    points: list[np.ndarray | None] = []
-
-    def keep(index: int, patch: np.ndarray, found: np.ndarray | None) -> float:
-        write_image(layout.face_image(index), patch, config.face.jpeg_quality)
-        return _sharpness(patch, found)
-
-    writer = BackgroundPool(2)
-    cut = (np.ascontiguousarray(extract(frame, crop)) for frame in read_frames(video, config.data.fps))
-    patches = prefetch(cut, AHEAD)
-    with closing(patches):
+    patches = _cut_out(config, video, crop)
+    with closing(FaceMesh()) as mesh, closing(patches), OrderedPool(2) as writer:
+        points = []
+        starts = {start for start, _ in survey.shots if start > 0}
         for index, patch in enumerate(progress(patches, "landmarks", survey.frames)):
-            if index in starts and index > 0:
+            if index in starts:
                 mesh.reset()
             points.append(mesh(patch))
-            writer.submit(keep, index, patch, points[-1])
-    sharpness = writer.close()
-    mesh.close()
-    seen = np.array([p is not None for p in points])
-    if seen.sum() < MIN_FRAMES:
+            writer.submit(_keep, layout.face_image(index), patch, points[-1], config.face.jpeg_quality)
+        sharpness = writer.results()
+    _check_seen(points, video, config.data.fps)
+    layout.save_landmarks(_record(survey, crop, points, sharpness))
+
+
+def _cut_out(config: Config, video: Path, crop: Crop) -> Generator[np.ndarray, None, None]:
+    """The crop of every frame, decoded ahead."""
+    frames = read_frames(video, config.data.fps)
+    return prefetch((np.ascontiguousarray(extract(frame, crop)) for frame in frames), AHEAD)
+
+
+def _keep(target: Path, patch: np.ndarray, points: np.ndarray | None, quality: int) -> float:
+    write_image(target, patch, quality)
+    return _sharpness(patch, points)
+
+
+def _check_seen(points: list[np.ndarray | None], video: Path, fps: float) -> None:
+    seen = sum(p is not None for p in points)
+    if seen < MIN_FRAMES:
         raise UserError(
-            f"{video} shows a face in only {int(seen.sum())} of {len(seen)} frames: give a clip in which one "
-            f"person's face is well visible for at least {MIN_FRAMES / config.data.fps:.0f} s"
+            f"{video} shows a face in only {seen} of {len(points)} frames: give a clip in which one "
+            f"person's face is well visible for at least {MIN_FRAMES / fps:.0f} s"
         )
-    empty = np.zeros((478, 3), np.float32)
-    shots = [(a, min(b, len(seen))) for a, b in survey.shots if a < len(seen)]
-    with atomic_path(layout.landmarks) as path, open(path, "wb") as stream:
-        np.savez(
-            stream, landmarks=np.stack([empty if p is None else p for p in points]), seen=seen,
-            sharpness=np.array(sharpness), shots=np.array(shots),
-            crop=np.array([crop.x, crop.y, crop.side, crop.size]), size=np.array([survey.width, survey.height]),
-        )  # fmt: skip
+
+
+def _record(survey: Survey, crop: Crop, points: list[np.ndarray | None], sharpness: list[float]) -> ClipLandmarks:
+    empty = np.zeros((LANDMARKS, 3), np.float32)
+    return ClipLandmarks(
+        landmarks=np.stack([empty if p is None else p for p in points]),
+        seen=np.array([p is not None for p in points]),
+        sharpness=np.array(sharpness),
+        shots=tuple((a, min(b, len(points))) for a, b in survey.shots if a < len(points)),
+        crop=crop,
+        size=(survey.width, survey.height),
+    )
 
 
 def _sharpness(patch: np.ndarray, points: np.ndarray | None) -> float:

@@ -3,79 +3,111 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..audio.features import make_backend
-from ..background import bounded_map
-from ..canonical import exposure, space
-from ..canonical.exposure import sample_colours, smoothed, steady
+from ..background import ordered_map
+from ..canonical import space
+from ..canonical.exposure import colour_samples, match_colour, sample_colours, smoothed, steady
 from ..config import Config
 from ..detection.parsing import parse_head
 from ..facemesh import LIPS, MOUTH, NOSE_BASE
 from ..files import atomic_path
-from ..geometry.camera import project, relative_transforms, unproject
+from ..geometry.camera import Intrinsics, Poses, project, relative_transforms, unproject
 from ..geometry.rasterizer import make_rasterizer
 from ..media.images import read_image, write_image
 from ..progress import track as progress
 from ..subject.layout import SubjectLayout
-from ..subject.records import Box, Crop, Subject, Track
-from ..tracking.result import HeadTrack
-from .head import load_head
+from ..subject.records import Box, ClipLandmarks, Subject, Track
+from .head import TrackedClip, load_tracked
 from .source import keep_source
+
+REGION_MARGIN = 8  # crop pixels around the mask that the Blend-Net sees
+_LIP_QUALITY = 97  # of JPEG
+
+
+@dataclass(frozen=True)
+class CanonicalView:
+    """The canonical frame: its index, pose [4, 4] (head -> camera) and picture [S, S, 3]; pixels: [468, 2] of the
+    tracker's mesh in it; depth: [S, S] mm; covered: [S, S] bool, where that is the face's own."""
+
+    index: int
+    pose: np.ndarray
+    camera: Intrinsics
+    image: np.ndarray
+    pixels: np.ndarray
+    depth: np.ndarray
+    covered: np.ndarray
+
+    def lift(self, pixels: np.ndarray) -> np.ndarray:
+        """Camera-space points [N, 3] of canonical pixels [N, 2]."""
+        return unproject(pixels, space.sample_bilinear(self.depth, pixels), self.camera)
 
 
 def make_canonical(config: Config, video: Path, layout: SubjectLayout) -> None:
-    head, landmarks, valid, segments = load_head(layout)
-    with np.load(layout.landmarks, allow_pickle=False) as data:
-        sharpness, shots = data["sharpness"], data["shots"]
-        crop, size = Crop(*map(int, data["crop"])), data["size"]
-    index = space.choose_canonical(landmarks, valid, head.poses.rotvec, sharpness)
-    pose = head.poses.matrices()[index]
-    points = head.mesh @ pose[:3, :3].T + pose[:3, 3]
-    pixels = project(points, head.camera)
-    surface, triangles = _surface(config, layout, head.mesh, index)
-    depth, covered = space.canonical_depth(
-        surface, pose, head.camera, crop.size, triangles, make_rasterizer(config.rasterizer)
-    )
-    mouth = np.zeros((len(valid), len(MOUTH), 2))
-    mouth[valid] = space.to_canonical(
-        landmarks[valid][:, MOUTH], head.poses[valid], head.mesh[MOUTH], pose, head.camera
-    )
-    nose_y = 0.55 * pixels[NOSE_BASE, 1] + 0.45 * mouth[index, : len(LIPS), 1].min()
-    region = space.lip_region(mouth[valid], nose_y, crop.size, config.face.lip_margin, config.face.lip_feather)
+    """Choose the canonical frame, write everything that lies in its space, and complete the folder."""
+    clip, tracked = layout.load_landmarks(), load_tracked(layout)
+    view = _choose_view(config, layout, clip, tracked)
+    mouth = _canonical_mouth(view, tracked)
+    region = _lip_region(config, view, mouth, tracked)
+    _write_view(config.face.parsing, layout, view, region)
     lip_size = _lip_size(region.box, config.face.lip_max_width)
-    canonical = read_image(layout.face_image(index))
-    _write_masks(config.face.parsing, layout, region, covered, canonical, pixels, depth)
-    colour = _colour_and_lips(
-        layout, head, depth, pose, region.box, lip_size, canonical, pixels, covered, valid, segments
-    )
+    exposure = _write_lips(layout, view, tracked, region.box, lip_size)
     none = np.stack([np.ones(3), np.zeros(3)])
-    colour = none + config.face.exposure * (colour - none)
-    layout.save_track(Track(landmarks, valid, head.poses, head.mesh, colour, mouth))
-    subject = Subject(
-        name=config.name, source=keep_source(video, layout), fps=config.data.fps, frames=len(valid),
-        size=(int(size[0]), int(size[1])), crop=crop, shots=tuple((int(a), int(b)) for a, b in shots),
-        camera=head.camera, canonical_frame=index, lip_box=region.box, lip_size=lip_size,
-        region_size=_region_size(head, depth, pose, region, valid), audio=make_backend(config.audio).params(),
+    exposure = none + config.face.exposure * (exposure - none)
+    head = tracked.head
+    layout.save_track(Track(tracked.landmarks, tracked.valid, head.poses, head.mesh, exposure, mouth))
+    layout.save_subject(
+        Subject(
+            name=config.name, source=keep_source(video, layout), fps=config.data.fps, frames=len(tracked.valid),
+            size=clip.size, crop=clip.crop, shots=clip.shots, camera=head.camera, canonical_frame=view.index,
+            lip_box=region.box, lip_size=lip_size, region_size=_region_size(view, region, head.poses[tracked.valid]),
+            audio=make_backend(config.audio).params(),
+        )
     )  # fmt: skip
-    layout.save_subject(subject)
 
 
-def _surface(
-    config: Config, layout: SubjectLayout, mesh: np.ndarray, index: int
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _choose_view(config: Config, layout: SubjectLayout, clip: ClipLandmarks, tracked: TrackedClip) -> CanonicalView:
+    head = tracked.head
+    index = space.choose_canonical(tracked.landmarks, tracked.valid, head.poses.rotvec, clip.sharpness)
+    pose = head.poses.matrices()[index]
+    surface, triangles = _surface(config, tracked, index)
+    depth, covered = space.canonical_depth(
+        surface, pose, head.camera, clip.crop.size, triangles, make_rasterizer(config.rasterizer)
+    )
+    pixels = project(head.mesh @ pose[:3, :3].T + pose[:3, 3], head.camera)
+    return CanonicalView(index, pose, head.camera, read_image(layout.face_image(index)), pixels, depth, covered)
+
+
+def _surface(config: Config, tracked: TrackedClip, index: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Vertices and triangles whose depth is the canonical one: the fitted model in that frame's
     expression, or the tracker's own 468 points (None: triangulated in the picture)."""
     if config.face.tracker == "bundle":
-        return mesh, None
+        return tracked.head.mesh, None
     from ..tracking.morphable.tracker import load_model
 
-    model = load_model(config.face.tracker, config.fit)
-    with np.load(layout.root / "head.npz", allow_pickle=False) as data:
-        return model.geometry(data["identity"], data["expression"][index])[0], model.triangles
+    model, known = load_model(config.face.tracker, config.fit), tracked.coefficients
+    return model.geometry(known["identity"], known["expression"][index])[0], model.triangles
+
+
+def _canonical_mouth(view: CanonicalView, tracked: TrackedClip) -> np.ndarray:
+    """Lip and chin landmarks of every frame in the canonical view, [T, K, 2]; 0 where there is no face."""
+    head, valid = tracked.head, tracked.valid
+    mouth = np.zeros((len(valid), len(MOUTH), 2))
+    seen = tracked.landmarks[valid][:, MOUTH]
+    mouth[valid] = space.to_canonical(seen, head.poses[valid], head.mesh[MOUTH], view.pose, view.camera)
+    return mouth
+
+
+def _lip_region(config: Config, view: CanonicalView, mouth: np.ndarray, tracked: TrackedClip) -> space.LipRegion:
+    """What lips and chin sweep, below a line between nose and upper lip."""
+    nose_y = 0.55 * view.pixels[NOSE_BASE, 1] + 0.45 * mouth[view.index, : len(LIPS), 1].min()
+    face, size = config.face, len(view.depth)
+    return space.lip_region(mouth[tracked.valid], nose_y, size, face.lip_margin, face.lip_feather)
 
 
 def _lip_size(box: Box, max_width: int) -> tuple[int, int]:
@@ -84,65 +116,54 @@ def _lip_size(box: Box, max_width: int) -> tuple[int, int]:
     return width, max(16, round(box.height / box.width * width / 8) * 8)
 
 
-def _write_masks(
-    parsing: str, layout: SubjectLayout, region: space.LipRegion, covered: np.ndarray, canonical: np.ndarray, pixels: np.ndarray,
-    depth: np.ndarray,
-) -> None:  # fmt: skip
-    write_image(layout.canonical, canonical)
+def _write_view(parsing: str, layout: SubjectLayout, view: CanonicalView, region: space.LipRegion) -> None:
+    """The canonical frame, its masks and its depth."""
+    write_image(layout.canonical, view.image)
     write_image(layout.lip_mask, (region.mask * 255).round().astype(np.uint8))
-    write_image(layout.face_mask, covered.astype(np.uint8) * 255)
-    mask, labels = parse_head(parsing, canonical, pixels)
+    write_image(layout.face_mask, view.covered.astype(np.uint8) * 255)
+    mask, labels = parse_head(parsing, view.image, view.pixels)
     write_image(layout.head_mask, mask)
     if labels is not None:
         write_image(layout.parsing, labels)
     with atomic_path(layout.depth) as path, open(path, "wb") as stream:
-        np.save(stream, depth)
+        np.save(stream, view.depth)
 
 
-def _region_size(
-    head: HeadTrack, depth: np.ndarray, pose: np.ndarray, region: space.LipRegion, valid: np.ndarray
-) -> int:
-    """Side of the square (crop pixels, multiple of 16) that holds the warped mask in every frame."""
+def _region_size(view: CanonicalView, region: space.LipRegion, poses: Poses) -> int:
+    """Side of the square that holds the warped mask in every frame."""
     ys, xs = np.nonzero(region.mask > 1 / 512)
     hull = cv2.convexHull(np.stack([xs, ys], 1).astype(np.float32))[:, 0].astype(np.float64)
-    spots = space.project_canonical(hull, space.sample_bilinear(depth, hull), head.poses[valid], pose, head.camera)
-    extent = np.ptp(spots, axis=1).max() + 2 * REGION_MARGIN
-    return int(np.ceil(extent / 16) * 16)
+    depth = space.sample_bilinear(view.depth, hull)
+    return space.region_size(space.project_canonical(hull, depth, poses, view.pose, view.camera), REGION_MARGIN)
 
 
-REGION_MARGIN = 8  # crop pixels around the mask that the Blend-Net sees
-
-
-def _colour_and_lips(
-    layout: SubjectLayout, head: HeadTrack, depth: np.ndarray, pose: np.ndarray, box: Box, lip_size: tuple[int, int],
-    canonical: np.ndarray, pixels: np.ndarray, covered: np.ndarray, valid: np.ndarray, segments: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+def _write_lips(
+    layout: SubjectLayout, view: CanonicalView, tracked: TrackedClip, box: Box, lip_size: tuple[int, int]
+) -> np.ndarray:
     """Write the canonical lip image of every valid frame, in the frame's own exposure; returns
-    colour [T, 2, 3], with which readers even it out: (lip - offset) / gain."""
+    exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain."""
     shutil.rmtree(layout.lip_images, ignore_errors=True)
     layout.lip_images.mkdir(parents=True)
     lattice = space.lip_lattice(box, lip_size)
-    flat = lattice.reshape(-1, 2)
-    points = unproject(flat, space.sample_bilinear(depth, flat), head.camera)
-    transform = relative_transforms(head.poses, pose)
-    skin = exposure.colour_samples(head.mesh, pixels, covered)
-    skin_points = unproject(skin, space.sample_bilinear(depth, skin), head.camera)
-    reference = sample_colours(smoothed(canonical), skin)
-    colour = np.tile(np.stack([np.ones(3), np.zeros(3)]), (len(valid), 1, 1))
-    frames = np.flatnonzero(valid)
+    lip_points = view.lift(lattice.reshape(-1, 2))
+    skin = colour_samples(tracked.head.mesh, view.pixels, view.covered)
+    skin_points, reference = view.lift(skin), sample_colours(smoothed(view.image), skin)
+    transform = relative_transforms(tracked.head.poses, view.pose)
+    frames = np.flatnonzero(tracked.valid)
+    exposure = np.tile(np.stack([np.ones(3), np.zeros(3)]), (len(tracked.valid), 1, 1))
 
     def place(points: np.ndarray, index: int) -> np.ndarray:
         """Pixels [N, 2] at which a frame shows points [N, 3] of the canonical camera."""
-        return project(points @ transform[index, :3, :3].T + transform[index, :3, 3], head.camera)
+        return project(points @ transform[index, :3, :3].T + transform[index, :3, 3], view.camera)
 
-    def measure(index: int) -> tuple[int, np.ndarray]:
+    def measure(index: int) -> np.ndarray:
         image = read_image(layout.face_image(index))
-        gain = exposure.match_colour(reference, sample_colours(smoothed(image), place(skin_points, index)))
-        grid = place(points, index).astype(np.float32).reshape(*lattice.shape)
+        grid = place(lip_points, index).astype(np.float32).reshape(*lattice.shape)
         lip = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        write_image(layout.lip_image(index), lip, 97)
-        return index, gain
+        write_image(layout.lip_image(index), lip, _LIP_QUALITY)
+        return match_colour(reference, sample_colours(smoothed(image), place(skin_points, index)))
 
-    for index, gain in progress(bounded_map(measure, frames), "canonical lips", len(frames)):
-        colour[index] = gain
-    return steady(colour, segments)
+    found = ordered_map(measure, (int(f) for f in frames))
+    for index, gain in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):
+        exposure[index] = gain
+    return steady(exposure, tracked.segments)

@@ -1,13 +1,10 @@
-"""The preprocessing pipeline: a video becomes a subject folder, stage by stage.
-
-Every stage names the facts it depends on; a stage whose facts are unchanged since it last
-finished is skipped, so an interrupted or repeated run continues where it stopped.
-"""
+"""The preprocessing pipeline: a video becomes a subject folder, stage by stage."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..config import Config
 from ..errors import UserError
@@ -19,40 +16,65 @@ from .landmarks import find_landmarks
 from .lips import make_canonical
 from .sound import extract_audio, sound_source
 from .source import fingerprint
-from .stages import Stages
+from .stages import Stage, run_stages
 
 
 def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subject:
     """Turn `video` (a file, or a folder of frames at `data.fps`) into the folder `data.root`.
 
     audio: sound to use instead of the video's own track (needed for a folder of frames
-    unless `audio/audio.wav` already lies in the subject's folder).
+    unless `audio/audio.wav` already lies in the subject's folder). An interrupted or repeated run
+    continues where it stopped.
     """
     layout = SubjectLayout(config.data.root)
     _make_folder(layout.root)
     info = check_video(video)
     sound = sound_source(video, audio, info.has_audio, layout)
-    stages = Stages(layout.stages)
-    source = fingerprint(video)
-    face = {"fps": config.data.fps, **asdict(config.face)}
-    for name in ("lip_margin", "lip_feather", "lip_max_width", "smooth", "align", "exposure", "tracker", "parsing"):
-        face.pop(name)
-    stages.run("frames", [source, face], lambda: find_landmarks(config, video, layout), [layout.landmarks])
-    tracker = [config.face.smooth, config.face.tracker]
-    tracker += [config.face.align] if config.face.tracker == "bundle" else [asdict(config.fit)]
-    stages.run("track", tracker, lambda: track_clip(config, layout), [layout.root / "head.npz"])
-    wave = [fingerprint(sound), config.data.fps, asdict(config.audio)]
-    stages.run("audio", wave, lambda: extract_audio(config, sound, layout), [layout.features])
-    lips = [
-        config.face.lip_margin,
-        config.face.lip_feather,
-        config.face.lip_max_width,
-        config.name,
-        config.face.parsing,
-        config.face.exposure,
-    ]
-    stages.run("canonical", lips, lambda: make_canonical(config, video, layout), [layout.subject, layout.track])
+    run_stages(stages_of(config, video, sound, layout), layout.stages, layout.subject)
     return layout.load_subject()
+
+
+def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -> list[Stage]:
+    """All stages; each names what enters it, so that nothing is redone or kept wrongly."""
+    return [
+        Stage(
+            "frames", 2, {"video": fingerprint(video), **_chosen(config, "data.fps", "face.max_crop", "face.jpeg_quality")},
+            (layout.landmarks, layout.face_images), lambda: find_landmarks(config, video, layout),
+        ),
+        Stage(
+            "track", 2, {**_chosen(config, "face.tracker", "face.smooth", "face.max_gap", "photometric"), **_tracker(config)},
+            (layout.head,), lambda: track_clip(config, layout),
+        ),
+        Stage(
+            "audio", 2, {"sound": fingerprint(sound), **_chosen(config, "audio")},
+            (layout.audio, layout.features), lambda: extract_audio(config, sound, layout),
+        ),
+        Stage(
+            "canonical", 2,
+            {
+                "source": video.name, "rasterizer": config.rasterizer,
+                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure"),
+            },
+            (layout.subject, layout.track, layout.depth, layout.lip_images), lambda: make_canonical(config, video, layout),
+        ),
+    ]  # fmt: skip
+
+
+def _chosen(config: Config, *names: str) -> dict[str, Any]:
+    """Entries or sections of the configuration by their dotted keys."""
+    everything = asdict(config)
+    out = {}
+    for name in names:
+        value: Any = everything
+        for part in name.split("."):
+            value = value[part]
+        out[name] = value
+    return out
+
+
+def _tracker(config: Config) -> dict[str, Any]:
+    """What the chosen tracker alone reads."""
+    return _chosen(config, "bundle") if config.face.tracker == "bundle" else _chosen(config, "fit", "rasterizer")
 
 
 def _make_folder(root: Path) -> None:

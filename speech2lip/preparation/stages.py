@@ -1,38 +1,77 @@
-"""Stages of preprocessing: what each was made from, and whether it is still valid."""
+"""Stages of preprocessing as data, and the one function that runs them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..files import atomic_path
 
 
-class Stages:
-    """Remembers what each finished stage was made from, and its seconds; a stage depends on those before it."""
+@dataclass(frozen=True)
+class Stage:
+    """One step of preprocessing.
 
-    def __init__(self, path: Path):
-        self._path = path
-        self._chain = ""
-        try:
-            content = json.loads(path.read_text())
-            self._done: dict[str, str] = content["done"]
-            self._seconds: dict[str, float] = content["seconds"]
-        except (OSError, ValueError, KeyError):
-            self._done, self._seconds = {}, {}
+    version: raised whenever the code computes something else, so that old results are not kept;
+    inputs: everything that enters, by name (results of earlier stages enter by themselves);
+    outputs: files that are there when it has finished.
+    """
 
-    def run(self, name: str, facts: list[Any], work: Callable[[], None], outputs: list[Path]) -> None:
-        key = hashlib.sha256(json.dumps([self._chain, name, facts], default=str).encode()).hexdigest()
-        self._chain = key
-        if self._done.get(name) == key and all(p.exists() for p in outputs):
-            print(f"{name}: unchanged, kept")
-            return
+    name: str
+    version: int
+    inputs: Mapping[str, Any]
+    outputs: tuple[Path, ...]
+    work: Callable[[], None]
+
+
+def run_stages(stages: Sequence[Stage], marks: Path, result: Path) -> None:
+    """Run what is not up to date, in order; what is finished with the same input is kept.
+
+    marks: JSON file of finished stages and their seconds; result: the file that makes a folder
+    complete, written by the last stage. Before a stage begins, its mark, those of all later ones and
+    the result are removed: whatever it overwrites and wherever it is killed, nothing half-made is taken
+    for finished.
+    """
+    done, before = _read_marks(marks), ""
+    for number, stage in enumerate(stages):
+        key = _key(stage, before)
+        before = key
+        if done.get(stage.name, {}).get("key") == key and all(p.exists() for p in stage.outputs):
+            print(f"{stage.name}: unchanged, kept")
+            continue
+        done = {s.name: done[s.name] for s in stages[:number] if s.name in done}
+        result.unlink(missing_ok=True)
+        _write_marks(marks, done)
         start = time.monotonic()
-        work()
-        self._done[name], self._seconds[name] = key, round(time.monotonic() - start, 3)
-        with atomic_path(self._path) as path:
-            path.write_text(json.dumps({"done": self._done, "seconds": self._seconds}))
+        stage.work()
+        done[stage.name] = {"key": key, "seconds": round(time.monotonic() - start, 3)}
+        _write_marks(marks, done)
+
+
+def stage_seconds(marks: Path) -> dict[str, float]:
+    """Seconds that each finished stage took."""
+    return {name: float(mark["seconds"]) for name, mark in _read_marks(marks).items()}
+
+
+def _key(stage: Stage, before: str) -> str:
+    """Identity of a stage's result: of its code, of what enters, and of the stages before it."""
+    content = [before, stage.name, stage.version, dict(stage.inputs)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _read_marks(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): {"key": mark["key"], "seconds": mark["seconds"]} for name, mark in content.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # unreadable marks vouch for nothing: everything is done again
+
+
+def _write_marks(path: Path, done: Mapping[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(done, indent=1), encoding="utf-8")

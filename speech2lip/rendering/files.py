@@ -12,22 +12,21 @@ from ..media.encode import VideoWriter
 from ..media.ffmpeg import ffmpeg
 from ..media.images import write_image
 from ..media.sound import SAMPLE_RATE, load_audio, save_wav
-from ..model.checkpoint import load_checkpoint
 from ..progress import bar
 from ..subject.index import parse_subject
-from ..subject.layout import SubjectLayout
 from .predictor import Predictor
 
 
 def render_video(
-    checkpoint_path: Path, root: Path, audio: Path, out: Path, device: str = "auto", first: int = 0,
+    model: Path, audio: Path, out: Path, root: Path | None = None, device: str = "auto", first: int = 0,
     loop: tuple[int, int] | None = None,
 ) -> int:  # fmt: skip
     """Render `audio` on the subject's frames into the video `out`; returns its number of frames.
 
-    loop: range of source frames [start, end) to walk forth and back in (default: all).
+    root: the subject's folder (default: the one that the model was trained on); loop: range of source
+    frames [start, end) to walk forth and back in (default: all).
     """
-    predictor = Predictor(load_checkpoint(checkpoint_path), SubjectLayout(root), device)
+    predictor = Predictor.open(model, root, device)
     windows = predictor.features(audio)
     render = predictor.config.render
     with atomic_path(out) as path:
@@ -40,23 +39,21 @@ def render_video(
 
 
 def render_images(
-    checkpoint_path: Path, root: Path, folder: Path, new_audio: Path | None = None, device: str = "auto"
+    model: Path, root: Path | None, folder: Path, new_audio: Path | None = None, device: str = "auto"
 ) -> int:
     """Render frames as `folder/%05d.jpg`, as the published inference does; returns their number.
 
     Without `new_audio` (an `audio.npy` of features) the test split is rendered onto itself,
     and `audio_test.wav`, its sound, is written beside `folder`.
     """
-    checkpoint = load_checkpoint(checkpoint_path)
-    layout = SubjectLayout(root)
-    predictor = Predictor(checkpoint, layout, device)
-    first = 0
+    predictor = Predictor.open(model, root, device)
+    layout, first = predictor.layout, 0
     if new_audio is not None:
-        windows = load_features(new_audio, dict(checkpoint.metadata.audio))
+        windows = load_features(new_audio, dict(predictor.metadata.audio))
     else:
-        index = parse_subject(layout, checkpoint.config.data.test_fraction)
+        index = parse_subject(layout, predictor.config.data.test_fraction)
         if not len(index.test):
-            raise UserError(f"{root} has no test frames (data.test_fraction is 0): render new audio instead")
+            raise UserError(f"{layout.root} has no test frames (data.test_fraction is 0): render new audio instead")
         first = int(index.test[0])
         windows = index.windows[first : int(index.test[-1]) + 1]
     try:

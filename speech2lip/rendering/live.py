@@ -15,8 +15,6 @@ from ..audio.live import LiveFeatures, can_be_live
 from ..errors import UserError
 from ..media.encode import LiveWriter
 from ..media.sound import SAMPLE_RATE, stream_audio
-from ..model.checkpoint import load_checkpoint
-from ..subject.layout import SubjectLayout
 from .predictor import Predictor
 
 
@@ -38,13 +36,13 @@ class LiveReport:
 
 
 def render_live(
-    checkpoint_path: Path, root: Path, sound: Iterable[np.ndarray], out: str, device: str = "auto", first: int = 0
+    model: Path, root: Path | None, sound: Iterable[np.ndarray], out: str, device: str = "auto", first: int = 0
 ) -> LiveReport:
     """Paint frames for `sound` (16 kHz pieces, as they arrive) into `out` (see `LiveWriter`).
 
     Only mel and Moonshine features can be made while sound arrives; others need the whole file.
     """
-    predictor = Predictor(load_checkpoint(checkpoint_path), SubjectLayout(root), device)
+    predictor = Predictor.open(model, root, device)
     backend = backend_from_params(dict(predictor.metadata.audio))
     if not can_be_live(backend):
         raise UserError(

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..geometry.camera import relative_transforms
 from ..media.sound import stream_audio
 from ..model.builder import works_on_whole
-from ..model.checkpoint import Checkpoint, check_same_subject
+from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from ..model.device import bfloat16_pays, pick_device
 from ..nets.compositor import ObservedRegion
 from ..subject.dataset import crop_region, load_grids
@@ -59,8 +59,15 @@ class Predictor:
         with torch.no_grad():
             self.depth = self.model.space.depth()
 
-    def features(self, audio: Path) -> FeatureWindows:
+    @classmethod
+    def open(cls, model: str | Path, subject: str | Path | None = None, device: str = "auto") -> Predictor:
+        """A checkpoint, ready to render on its subject: a folder, by default the one that it was trained on."""
+        checkpoint = load_checkpoint(model)
+        return cls(checkpoint, SubjectLayout(subject or checkpoint.config.data.root), device)
+
+    def features(self, audio: str | Path) -> FeatureWindows:
         """Windows [N, rows, channels] for a file with speech, made when they are asked for."""
+        audio = Path(audio)
         return extract_windows(
             stream_audio(audio), self.subject.fps, backend_from_params(dict(self.metadata.audio)), audio
         )

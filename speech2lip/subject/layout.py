@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_path
+from ..files import atomic_path, save_arrays
 from ..geometry.camera import Poses
-from .records import Subject, Track, subject_from_json
+from .records import ClipLandmarks, Crop, Subject, Track, subject_from_json
 
 
 class SubjectLayout:
@@ -22,6 +22,7 @@ class SubjectLayout:
         self.subject = self.root / "subject.json"
         self.track = self.root / "track.npz"
         self.landmarks = self.root / "landmarks.npz"
+        self.head = self.root / "head.npz"
         self.stages = self.root / "stages.json"
         self.audio = self.root / "audio" / "audio.wav"
         self.features = self.root / "audio" / "audio.npy"
@@ -83,6 +84,20 @@ class SubjectLayout:
                 exposure=track.exposure,
                 mouth=track.mouth.astype(np.float32),
             )
+
+    def load_landmarks(self) -> ClipLandmarks:
+        with np.load(_existing(self.landmarks, "preprocess the video again"), allow_pickle=False) as data:
+            width, height = map(int, data["size"])
+            shots = tuple((int(a), int(b)) for a, b in data["shots"])
+            crop = Crop(*map(int, data["crop"]))
+            return ClipLandmarks(data["landmarks"], data["seen"], data["sharpness"], shots, crop, (width, height))
+
+    def save_landmarks(self, clip: ClipLandmarks) -> None:
+        crop = clip.crop
+        save_arrays(
+            self.landmarks, landmarks=clip.landmarks, seen=clip.seen, sharpness=clip.sharpness, shots=np.array(clip.shots),
+            crop=np.array([crop.x, crop.y, crop.side, crop.size]), size=np.array(clip.size),
+        )  # fmt: skip
 
     def source_path(self, subject: Subject) -> Path:
         """The source video or image folder, checked to exist."""

@@ -75,6 +75,23 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class ClipLandmarks:
+    """What is found in every frame of a clip.
+
+    landmarks: [T, 478, 3] float32 FaceMesh's, in crop pixels (0 where no face was found); seen: [T]
+    bool; sharpness: [T], any unit; shots: [start, end) between cuts; crop: the stored square; size:
+    source (width, height).
+    """
+
+    landmarks: np.ndarray
+    seen: np.ndarray
+    sharpness: np.ndarray
+    shots: tuple[tuple[int, int], ...]
+    crop: Crop
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Track:
     """Per-frame results of face tracking, in crop pixels.
 

@@ -7,21 +7,21 @@ refined until the subject's own mesh, coloured with the clip's mean, looks like 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..canonical.exposure import colour_samples
 from ..canonical.space import mesh_triangles
-from ..facemesh import EYE_OUTER, rigid_points
+from ..config import FitConfig, PhotometricConfig
+from ..facemesh import rigid_points
 from ..geometry.camera import Poses
-from ..geometry.mesh import outward_normals
+from ..geometry.mesh import before_camera, outward_normals
 from ..geometry.rasterizer_cpu import rasterize
 from .bundle import triangulate_mesh
 from .least_squares import huber_weights, linearise, pick_keyframes, pose_normal
-from .morphable.fit import FitOptions
-from .photometric import FacePoints, Images, PhotometricOptions, refine
+from .observations import ClipObservations
+from .photometric import FacePoints, refine
 from .result import FitState, HeadTrack
 from .surface import SurfacePoints
 
@@ -34,22 +34,13 @@ _RASTER = 256  # pixels per side of the frontal view on which points are spread
 _KEYFRAMES = 60
 
 
-def align(
-    head: HeadTrack, landmarks: np.ndarray, seen: np.ndarray, segments: Sequence[tuple[int, int]], images: Images,
-    options: PhotometricOptions = PhotometricOptions(),
-) -> HeadTrack:  # fmt: skip
-    """Refine the poses of `head`, and its mesh with them.
-
-    landmarks: [T, 478, 3] FaceMesh's in crop pixels; seen: [T]; segments: ranges of
-    continuous tracking; images: the stored crops.
-    """
-    camera = head.camera
+def align(head: HeadTrack, clip: ClipObservations, options: PhotometricConfig = PhotometricConfig()) -> HeadTrack:
+    """Refine the poses of `head`, which was tracked in `clip`, and its mesh with them."""
+    camera, landmarks, seen = head.camera, clip.landmarks, clip.seen
     centre = np.array([camera.cx, camera.cy])
     rigid = rigid_points(head.mesh)
     observed = landmarks[:, rigid, :2].astype(np.float64) - centre
-    eyes = landmarks[seen][:, EYE_OUTER, :2]
-    iod = float(np.median(np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=1)))
-    scale = FitOptions().information(iod)
+    scale = FitConfig().information(clip.iod)
 
     def terms(state: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         lin = linearise(observed[frames], state.poses, head.mesh[rigid], state.focal)
@@ -61,7 +52,7 @@ def align(
     )
     keys = pick_keyframes(seen, _KEYFRAMES)
     points = _face_points(head.mesh)
-    state = refine(start, points, images, (camera.cx, camera.cy), segments, seen, keys, iod, terms, options)
+    state = refine(start, replace(clip, centre=(camera.cx, camera.cy)), points, keys, terms, options)
     mesh = triangulate_mesh(landmarks, seen, state.poses, head.mesh, camera)
     return replace(head, poses=Poses(state.poses[:, :3], state.poses[:, 3:]), mesh=mesh)
 
@@ -76,8 +67,7 @@ def _face_points(mesh: np.ndarray) -> FacePoints:
     points = SurfacePoints(
         triangles[fragments.face[rows, columns]], fragments.barycentric[rows, columns].astype(np.float64)
     )
-    normals = points.positions(outward_normals(mesh + np.array([0, 0, 1e4]), triangles))
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = points.directions(outward_normals(before_camera(mesh), triangles))
     count = len(points)
     return FacePoints(
         points.positions(mesh),

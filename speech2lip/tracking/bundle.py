@@ -15,13 +15,11 @@ the camera when the face looks straight into it (x right, y down, z forward).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
+from ..config import BundleConfig
 from ..facemesh import MESH_POINTS, rigid_points
 from ..geometry.camera import Intrinsics, Poses, project
 from .least_squares import (
@@ -34,40 +32,22 @@ from .least_squares import (
     procrustes,
     weak_perspective_poses,
 )
+from .observations import ClipObservations
 from .result import HeadTrack
 from .smoothing import smooth_poses
 
 
-@dataclass(frozen=True)
-class TrackerConfig:
-    """keyframes: frames of the joint adjustment; iterations: Gauss-Newton steps of it;
-    shape_prior: standard deviation (mm) of the shape around FaceMesh's average;
-    focal_prior: standard deviation of log focal length around `focal_guess` image sides;
-    smooth: factor on the measured pose noise (0 keeps raw poses)."""
-
-    keyframes: int = 240
-    iterations: int = 12
-    shape_prior: float = 4.0
-    focal_prior: float = 0.3
-    focal_guess: float = 1.6
-    smooth: float = 1.0
-
-
-def track_head(
-    landmarks: np.ndarray, seen: np.ndarray, segments: Sequence[tuple[int, int]], centre: tuple[float, float],
-    source_side: float, config: TrackerConfig = TrackerConfig(),
-) -> HeadTrack:  # fmt: skip
+def track_head(clip: ClipObservations, config: BundleConfig = BundleConfig(), smooth: float = 1.0) -> HeadTrack:
     """Fit shape, focal length and poses to FaceMesh landmarks.
 
-    landmarks: [T, 478, 3] crop pixels; seen: [T] bool; segments: [start, end) ranges over
-    which poses may be smoothed (no cut, no long gap inside); centre: principal point;
-    source_side: longer side of the source image in crop pixels, the scale of the focal prior.
+    smooth: factor on the measured pose noise (0 keeps raw poses).
     """
+    landmarks, seen, centre = clip.landmarks, clip.seen, clip.centre
     keys = pick_keyframes(seen, config.keyframes)
     shape, scale, rotations = procrustes(landmarks[keys].astype(np.float64))
     rigid = rigid_points(shape)
     observed = landmarks[:, rigid, :2].astype(np.float64) - np.array(centre)
-    focal = config.focal_guess * source_side
+    focal = config.focal_guess * clip.side
     start = weak_perspective_poses(landmarks[keys].astype(np.float64), scale, rotations, shape, focal, centre)
     weights = np.ones(len(rigid))
     points = shape[rigid]
@@ -77,15 +57,14 @@ def track_head(
             observed[keys], params, points, shape[rigid], focal_now, focal, weights, config
         )
         weights = measure_point_weights(observed[keys] - _project_all(params, points, focal_now))
-    every = _pose_all(observed, seen, params, keys, points, focal_now, weights)
-    raw, information = every
-    smooth, noise = smooth_poses(raw, information, seen, segments, config.smooth)
+    raw, information = _pose_all(observed, seen, params, keys, points, focal_now, weights)
+    smoothed, noise = smooth_poses(raw, information, seen, clip.segments, smooth)
     camera = Intrinsics(focal_now, float(centre[0]), float(centre[1]))
-    mesh = triangulate_mesh(landmarks, seen, smooth, shape, camera)
+    mesh = triangulate_mesh(landmarks, seen, smoothed, shape, camera)
     mesh[rigid] = points
-    error = observed[seen] - _project_all(smooth[seen], points, focal_now)
+    error = observed[seen] - _project_all(smoothed[seen], points, focal_now)
     inlier = np.median(np.linalg.norm(error, axis=2)) * np.sqrt(2 / np.log(4))
-    return HeadTrack(Poses(smooth[:, :3], smooth[:, 3:]), mesh, camera, float(inlier), noise)
+    return HeadTrack(Poses(smoothed[:, :3], smoothed[:, 3:]), mesh, camera, float(inlier), noise)
 
 
 def _project_all(params: np.ndarray, points: np.ndarray, focal: float) -> np.ndarray:
@@ -97,7 +76,7 @@ def _project_all(params: np.ndarray, points: np.ndarray, focal: float) -> np.nda
 
 def _adjust(
     observed: np.ndarray, params: np.ndarray, points: np.ndarray, prior: np.ndarray, focal: float,
-    focal_prior: float, weights: np.ndarray, config: TrackerConfig,
+    focal_prior: float, weights: np.ndarray, config: BundleConfig,
 ) -> tuple[np.ndarray, np.ndarray, float]:  # fmt: skip
     """Joint Gauss-Newton over poses [K, 6], points [N, 3] and focal length."""
     count, size = len(points), 3 * len(points) + 1
@@ -123,7 +102,7 @@ def _adjust(
 
 def _shared_normal(
     lin: Linearised, w: np.ndarray, points: np.ndarray, prior: np.ndarray, focal: float, focal_prior: float,
-    config: TrackerConfig,
+    config: BundleConfig,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Normal equations of the shared unknowns (points, then log focal), priors included.
 

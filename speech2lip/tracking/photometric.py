@@ -13,17 +13,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.spatial.transform import Rotation
 
+from ..config import PhotometricConfig
 from ..geometry.camera import Intrinsics, project
 from ..geometry.published import FLIP
 from ..progress import bar
 from .least_squares import camera_jacobian, turn_jacobian
+from .observations import ClipObservations, Images
 from .result import FitState
 from .surface import sh_basis
 
@@ -31,20 +33,6 @@ _BATCH = 64  # frames
 
 
 _MARGIN = 2  # frames of the neighbouring batch that take part in the smoothness of one
-
-
-@dataclass(frozen=True)
-class PhotometricOptions:
-    """weight: of one squared colour error (0..1) per point against one squared landmark error in
-    its noise; laplacian: of squared second differences (mm) of rigid points; texture_weight:
-    prior of texture coefficients; rounds: of light, pose and expression; blur: Gaussian
-    sigma of the pictures as a share of the distance between the eyes."""
-
-    weight: float = 1.0
-    laplacian: float = 0.5
-    texture_weight: float = 1.0
-    rounds: int = 3
-    blur: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -64,73 +52,84 @@ class FacePoints:
     rigid: np.ndarray
 
 
-Images = Callable[[int], np.ndarray]  # frame index -> RGB uint8 crop
-
-
 LandmarkTerms = Callable[[FitState, np.ndarray], tuple[np.ndarray, np.ndarray]]  # normal equations of some frames
 
 
 def refine(
-    state: FitState, points: FacePoints, images: Images, centre: tuple[float, float], segments: Sequence[tuple[int, int]],
-    seen: np.ndarray, keys: np.ndarray, iod: float, landmark_terms: LandmarkTerms, options: PhotometricOptions,
+    state: FitState, clip: ClipObservations, points: FacePoints, keys: np.ndarray, landmark_terms: LandmarkTerms,
+    options: PhotometricConfig,
 ) -> FitState:  # fmt: skip
     """Improve poses and expressions of all seen frames.
 
-    images: the stored crops; centre: principal point; keys: frames from which texture is
-    learned; landmark_terms: the landmarks' share of the normal equations, which stays.
+    keys: frames from which texture is learned; landmark_terms: the landmarks' share of the normal
+    equations, which stays.
     """
-    sampler = _Sampler(images, centre, options.blur * iod, iod / 4)
+    iod = clip.iod
+    sampler = _Sampler(clip.images, clip.centre, options.blur * iod, iod / 4)
     colour = _learn_texture(state, points, sampler, keys, options)
-    poses, expression = state.poses.copy(), state.expression.copy()
     stiffness = options.laplacian * _pose_metric(points.rigid, state.poses[keys])
-    meter = bar("alignment", sum(end - start for start, end in segments))
-    batches = [
-        (first, min(first + _BATCH, end), np.arange(max(first - _MARGIN, start), min(first + _BATCH + _MARGIN, end)))
-        for start, end in segments
-        for first in range(start, end, _BATCH)
-    ]
+    problem = _Problem(replace(points, colour=colour), sampler, landmark_terms, stiffness, options)
+    poses, expression = state.poses.copy(), state.expression.copy()
+    meter = bar("alignment", sum(end - start for start, end in clip.segments))
+    batches = _batches(clip.segments)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def load(frames: np.ndarray) -> list[Future[_Picture]]:
             part = FitState(poses[frames], state.identity, expression[frames], state.focal)
-            spots = _pixels(part, points)
-            return [pool.submit(sampler.load, f, s) for f, s in zip(frames, spots, strict=True)]
+            return [pool.submit(sampler.load, f, s) for f, s in zip(frames, _pixels(part, points), strict=True)]
 
         upcoming: list[Future[_Picture]] = []
-        for number, (first, end, frames) in enumerate(batches):
+        for number, (count, frames) in enumerate(batches):
             pictures = [future.result() for future in upcoming or load(frames)]
-            upcoming = [future for *_, ahead in batches[number + 1 : number + 2] for future in load(ahead)]
+            upcoming = [future for _, ahead in batches[number + 1 : number + 2] for future in load(ahead)]
             current = FitState(poses[frames], state.identity, expression[frames], state.focal)
             for _ in range(options.rounds):
-                current = _round(
-                    current, frames, seen[frames], points, colour, pictures, sampler, landmark_terms, stiffness, options
-                )
+                current = _round(current, frames, clip.seen[frames], pictures, problem)
             poses[frames], expression[frames] = current.poses, current.expression
-            meter.update(end - first)
+            meter.update(count)
     meter.close()
     return FitState(poses, state.identity, expression, state.focal)
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """What stays the same in every step; the points have the subject's own colours."""
+
+    points: FacePoints
+    sampler: _Sampler
+    landmark_terms: LandmarkTerms
+    stiffness: np.ndarray
+    options: PhotometricConfig
+
+
+def _batches(segments: Sequence[tuple[int, int]]) -> list[tuple[int, np.ndarray]]:
+    """(number of new frames, frames with a margin of their neighbours) of each batch."""
+    return [
+        (min(_BATCH, end - first), np.arange(max(first - _MARGIN, start), min(first + _BATCH + _MARGIN, end)))
+        for start, end in segments
+        for first in range(start, end, _BATCH)
+    ]
+
+
 def _round(
-    state: FitState, frames: np.ndarray, seen: np.ndarray, points: FacePoints, colour: np.ndarray, pictures: list[_Picture],
-    sampler: _Sampler, landmark_terms: LandmarkTerms, stiffness: np.ndarray, options: PhotometricOptions,
-) -> FitState:  # fmt: skip
+    state: FitState, frames: np.ndarray, seen: np.ndarray, pictures: list[_Picture], problem: _Problem
+) -> FitState:
     """One Gauss-Newton step of a batch: light first, then poses (coupled over time) and expressions."""
-    normal, right = landmark_terms(state, frames)
-    where = _project(state, points)
-    look = [sampler(p, w) for p, w in zip(pictures, where.pixels, strict=True)]
+    normal, right = problem.landmark_terms(state, frames)
+    where = _project(state, problem.points)
+    look = [problem.sampler(p, w) for p, w in zip(pictures, where.pixels, strict=True)]
     observed, slope = (np.stack([item[k] for item in look]) for k in (0, 1))
-    predicted = _relight(colour, where, observed)
+    predicted = _relight(problem.points.colour, where, observed)
     residual = (observed - predicted).reshape(len(frames), -1)
     jacobian = (slope @ where.jacobian).reshape(len(frames), residual.shape[1], -1)
-    weight = _robust(residual, np.repeat(where.visible, 3, 1)) * options.weight
+    weight = _robust(residual, np.repeat(where.visible, 3, 1)) * problem.options.weight
     weighted = jacobian * weight[..., None]
     normal = normal + weighted.transpose(0, 2, 1) @ jacobian
     right = right - (weighted * residual[..., None]).sum(1)  # the picture moves under the points, not the colours
     normal[~seen, :6] = 0  # frames without a face follow their neighbours
     normal[~seen, :, :6] = 0
     right[~seen] = 0
-    return _solve(state, normal, right, stiffness)
+    return _solve(state, normal, right, problem.stiffness)
 
 
 def _solve(state: FitState, normal: np.ndarray, right: np.ndarray, stiffness: np.ndarray) -> FitState:
@@ -236,7 +235,7 @@ def _robust(residual: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def _learn_texture(
-    state: FitState, points: FacePoints, sampler: _Sampler, keys: np.ndarray, options: PhotometricOptions
+    state: FitState, points: FacePoints, sampler: _Sampler, keys: np.ndarray, options: PhotometricConfig
 ) -> np.ndarray:
     """Unlit colours [N, 3] of the subject: texture components by alternating with the light, then the mean residual."""
     part = FitState(state.poses[keys], state.identity, state.expression[keys], state.focal)

@@ -31,6 +31,11 @@ class SurfacePoints:
         """[N, 3] (or [N, C]) values of vertices [V, C] at the points."""
         return np.einsum("nkc,nk->nc", vertices[self.vertices], self.weights)
 
+    def directions(self, vectors: np.ndarray) -> np.ndarray:
+        """[N, 3] unit vectors at the points, between those of the vertices [V, 3]."""
+        between = self.positions(vectors)
+        return between / np.linalg.norm(between, axis=1, keepdims=True)
+
 
 def sh_basis(normals: np.ndarray) -> np.ndarray:
     """The published tracker's nine spherical harmonics [..., 9] of unit normals [..., 3].

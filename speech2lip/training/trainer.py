@@ -45,6 +45,16 @@ _FOLDS = 3  # parts of the training frames that take turns as unheard speech
 _QUIET_SHARE = 32  # one of so many windows of the speech batch is silence
 
 
+def fit(config: Config, fresh: bool = False) -> Path:
+    """Train what `config` says; returns the path of the checkpoint. KeyboardInterrupt when a signal ended it."""
+    trainer = Trainer(config, fresh)
+    if not trainer.run():
+        raise KeyboardInterrupt(
+            f"stopped by signal {trainer.stop}; state saved in {trainer.folder}, run the same command to continue"
+        )
+    return trainer.folder / "model.pt"
+
+
 @dataclass
 class TrainState:
     """Where a run stands; all of it is saved and restored."""

@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from ..errors import UserError
 
 BLOCK = 1 << 20
@@ -22,7 +24,7 @@ _TRACKING = "preprocess/data_util/face_tracking/3DMM"
 class WeightFile:
     """One optional file.
 
-    path: below `home()`; size: bytes, 0 where unknown; checksum: "sha1:", "sha256:" (may be
+    path: below one of `places_of_weights()`; size: bytes, 0 where unknown; checksum: "sha1:", "sha256:" (may be
     a prefix) or "git:" (blob id) and hexadecimal digits, empty where none is known; url:
     public address, empty where there is none; source: how to get it otherwise; instead: the
     built-in alternative.
@@ -40,7 +42,14 @@ class WeightFile:
 
     @property
     def file(self) -> Path:
-        return home() / self.path
+        """Where the file lies; where it would be put when it is missing."""
+        places = [folder / self.path for folder in places_of_weights()]
+        return next((p for p in places if p.is_file()), places[-1])
+
+    def sibling(self, name: str) -> Path:
+        """What is made of the file, and lies beside it, where either of them is."""
+        places = [(folder / self.path).with_name(name) for folder in places_of_weights()]
+        return next((p for p in places if p.is_file()), self.file.with_name(name))
 
     def remedy(self) -> str:
         """What to do when the file is missing or unusable."""
@@ -116,10 +125,14 @@ FILES = (
 )  # fmt: skip
 
 
-def home() -> Path:
-    """Folder below which weights lie: $SPEECH2LIP_HOME, else the repository."""
+def places_of_weights() -> list[Path]:
+    """Folders below which weights are looked for; what is fetched goes below the last.
+
+    $SPEECH2LIP_HOME alone where it is set; else the current folder (a checkout has the published
+    places), then the user's cache.
+    """
     given = os.environ.get("SPEECH2LIP_HOME")
-    return Path(given) if given else Path(__file__).resolve().parents[2]
+    return [Path(given)] if given else [Path.cwd(), user_cache_path("speech2lip", appauthor=False)]
 
 
 def find(name: str) -> WeightFile:
@@ -143,6 +156,15 @@ def require(name: str) -> Path:
             f"{entry.file} is damaged (its checksum is not {entry.checksum}): remove it and {entry.remedy()}"
         )
     return entry.file
+
+
+def describe(entry: WeightFile) -> str:
+    """A file's purpose, licence, size, checksum, place and state, in a few lines."""
+    size = f"{entry.size / 2**20:.1f} MB" if entry.size else "size unknown"
+    return (
+        f"{entry.name:<16} {check(entry)}\n    for: {entry.purpose}\n    licence: {entry.licence}; {size}\n"
+        f"    checksum: {entry.checksum or 'none known'}\n    path: {entry.file}"
+    )
 
 
 def explain(name: str) -> str:

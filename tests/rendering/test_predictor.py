@@ -108,7 +108,7 @@ def test_bfloat16_changes_no_visible_grey_level(predictor):
 def test_video_lasts_as_long_as_its_audio(model_path, subject_config, tmp_path, seconds):
     audio, out = tmp_path / "a.wav", tmp_path / "out.mp4"
     save_wav(audio, 0.1 * np.random.default_rng(0).standard_normal(int(seconds * SAMPLE_RATE)))
-    count = render_video(model_path, Path(subject_config.data.root), audio, out)
+    count = render_video(model_path, audio, out)
     assert abs(count / 25 - seconds) <= 0.02 + 1e-9
     assert len(list(read_frames(out, 25.0))) == count
     assert abs(probe(out).duration - seconds) <= 0.04

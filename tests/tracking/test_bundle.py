@@ -1,5 +1,7 @@
 """Tracking against exact geometry, and against the synthetic speaker's ground truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,8 @@ from speech2lip.media.images import read_image
 from speech2lip.subject.layout import SubjectLayout
 from speech2lip.subject.records import Crop, extract
 from speech2lip.tracking.alignment import align
-from speech2lip.tracking.bundle import TrackerConfig, track_head
+from speech2lip.tracking.bundle import track_head
+from speech2lip.tracking.observations import ClipObservations
 from speech2lip.tracking.smoothing import bridge, fill_landmarks
 
 RNG = np.random.default_rng(3)
@@ -62,7 +65,7 @@ def exact():
 
 def test_exact_landmarks_give_exact_rotations(exact):
     landmarks, poses, camera = exact
-    track = track_head(landmarks, np.ones(160, bool), [(0, 160)], (camera.cx, camera.cy), 440.0)
+    track = track_head(ClipObservations(landmarks, np.ones(160, bool), [(0, 160)], (camera.cx, camera.cy), 440.0))
     assert np.median(_rotation_error(track.poses.rotvec, poses.rotvec)) < 0.35
     assert track.residual < 0.1
     assert abs(track.camera.focal / camera.focal - 1) < 0.15
@@ -74,10 +77,8 @@ def test_smoothing_removes_noise_without_lag(exact):
     noisy = noisy + np.random.default_rng(1).normal(0, 1.0, noisy.shape) * [1, 1, 0]
 
     def track(smooth):
-        found = track_head(
-            noisy, np.ones(160, bool), [(0, 160)], (camera.cx, camera.cy), 440.0, TrackerConfig(smooth=smooth)
-        )
-        return found.poses
+        clip = ClipObservations(noisy, np.ones(160, bool), [(0, 160)], (camera.cx, camera.cy), 440.0)
+        return track_head(clip, smooth=smooth).poses
 
     def jitter(values):
         return np.abs(np.diff(values, 2, axis=0)).mean()
@@ -110,7 +111,7 @@ def test_tracking_across_a_gap_stays_accurate(exact):
     seen[70:76] = False
     damaged = landmarks.copy()
     damaged[70:76] = 0
-    track = track_head(damaged, seen, [(0, 160)], (camera.cx, camera.cy), 440.0)
+    track = track_head(ClipObservations(damaged, seen, [(0, 160)], (camera.cx, camera.cy), 440.0))
     assert _rotation_error(track.poses.rotvec, poses.rotvec)[70:76].max() < 1.5
 
 
@@ -230,15 +231,17 @@ def test_rotations_follow_the_truth(subject_config, truth):
 def test_colours_correct_what_landmarks_get_wrong(subject_config, truth):
     """From landmarks alone poses are biased and jitter; the same poses aligned in colour are not."""
     layout = SubjectLayout(subject_config.data.root)
-    with np.load(layout.landmarks) as data:
-        landmarks, seen, crop = data["landmarks"], data["seen"], Crop(*map(int, data["crop"]))
+    found = layout.load_landmarks()
+    landmarks, seen, crop = found.landmarks, found.seen, found.crop
     centre = crop.to_crop(np.array([191.5, 191.5]))
-    head = track_head(landmarks, seen, [(0, len(seen))], (float(centre[0]), float(centre[1])), 384 * crop.scale)
 
     def images(frame: int) -> np.ndarray:
         return read_image(layout.face_image(frame))
 
-    aligned = align(head, landmarks, seen, [(0, 200), (200, len(seen))], images)
+    middle, side = (float(centre[0]), float(centre[1])), 384 * crop.scale
+    clip = ClipObservations(landmarks, seen, [(0, len(seen))], middle, side, images)
+    head = track_head(clip)
+    aligned = align(head, replace(clip, segments=[(0, 200), (200, len(seen))]))
     before, after = (_rotation_error(h.poses.rotvec, truth["rotvec"]) for h in (head, aligned))
     assert np.median(after) < 0.6 * np.median(before)
     assert _jitter(aligned.poses.rotvec) < 0.4 * _jitter(head.poses.rotvec)
@@ -246,13 +249,14 @@ def test_colours_correct_what_landmarks_get_wrong(subject_config, truth):
 
 def test_alignment_follows_neighbours_where_no_face_is_seen(subject_config, truth):
     layout = SubjectLayout(subject_config.data.root)
-    with np.load(layout.landmarks) as data:
-        landmarks, seen, crop = data["landmarks"][:90], data["seen"][:90].copy(), Crop(*map(int, data["crop"]))
+    found = layout.load_landmarks()
+    landmarks, seen, crop = found.landmarks[:90], found.seen[:90].copy(), found.crop
     seen[40:44] = False
     landmarks[40:44] = 0
     centre = crop.to_crop(np.array([191.5, 191.5]))
-    head = track_head(landmarks, seen, [(0, 90)], (float(centre[0]), float(centre[1])), 384 * crop.scale)
-    aligned = align(head, landmarks, seen, [(0, 90)], lambda f: read_image(layout.face_image(f)))
+    middle, side = (float(centre[0]), float(centre[1])), 384 * crop.scale
+    clip = ClipObservations(landmarks, seen, [(0, 90)], middle, side, lambda f: read_image(layout.face_image(f)))
+    aligned = align(track_head(clip), clip)
     error = _rotation_error(aligned.poses.rotvec, truth["rotvec"][:90])
     assert error[40:44].max() < max(error[39], error[44]) + 0.2
 
@@ -303,3 +307,10 @@ def test_second_run_keeps_what_is_unchanged(subject_config, clip, capsys):
     preprocess(subject_config, clip / "speaker.mp4")
     assert capsys.readouterr().out.count("unchanged") == 4
     assert layout.face_image(0).stat().st_mtime_ns == before
+
+
+def test_observations_that_do_not_fit_together_are_refused():
+    with pytest.raises(ValueError, match=r"needed is \(60, 478"):
+        ClipObservations(np.zeros((60, 468, 2)), np.ones(60, bool), [], (0.0, 0.0), 1.0)
+    with pytest.raises(ValueError, match="within 60 frames"):
+        ClipObservations(np.zeros((60, 478, 2)), np.ones(60, bool), [(0, 61)], (0.0, 0.0), 1.0)

@@ -12,11 +12,11 @@ from safetensors.numpy import load_file, save_file
 from ...errors import UserError
 from ...files import atomic_path
 from ...geometry.published import FLIP, UNIT
-from ...weights.registry import find, home, require
+from ...weights.registry import find, require
 from ...weights.safeload import load_pickled_dict
 from .model import LandmarkKeys, MorphableModel
 
-CONVERTED = "preprocess/data_util/face_tracking/3DMM/3DMM_info.safetensors"
+CONVERTED = "3DMM_info.safetensors"  # beside 01_MorphableModel.mat
 
 
 VERTICES, COMPONENTS, SUBSET, EXPRESSIONS = 53_490, 199, 34_650, 79
@@ -54,7 +54,7 @@ def convert_bfm() -> Path:
         tensors[f"{name}_mean"] = model[f"{kind}MU"].reshape(VERTICES, 3)[subset]
         tensors[f"{name}_basis"] = np.ascontiguousarray(basis.transpose(2, 0, 1))
         tensors[f"{name}_sigma"] = model[f"{kind}EV"].ravel()
-    target = home() / CONVERTED
+    target = find("bfm").sibling(CONVERTED)
     with atomic_path(target) as path:
         save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, str(path))
     return target
@@ -62,7 +62,7 @@ def convert_bfm() -> Path:
 
 def load_bfm(identities: int = 100, expressions: int = EXPRESSIONS, textures: int = 100) -> MorphableModel:
     """The converted model, converting it first where that has not been done."""
-    path = home() / CONVERTED
+    path = find("bfm").sibling(CONVERTED)
     if not path.is_file():
         convert_bfm()
     try:

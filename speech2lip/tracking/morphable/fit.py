@@ -18,6 +18,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
+from ...config import FitConfig
 from ...geometry.camera import Intrinsics, project
 from ..least_squares import camera_jacobian, huber_weights, turn_jacobian
 from ..result import FitState
@@ -25,25 +26,6 @@ from ..surface import SurfacePoints
 from .model import LandmarkKeys, MorphableModel, select_contour
 
 _CHUNK = 32  # frames whose Jacobians are in memory at once
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """noise: standard deviation of a landmark as a share of the distance between the eyes;
-    redundancy: landmarks that count as one independent observation; iterations: of the
-    joint adjustment; keep: share of the bases' energy at the landmarks that is kept."""
-
-    identity_weight: float = 1.0
-    expression_weight: float = 1.0
-    noise: float = 0.02
-    redundancy: float = 10.0
-    focal_prior: float = 0.3
-    iterations: int = 12
-    keep: float = 0.9999
-
-    def information(self, iod: float) -> float:
-        """What a squared landmark error of one pixel counts; iod: distance between the eyes in pixels."""
-        return 1 / ((self.noise * iod) ** 2 * self.redundancy)
 
 
 class LandmarkFit:
@@ -55,7 +37,7 @@ class LandmarkFit:
     """
 
     def __init__(
-        self, model: MorphableModel, points: SurfacePoints | None, keys: LandmarkKeys | None, options: FitOptions
+        self, model: MorphableModel, points: SurfacePoints | None, keys: LandmarkKeys | None, options: FitConfig
     ):
         assert (points is None) != (keys is None)
         self.options, self.keys = options, None

@@ -6,27 +6,27 @@ model's dense surface and coefficients besides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from ...config import FitConfig
+from ...config import FitConfig, PhotometricConfig
 from ...detection.landmarks68 import FROM_MESH, detect_68
 from ...errors import UserError
-from ...facemesh import EYE_OUTER, EYES, FACE_OVAL, LIPS_INNER, MESH_POINTS, rigid_points
+from ...facemesh import EYES, FACE_OVAL, LIPS_INNER, MESH_POINTS, rigid_points
 from ...geometry.camera import Intrinsics, Poses
 from ...geometry.fragments import Rasterizer
-from ...geometry.mesh import outward_normals
+from ...geometry.mesh import before_camera, outward_normals
 from ...geometry.rasterizer_cpu import rasterize
 from ..least_squares import kabsch, measure_point_weights, pick_keyframes, procrustes, weak_perspective_poses
-from ..photometric import FacePoints, Images, PhotometricOptions, refine
+from ..observations import ClipObservations
+from ..photometric import FacePoints, refine
 from ..result import FitState, HeadTrack, Surface
 from ..smoothing import smooth_poses
 from ..surface import SurfacePoints
 from .bfm import load_bfm
-from .fit import FitOptions, LandmarkFit
+from .fit import LandmarkFit
 from .gnm import load_gnm
 from .model import MorphableModel
 from .template import find_mesh_points, render_template
@@ -44,55 +44,65 @@ class Landmarks:
 
 
 def track_morphable(
-    model: MorphableModel, landmarks: np.ndarray, seen: np.ndarray, segments: Sequence[tuple[int, int]],
-    centre: tuple[float, float], source_side: float, images: Images, config: FitConfig, smooth: float, rasterizer: Rasterizer = rasterize,
+    model: MorphableModel, clip: ClipObservations, config: FitConfig = FitConfig(),
+    colours: PhotometricConfig = PhotometricConfig(), smooth: float = 1.0, rasterizer: Rasterizer = rasterize,
 ) -> HeadTrack:  # fmt: skip
-    """Fit `model` to a clip.
+    """Fit `model` to a clip: landmarks, then colours.
 
-    landmarks: [T, 478, 3] FaceMesh's, in crop pixels; seen: [T]; segments: ranges of
-    continuous tracking; centre: principal point; source_side: longer side of the source
-    image in crop pixels, the scale of the focal prior; images: the stored crops.
+    smooth: factor on the measured pose noise (0 keeps raw poses).
     """
+    problem = _problem(model, clip, config, rasterizer)
+    clip, fit, frames = problem.clip, problem.fit, len(clip.seen)
+    guess = 1.6 * clip.side
+    first = _first_poses(clip.landmarks[problem.keys], problem.mesh.positions(model.mean), guess, clip.centre)
+    shared, problem = _joint(problem, fit.initial(first, guess), guess)
+    state, information = _each(problem, _interpolated(shared, problem.keys, frames))
+    if colours.weight > 0:
+        state = _refine(problem, state, config, colours)
+    poses, noise = smooth_poses(state.poses, information, clip.seen, clip.segments, smooth)
+    return _result(problem, state, poses, noise)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One clip and one model. clip: seen where its landmarks are known, too; mesh: FaceMesh's points on the
+    model; observed: [T, N, 2] landmarks relative to the principal point; keys: frames of the joint
+    adjustment; weights: [N] of landmarks; iod: distance between the eyes in pixels."""
+
+    model: MorphableModel
+    clip: ClipObservations
+    mesh: SurfacePoints
+    fit: LandmarkFit
+    observed: np.ndarray
+    keys: np.ndarray
+    weights: np.ndarray
+    iod: float
+
+
+def _problem(model: MorphableModel, clip: ClipObservations, config: FitConfig, rasterizer: Rasterizer) -> _Problem:
     mesh = find_mesh_points(model, rasterizer)
-    places = mesh.positions(model.mean)
-    keys = pick_keyframes(seen, config.keyframes)
-    chosen = _landmarks(config.landmarks, model, mesh, places, landmarks, seen, centre, images)
-    seen = seen & np.isfinite(chosen.observed).all((1, 2))
-    keys = keys[seen[keys]]
-    iod = float(
-        np.median(np.linalg.norm(landmarks[seen][:, EYE_OUTER[1], :2] - landmarks[seen][:, EYE_OUTER[0], :2], axis=1))
-    )
-    options = FitOptions(config.identity_weight, config.expression_weight, config.noise)
-    fit = LandmarkFit(model, chosen.points, None if chosen.points is not None else model.keys, options)
-    guess = 1.6 * source_side
-    start = fit.initial(_first_poses(landmarks[keys], places, guess, centre), guess)
-    shared, weights = _joint(fit, chosen.observed[keys], start, iod, guess)
-    every = _interpolated(shared, keys, len(seen))
-    state, information = _each(fit, chosen.observed, every, seen, weights, iod)
-    if config.photometric > 0:
-        state = _refine(
-            model, mesh, fit, state, chosen.observed, seen, segments, keys, weights, iod, centre, images, config
-        )
-    poses, noise = smooth_poses(state.poses, information, seen, segments, smooth)
-    return _result(model, mesh, fit, state, poses, noise, chosen.observed, seen, centre)
+    keys = pick_keyframes(clip.seen, config.keyframes)
+    chosen = _landmarks(config.landmarks, model, mesh, clip)
+    clip = clip.seen_where(np.isfinite(chosen.observed).all((1, 2)))
+    fit = LandmarkFit(model, chosen.points, None if chosen.points is not None else model.keys, config)
+    weights = np.ones(fit.landmarks)
+    return _Problem(model, clip, mesh, fit, chosen.observed, keys[clip.seen[keys]], weights, clip.iod)
 
 
-def _landmarks(
-    kind: str, model: MorphableModel, mesh: SurfacePoints, places: np.ndarray, landmarks: np.ndarray, seen: np.ndarray,
-    centre: tuple[float, float], images: Images,
-) -> Landmarks:  # fmt: skip
+def _landmarks(kind: str, model: MorphableModel, mesh: SurfacePoints, clip: ClipObservations) -> Landmarks:
+    centre = np.array(clip.centre)
     if kind == "mesh":  # the outline slides over the skin as the head turns, and inner lips hide each other
         steady = np.setdiff1d(np.arange(MESH_POINTS), FACE_OVAL)
-        return Landmarks(landmarks[:, steady, :2] - np.array(centre), mesh[steady])
+        return Landmarks(clip.landmarks[:, steady, :2] - centre, mesh[steady])
     if model.keys is None:
         raise UserError(
             f"fit.landmarks={kind} needs a model with the 68 landmarks, {model.name} has none: use fit.landmarks=mesh"
         )
     if kind == "68":
-        return Landmarks(landmarks[:, FROM_MESH, :2] - np.array(centre), None)
-    found = np.full((len(seen), 68, 2), np.nan)
-    frames = np.flatnonzero(seen)
-    found[frames] = detect_68(images(int(f)) for f in frames) - np.array(centre)
+        return Landmarks(clip.landmarks[:, FROM_MESH, :2] - centre, None)
+    found = np.full((len(clip.seen), 68, 2), np.nan)
+    frames = np.flatnonzero(clip.seen)
+    found[frames] = detect_68(clip.images(int(f)) for f in frames) - centre
     return Landmarks(found, None)
 
 
@@ -106,14 +116,12 @@ def _first_poses(clouds: np.ndarray, places: np.ndarray, focal: float, centre: t
     return weak_perspective_poses(clouds.astype(np.float64), scale * size, rotations @ turn, places, focal, centre)
 
 
-def _joint(
-    fit: LandmarkFit, observed: np.ndarray, start: FitState, iod: float, guess: float
-) -> tuple[FitState, np.ndarray]:
-    """Twice: the second time landmarks are weighed by their measured error."""
-    weights = np.ones(fit.landmarks)
-    state = fit.joint(observed, start, weights, iod, guess)
-    weights = measure_point_weights(observed - fit.predict(state))
-    return fit.joint(observed, state, weights, iod, guess), weights
+def _joint(problem: _Problem, start: FitState, guess: float) -> tuple[FitState, _Problem]:
+    """Twice: the second time landmarks are weighed by their measured error, as they are from then on."""
+    fit, observed, iod = problem.fit, problem.observed[problem.keys], problem.iod
+    state = fit.joint(observed, start, problem.weights, iod, guess)
+    weighed = replace(problem, weights=measure_point_weights(observed - fit.predict(state)))
+    return fit.joint(observed, state, weighed.weights, iod, guess), weighed
 
 
 def _interpolated(state: FitState, keys: np.ndarray, frames: int) -> FitState:
@@ -126,41 +134,43 @@ def _interpolated(state: FitState, keys: np.ndarray, frames: int) -> FitState:
     return FitState(between(state.poses), state.identity, between(state.expression), state.focal)
 
 
-def _each(
-    fit: LandmarkFit, observed: np.ndarray, state: FitState, seen: np.ndarray, weights: np.ndarray, iod: float
-) -> tuple[FitState, np.ndarray]:
+def _each(problem: _Problem, state: FitState) -> tuple[FitState, np.ndarray]:
+    """Every seen frame by itself: its state, and the information [T, 6, 6] of its pose."""
+    seen = problem.clip.seen
     frames = np.flatnonzero(seen)
     part = FitState(state.poses[frames], state.identity, state.expression[frames], state.focal)
-    solved, known = fit.each(observed[frames], part, weights, iod)
+    solved, known = problem.fit.each(problem.observed[frames], part, problem.weights, problem.iod)
     poses, expression = state.poses.copy(), state.expression.copy()
     information = np.zeros((len(seen), 6, 6))
     poses[frames], expression[frames], information[frames] = solved.poses, solved.expression, known
     return FitState(poses, state.identity, expression, state.focal), information
 
 
-def _refine(
-    model: MorphableModel, mesh: SurfacePoints, fit: LandmarkFit, state: FitState, observed: np.ndarray, seen: np.ndarray,
-    segments: Sequence[tuple[int, int]], keys: np.ndarray, weights: np.ndarray, iod: float, centre: tuple[float, float],
-    images: Images, config: FitConfig,
-) -> FitState:  # fmt: skip
+def _refine(problem: _Problem, state: FitState, config: FitConfig, colours: PhotometricConfig) -> FitState:
+    """Poses and expressions that also hold the colours of the skin still."""
+    face = _face_points(problem, state, config.textures)
+
+    def terms(current: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return problem.fit.local_terms(current, problem.observed[frames], problem.weights, problem.iod)
+
+    keys = problem.keys[:: max(1, len(problem.keys) // 40)]
+    return refine(state, problem.clip, face, keys, terms, colours)
+
+
+def _face_points(problem: _Problem, state: FitState, textures: int) -> FacePoints:
+    """Points on this subject's face at which colours are compared."""
+    model, mesh, fit = problem.model, problem.mesh, problem.fit
     identity, _ = fit.expand(state)
     neutral = model.geometry(identity, np.zeros(0))[0]
     points = _colour_points(model, mesh)
     upper = mesh[rigid_points(mesh.positions(neutral))]
     rigid = neutral[model.keys.rigid] if model.keys is not None else upper.positions(neutral)
     local = model.at(points)
-    normals = points.positions(outward_normals(neutral + np.array([0, 0, 1e4]), model.triangles))
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    face = FacePoints(
-        points.positions(neutral), fit.reduced_expression(local).transpose(1, 2, 0).astype(np.float64), normals,
-        local.texture_mean / 255, local.texture[: config.textures].astype(np.float64) / 255, rigid,
+    return FacePoints(
+        points.positions(neutral), fit.reduced_expression(local).transpose(1, 2, 0).astype(np.float64),
+        points.directions(outward_normals(before_camera(neutral), model.triangles)), local.texture_mean / 255,
+        local.texture[:textures].astype(np.float64) / 255, rigid,
     )  # fmt: skip
-
-    def terms(current: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return fit.local_terms(current, observed[frames], weights, iod)
-
-    options = PhotometricOptions(config.photometric, config.laplacian)
-    return refine(state, face, images, centre, segments, seen, keys[:: max(1, len(keys) // 40)], iod, terms, options)
 
 
 def _colour_points(model: MorphableModel, mesh: SurfacePoints) -> SurfacePoints:
@@ -178,19 +188,23 @@ def _colour_points(model: MorphableModel, mesh: SurfacePoints) -> SurfacePoints:
     return SurfacePoints(corners, view.fragments.barycentric[rows, columns].astype(np.float64))
 
 
-def _result(
-    model: MorphableModel, mesh: SurfacePoints, fit: LandmarkFit, state: FitState, poses: np.ndarray, noise: np.ndarray,
-    observed: np.ndarray, seen: np.ndarray, centre: tuple[float, float],
-) -> HeadTrack:  # fmt: skip
+def _result(problem: _Problem, state: FitState, poses: np.ndarray, noise: np.ndarray) -> HeadTrack:
+    """What was found, with smooth poses [T, 6] and the measured noise [6] of the raw ones."""
+    model, fit, seen, centre = problem.model, problem.fit, problem.clip.seen, problem.clip.centre
     identity, expression = fit.expand(state)
     neutral = model.geometry(identity, np.zeros(0))[0]
     final = FitState(poses[seen], state.identity, state.expression[seen], state.focal)
-    error = np.linalg.norm(observed[seen] - fit.predict(final), axis=2)
+    error = np.linalg.norm(problem.observed[seen] - fit.predict(final), axis=2)
     return HeadTrack(
-        Poses(poses[:, :3], poses[:, 3:]), mesh.positions(neutral), Intrinsics(state.focal, float(centre[0]), float(centre[1])),
-        float(np.median(error) * np.sqrt(2 / np.log(4))), noise,
-        Surface(model.name, neutral.astype(np.float32), model.triangles, identity, expression.astype(np.float32)),
-    )  # fmt: skip
+        poses=Poses(poses[:, :3], poses[:, 3:]),
+        mesh=problem.mesh.positions(neutral),
+        camera=Intrinsics(state.focal, float(centre[0]), float(centre[1])),
+        residual=float(np.median(error) * np.sqrt(2 / np.log(4))),
+        noise=noise,
+        surface=Surface(
+            model.name, neutral.astype(np.float32), model.triangles, identity, expression.astype(np.float32)
+        ),
+    )
 
 
 def load_model(tracker: str, config: FitConfig) -> MorphableModel:

@@ -13,17 +13,23 @@ import standins
 import torch
 from scipy.spatial.transform import Rotation
 
+from speech2lip.config import FitConfig, PhotometricConfig
 from speech2lip.demo.head import hair_mask, skin_head
 from speech2lip.errors import UserError
 from speech2lip.facemesh import LIPS_INNER
 from speech2lip.geometry.mesh import outward_normals
+from speech2lip.media.images import read_image
 from speech2lip.subject.layout import SubjectLayout
+from speech2lip.tracking.alignment import align
+from speech2lip.tracking.bundle import track_head
 from speech2lip.tracking.morphable import bfm, gnm
-from speech2lip.tracking.morphable.fit import FitOptions, LandmarkFit, pose_information
+from speech2lip.tracking.morphable.fit import LandmarkFit, pose_information
 from speech2lip.tracking.morphable.model import LandmarkKeys, MorphableModel, select_contour
 from speech2lip.tracking.morphable.template import find_mesh_points, render_template
+from speech2lip.tracking.morphable.tracker import track_morphable
+from speech2lip.tracking.observations import ClipObservations
 from speech2lip.tracking.photometric import _smooth_step
-from speech2lip.tracking.result import FitState
+from speech2lip.tracking.result import FitState, HeadTrack
 from speech2lip.tracking.surface import SurfacePoints
 from speech2lip.weights import registry
 
@@ -229,7 +235,7 @@ def _scene(model: MorphableModel, points: SurfacePoints, frames: int, noise: flo
         rng.normal(size=(frames, model.expression.shape[0])),
     )
     truth = FitState(np.concatenate([turn, trans], 1), identity, expression, 700.0)
-    fit = LandmarkFit(model, points, None, FitOptions(keep=1.0))
+    fit = LandmarkFit(model, points, None, FitConfig(keep=1.0))
     exact = fit.predict(
         replace(truth, identity=fit._identity_map.T @ identity, expression=expression @ fit._expression_map)
     )
@@ -248,7 +254,7 @@ def test_exact_landmarks_are_explained_and_poses_recovered():
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 40, 0.0)
     fit = LandmarkFit(
-        model, points, None, FitOptions(identity_weight=1e-3, expression_weight=1e-3, focal_prior=3.0, iterations=40)
+        model, points, None, FitConfig(identity_weight=1e-3, expression_weight=1e-3, focal_prior=3.0, iterations=40)
     )
     state = fit.joint(observed, _start(fit, truth), np.ones(len(points)), IOD, 850.0)
     error = np.linalg.norm(observed - fit.predict(state), axis=2)
@@ -262,7 +268,7 @@ def test_reduced_bases_give_the_models_own_coefficients():
     """Coefficients of the full model, expanded from the fit's, explain the landmarks as well."""
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 10, 0.2)
-    fit = LandmarkFit(model, points, None, FitOptions())
+    fit = LandmarkFit(model, points, None, FitConfig())
     state = fit.joint(observed, _start(fit, truth), np.ones(len(points)), IOD, 850.0)
     identity, expression = fit.expand(state)
     vertices = model.geometry(identity, expression)[:, points.vertices[:, 0]]
@@ -315,7 +321,7 @@ def _adam(fit: LandmarkFit, observed: np.ndarray, start: FitState, steps: int) -
 def test_twelve_steps_of_least_squares_reach_the_residual_of_3000_adam_steps():
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 40, 0.5)
-    fit = LandmarkFit(model, points, None, FitOptions(identity_weight=0.02, expression_weight=0.02, iterations=12))
+    fit = LandmarkFit(model, points, None, FitConfig(identity_weight=0.02, expression_weight=0.02, iterations=12))
     start = _start(fit, truth)
     adam = _adam(fit, observed, start, 3000)
     state = fit.joint(observed, start, np.ones(len(points)), IOD, 850.0)
@@ -326,7 +332,7 @@ def test_twelve_steps_of_least_squares_reach_the_residual_of_3000_adam_steps():
 def test_frames_one_by_one_agree_with_all_together():
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 12, 0.3)
-    fit, weights_ = LandmarkFit(model, points, None, FitOptions(iterations=40)), np.ones(len(points))
+    fit, weights_ = LandmarkFit(model, points, None, FitConfig(iterations=40)), np.ones(len(points))
     together = fit.joint(observed, _start(fit, truth), weights_, IOD, 850.0)
     alone, information = fit.each(observed, together, weights_, IOD)
     np.testing.assert_allclose(alone.poses[:, :3], together.poses[:, :3], atol=2e-3)
@@ -338,7 +344,7 @@ def test_outliers_do_not_move_the_pose():
     observed, truth = _scene(model, points, 12, 0.1)
     wrong = observed.copy()
     wrong[:, :12] += 60
-    fit = LandmarkFit(model, points, None, FitOptions(focal_prior=0.01))
+    fit = LandmarkFit(model, points, None, FitConfig(focal_prior=0.01))
     clean, hit = (fit.joint(o, _start(fit, truth), np.ones(len(points)), IOD, 700.0) for o in (observed, wrong))
     turn = (Rotation.from_rotvec(clean.poses[:, :3]) * Rotation.from_rotvec(hit.poses[:, :3]).inv()).magnitude()
     assert np.degrees(turn).max() < 1.0
@@ -431,34 +437,30 @@ def test_recipe_with_a_morphable_model(home, workspace, clip, truth, tracker):
     assert (workspace / "log" / "face_simple" / tracker / "model.pt").is_file()
 
 
+def _observations(subject_config) -> ClipObservations:
+    """The synthetic clip as trackers see it."""
+    layout = SubjectLayout(subject_config.data.root)
+    found = layout.load_landmarks()
+    x, y = found.crop.to_crop(np.array([191.5, 191.5]))
+    segments, side = [(0, len(found.seen))], 384 * found.crop.scale
+    return ClipObservations(
+        found.landmarks, found.seen, segments, (float(x), float(y)), side, lambda f: read_image(layout.face_image(f))
+    )
+
+
 @pytest.mark.slow
 def test_table_of_trackers(basel, open_head, truth, subject_config):
     """The table of docs/published.md: every tracker with landmarks alone and with colours, which must improve it."""
-    from speech2lip.config import FitConfig
-    from speech2lip.media.images import read_image
-    from speech2lip.subject.records import Crop
-    from speech2lip.tracking.alignment import align
-    from speech2lip.tracking.bundle import track_head
-    from speech2lip.tracking.morphable.tracker import track_morphable
+    clip = _observations(subject_config)
 
-    layout = SubjectLayout(subject_config.data.root)
-    with np.load(layout.landmarks) as data:
-        landmarks, seen, crop = data["landmarks"], data["seen"], Crop(*map(int, data["crop"]))
-    x, y = crop.to_crop(np.array([191.5, 191.5]))
-    place = (landmarks, seen, [(0, len(seen))], (float(x), float(y)), 384 * crop.scale)
-
-    def images(frame: int) -> np.ndarray:
-        return read_image(layout.face_image(frame))
+    def error(head: HeadTrack) -> float:
+        return float(np.median(_rotation_error(head.poses.rotvec, truth["rotvec"])))
 
     def fitted(model: MorphableModel, kind: str, weight: float) -> float:
-        config = FitConfig(landmarks=kind, photometric=weight)
-        return error(track_morphable(model, *place, images, config, 1.0).poses.rotvec)
+        return error(track_morphable(model, clip, FitConfig(landmarks=kind), PhotometricConfig(weight=weight)))
 
-    def error(rotvec: np.ndarray) -> float:
-        return float(np.median(_rotation_error(rotvec, truth["rotvec"])))
-
-    built_in = track_head(*place)
-    rows = {"bundle": (error(built_in.poses.rotvec), error(align(built_in, *place[:3], images).poses.rotvec))}
+    built_in = track_head(clip)
+    rows = {"bundle": (error(built_in), error(align(built_in, clip)))}
     for model, kind in ((basel, "mesh"), (basel, "68"), (open_head, "mesh")):
         rows[f"{model.name} {kind}"] = (fitted(model, kind, 0.0), fitted(model, kind, 1.0))
     for name, (landmarks_alone, colours) in rows.items():
@@ -468,29 +470,16 @@ def test_table_of_trackers(basel, open_head, truth, subject_config):
 
 def test_published_landmarks_and_no_colours_work_too(home, basel, clip, truth, subject_config):
     """68 points with outline, without the photometric step, through the library."""
-    from speech2lip.config import FitConfig
-    from speech2lip.media.images import read_image
-    from speech2lip.subject.records import Crop
-    from speech2lip.tracking.morphable.tracker import track_morphable
-
-    layout = SubjectLayout(subject_config.data.root)
-    with np.load(layout.landmarks) as data:
-        landmarks, seen, crop = data["landmarks"], data["seen"], Crop(*map(int, data["crop"]))
-    centre = crop.to_crop(np.array([191.5, 191.5]))
-    head = track_morphable(
-        basel, landmarks, seen, [(0, len(seen))], (float(centre[0]), float(centre[1])), 384 * crop.scale,
-        lambda f: read_image(layout.face_image(f)), FitConfig(landmarks="68", photometric=0.0), 1.0,
-    )  # fmt: skip
+    observed = _observations(subject_config)
+    head = track_morphable(basel, observed, FitConfig(landmarks="68"), PhotometricConfig(weight=0.0))
     assert np.median(_rotation_error(head.poses.rotvec, truth["rotvec"])) < 2.5
     assert head.surface is not None and head.surface.identity.shape == (100,)
 
 
 def test_open_model_has_no_68_landmarks(open_head):
-    from speech2lip.tracking.morphable.tracker import _landmarks
-
+    clip = ClipObservations(np.ones((60, 478, 3)), np.ones(60, bool), [(0, 60)], (0.0, 0.0), 100.0)
     with pytest.raises(UserError, match=r"fit\.landmarks=mesh"):
-        _landmarks("68", open_head, SurfacePoints.of_vertices(np.arange(468)), np.zeros((468, 3)), np.zeros((1, 478, 3)),
-                   np.ones(1, bool), (0.0, 0.0), lambda f: np.zeros((1, 1, 3)))  # fmt: skip
+        track_morphable(open_head, clip, FitConfig(landmarks="68"))
 
 
 def test_hair_is_where_hair_grows():

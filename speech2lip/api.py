@@ -1,0 +1,71 @@
+"""The Python interface: the same three steps as on the command line, as functions.
+
+Settings are the configuration's (`speech2lip config` lists them): keys are written with dots,
+as in `settings={"train.batch": 4}`. Unusable input raises `UserError`, whose message is one
+sentence for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .config import load_settings
+from .files import check_writable
+from .subject.records import Subject
+
+Settings = Mapping[str, Any]
+
+
+def preprocess(
+    video: str | Path, out: str | Path, audio: str | Path | None = None, name: str | None = None,
+    config: str | Path | None = None, settings: Settings | None = None,
+) -> Subject:  # fmt: skip
+    """Turn a video of one person talking into a subject's folder `out`; returns its record.
+
+    video: a file, or a folder of numbered frames; audio: sound to use instead of the video's own;
+    name: of the subject (default: the folder's name); config: a preset's name or a YAML file;
+    settings: entries to change. Stages that were finished with the same input are kept.
+    """
+    from .preparation.pipeline import preprocess as run
+
+    given = {"name": name or Path(out).name, "data.root": str(out), **(settings or {})}
+    return run(load_settings(config, given), Path(video), Path(audio) if audio is not None else None)
+
+
+def train(
+    subject: str | Path, out: str | Path, minutes: float = 0.0, fresh: bool = False,
+    config: str | Path | None = None, settings: Settings | None = None,
+) -> Path:  # fmt: skip
+    """Fit a model to a subject's folder; returns the path of the checkpoint, `out`/model.pt.
+
+    out: the folder for the model and the state from which the next call goes on; minutes: of
+    wall-clock time (0: `train.steps` steps); fresh: start over. Ctrl-C and SIGTERM save the state and
+    raise KeyboardInterrupt.
+    """
+    from .training.trainer import fit
+
+    folder = Path(out)
+    given = {"train.minutes": minutes, **(settings or {}), "data.root": str(subject)}
+    given |= {"name": folder.name, "train.output": str(folder.parent)}
+    return fit(load_settings(config, given), fresh)
+
+
+def render(
+    model: str | Path, audio: str | Path, out: str | Path, subject: str | Path | None = None, start: int = 0,
+    device: str = "auto",
+) -> int:  # fmt: skip
+    """Make the person say `audio`, in the video `out` at the source's size; returns its number of frames.
+
+    subject: the subject's folder (default: the one that the model was trained on); start: source
+    frame to begin on; device: auto, cpu or cuda.
+    """
+    from .media.sound import check_sound
+    from .rendering.files import render_video
+
+    check_sound(Path(audio))
+    check_writable(Path(out))
+    return render_video(
+        Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start
+    )

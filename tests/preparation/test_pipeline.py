@@ -1,0 +1,66 @@
+"""Which settings redo which stage of preprocessing."""
+
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+
+from speech2lip.config import Config, default_config
+from speech2lip.preparation.pipeline import preprocess, stages_of
+from speech2lip.preparation.stages import _key
+from speech2lip.subject.layout import SubjectLayout
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stages")
+    for name in ("me.mp4", "me.wav"):
+        (folder / name).write_bytes(b"x")
+    return folder / "me.mp4", folder / "me.wav", SubjectLayout(folder / "subject")
+
+
+def _redone(inputs, *settings: str, before: tuple[str, ...] = ()) -> list[str]:
+    """Stages whose own inputs (not those of earlier stages) differ from the defaults'."""
+    old, new = (stages_of(default_config([*before, *s]), *inputs) for s in ((), settings))
+    return [a.name for a, b in zip(old, new, strict=True) if _key(a, "") != _key(b, "")]
+
+
+@pytest.mark.parametrize(
+    ("setting", "stages"),
+    [
+        ("data.fps=30", ["frames"]), ("face.max_crop=320", ["frames"]), ("face.jpeg_quality=80", ["frames"]),
+        ("face.max_gap=1", ["track"]), ("face.smooth=2", ["track"]), ("photometric.rounds=2", ["track"]), ("bundle.keyframes=100", ["track"]),
+        ("fit.keyframes=100", []), ("face.tracker=gnm", ["track"]), ("rasterizer=pytorch3d", ["canonical"]),
+        ("audio.window=16", ["audio"]), ("audio.backend=mel", ["audio"]),
+        ("face.lip_margin=0.3", ["canonical"]), ("face.lip_max_width=96", ["canonical"]), ("face.exposure=0", ["canonical"]), ("name=x", ["canonical"]),
+        ("train.steps=7", []), ("render.crf=20", []), ("model.lip.width=64", []),
+    ],
+)  # fmt: skip
+def test_a_setting_redoes_the_stage_that_reads_it_and_no_earlier_one(inputs, setting, stages):
+    assert _redone(inputs, setting) == stages
+
+
+def test_morphable_trackers_depend_on_their_own_settings_and_the_rasterizer(inputs):
+    gnm = ("face.tracker=gnm",)
+    assert _redone(inputs, "fit.keyframes=100", before=gnm) == ["track"]
+    assert _redone(inputs, "bundle.keyframes=100", before=gnm) == []
+    assert _redone(inputs, "rasterizer=pytorch3d", before=gnm) == ["track", "canonical"]
+
+
+def test_every_entry_of_the_face_section_enters_some_stage(inputs):
+    """A new key cannot be forgotten."""
+    face = Config().face
+    for item in fields(face):
+        value = getattr(face, item.name)
+        choices = [c for c in item.metadata["choices"] if c != value]
+        other = choices[0] if choices else value + (1 if value < item.metadata["high"] else -1)
+        config = replace(Config(), face=replace(face, **{item.name: other}))
+        old, new = stages_of(Config(), *inputs), stages_of(config, *inputs)
+        assert not is_dataclass(value)
+        assert any(_key(a, "") != _key(b, "") for a, b in zip(old, new, strict=True)), item.name
+
+
+def test_a_finished_folder_is_kept_whole(subject_config, clip, capsys):
+    before = SubjectLayout(subject_config.data.root).subject.stat().st_mtime_ns
+    preprocess(subject_config, clip / "speaker.mp4")
+    assert capsys.readouterr().out.count("unchanged, kept") == 4
+    assert SubjectLayout(subject_config.data.root).subject.stat().st_mtime_ns == before
