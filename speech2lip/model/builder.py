@@ -11,6 +11,7 @@ from ..geometry.camera import Intrinsics
 from ..nets.audio_encoder import ShapeHead, StreamEncoder
 from ..nets.blend import BlendNet
 from ..nets.compositor import CanonicalSpace
+from ..nets.interface import LipSyncModel, Region
 from ..nets.lip import LipModel
 from ..nets.published import PublishedSpeech2Lip
 from ..nets.shape import ShapeBasis
@@ -30,15 +31,15 @@ def lattice_step(upsample: int, width: int) -> int:
     return upsample or (4 if width <= _SMALL else 8)
 
 
-Model = Speech2Lip | PublishedSpeech2Lip
+_MODELS: dict[str, type[LipSyncModel]] = {"speech2lip": Speech2Lip, "published": PublishedSpeech2Lip}
 
 
-def works_on_whole(config: Config) -> bool:
-    """Whether the model's compositor works on the whole face crop, as the published one does."""
-    return config.model.kind == "published"
+def region_kind(config: Config) -> Region:
+    """What the compositor of the model that `model.kind` names works on."""
+    return _MODELS[config.model.kind].region
 
 
-def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalImages | None = None) -> Model:
+def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalImages | None = None) -> LipSyncModel:
     """Wire the networks. Without `canonical` (when loading a checkpoint) buffers start empty."""
     space = _canonical_space(metadata, canonical)
     backend = backend_from_params(dict(metadata.audio))
@@ -61,10 +62,17 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         lip.frequencies, lattice_step(lip.upsample, metadata.lip_size[0]), lip.features, lip.ensemble,
     )  # fmt: skip
     return Speech2Lip(
-        encoder, head, ShapeBasis(lip.shape_codes, metadata.mouth_points), picture,
-        BlendNet(4, blend.widths, blend.norm, blend.residual, blend.unshuffle), space, len(backend.streams) * lip.embedding, lip.detail, lip.audio_dropout,
-        config.train.pose_noise,
-    )  # fmt: skip
+        encoder=encoder,
+        shape_head=head,
+        basis=ShapeBasis(lip.shape_codes, metadata.mouth_points),
+        lip=picture,
+        blend=BlendNet(4, blend.widths, blend.norm, blend.residual, blend.unshuffle),
+        space=space,
+        embedding=len(backend.streams) * lip.embedding,
+        detail=lip.detail,
+        audio_dropout=lip.audio_dropout,
+        pose_noise=config.train.pose_noise,
+    )
 
 
 def _canonical_space(metadata: ModelMetadata, canonical: CanonicalImages | None) -> CanonicalSpace:

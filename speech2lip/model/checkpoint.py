@@ -11,9 +11,10 @@ import torch
 from ..config import Config, config_from_dict, config_to_dict
 from ..errors import UserError
 from ..files import atomic_path
+from ..nets.interface import LipSyncModel
 from ..subject.records import Subject
 from ..weights.safeload import load_torch
-from .builder import Model, build_model
+from .builder import build_model
 from .metadata import ModelMetadata
 
 FORMAT = "speech2lip-2"
@@ -32,12 +33,12 @@ class Checkpoint:
 
     config: Config
     metadata: ModelMetadata
-    model: Model
+    model: LipSyncModel
     metrics: dict[str, float]
 
 
 def save_checkpoint(
-    path: Path, config: Config, metadata: ModelMetadata, model: Model, metrics: dict[str, float]
+    path: Path, config: Config, metadata: ModelMetadata, model: LipSyncModel, metrics: dict[str, float]
 ) -> None:
     """Write the weights of `model` with all that rebuilds it."""
     content = {

@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
-import time
+import os
+import platform
+from pathlib import Path
 
 import torch
 
+from ..errors import UserError
+
+_WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")  # of oneDNN
+
 
 def pick_device(name: str) -> torch.device:
-    """ "auto" is the GPU where there is one."""
+    """ "auto" is the GPU where there is one; UserError for a device that this machine lacks."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"there is no device {name!r}: use auto, cpu, cuda, cuda:N or mps") from error
+    count = torch.cuda.device_count() if device.type == "cuda" else 0
+    missing = device.type == "cuda" and (count == 0 or (device.index or 0) >= count)
+    if missing or (device.type == "mps" and not torch.backends.mps.is_available()):
+        found = f"{count} CUDA devices" if count else "none that PyTorch can use"
+        raise UserError(
+            f"device {name} was asked for, this machine has {found}: use --device auto, or train.device=auto"
+        )
+    return device
 
 
-def bfloat16_pays(device: torch.device) -> bool:
-    """Whether bfloat16 convolutions run clearly faster than float32 ones on this device.
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether this device computes in bfloat16 itself; elsewhere it is emulated, and slow.
 
-    True for GPUs that have it; on a CPU it is timed, since without native instructions
-    bfloat16 is emulated and slow.
+    A processor says so by the flags avx512_bf16 or amx_bf16 (x86) and bf16 (Arm), as Linux lists them; oneDNN may be
+    told to leave them alone (ONEDNN_MAX_CPU_ISA).
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    layer = torch.nn.Conv2d(32, 32, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    image = torch.zeros(8, 32, 96, 96).to(memory_format=torch.channels_last)
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BFLOAT16:
+        return False
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & cpu_flags())
 
-    def seconds(dtype: torch.dtype) -> float:
-        best = float("inf")
-        for _ in range(4):
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-                layer(image).float().sum().backward()
-            best = min(best, time.perf_counter() - start)
-        return best
 
-    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
+def cpu_flags() -> set[str]:
+    """The processor's features by Linux's names; empty where there is no such list."""
+    if platform.system() != "Linux":
+        return set()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return set()
+    return {
+        flag for line in lines if line.lower().startswith(("flags", "features")) for flag in line.split(":")[-1].split()
+    }

@@ -18,6 +18,7 @@ from .audio_encoder import PUBLISHED_CONVOLUTIONS, AudioEncoder
 from .blend import BlendNet
 from .compositor import CanonicalSpace, ObservedRegion, black_holes, merge
 from .encodings import frame_encoding
+from .interface import LipSyncModel
 from .lip import LipModel
 
 ROWS, CHANNELS, EMBEDDING, TIME = 16, 29, 64, 20
@@ -83,14 +84,14 @@ class PublishedFusion:
     canonical: Tensor
 
 
-class PublishedSpeech2Lip(PublishedNets):
+class PublishedSpeech2Lip(PublishedNets, LipSyncModel):
     """The published networks with a subject's canonical space, behind the methods of `Speech2Lip`.
 
     Codes are the index of the frame that is painted on, [B, 1]. The compositor works on the
     whole crop, so regions must start at its first pixel.
     """
 
-    predicts_shape = False
+    predicts_shape, region = False, "crop"
     face: Tensor
 
     def __init__(
@@ -105,7 +106,6 @@ class PublishedSpeech2Lip(PublishedNets):
         super().__init__(lip_size, rows, channels, ensemble)
         self.space, self.half_pixel = space, half_pixel
         self.register_buffer("face", torch.zeros(3, *space.depth_start.shape))
-        self.use_bf16 = False
 
     def fit_constants(self, mouth: Tensor, lip: Tensor, face: Tensor) -> None:
         """Keep the canonical face [3, S, S] and, as a control for evaluation, the mean lip [3, h, w]."""

@@ -9,11 +9,12 @@ from torch import Tensor
 from .audio_encoder import ShapeHead, StreamEncoder
 from .blend import BlendNet
 from .compositor import CanonicalSpace, ObservedRegion, black_holes, merge
+from .interface import LipSyncModel
 from .lip import LipModel
 from .shape import ShapeBasis
 
 
-class Speech2Lip(nn.Module):
+class Speech2Lip(LipSyncModel):
     """Finished submodules, wired by `builder`; trainer and predictor call the same methods.
 
     The published model receives a frame index beside the audio, to explain what audio does
@@ -24,6 +25,8 @@ class Speech2Lip(nn.Module):
     recognise single training frames by their sound.
     """
 
+    predicts_shape, region = True, "mouth"
+
     def __init__(
         self, encoder: StreamEncoder, shape_head: ShapeHead, basis: ShapeBasis, lip: LipModel, blend: BlendNet,
         space: CanonicalSpace, embedding: int, detail: int, audio_dropout: float, pose_noise: float = 0.0,
@@ -33,12 +36,9 @@ class Speech2Lip(nn.Module):
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
         self.bottleneck = nn.Sequential(nn.Linear(embedding, detail), nn.Tanh(), nn.Dropout(audio_dropout))
-        self.use_bf16 = False  # run the networks, and only them, in bfloat16
 
     def _precision(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, torch.bfloat16, enabled=self.use_bf16)
-
-    predicts_shape = True
 
     def fit_constants(self, mouth: Tensor, lip: Tensor, face: Tensor) -> None:
         """Shape basis of training landmarks [N, K, 2], and the mean lip image [3, h, w]."""

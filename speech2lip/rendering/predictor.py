@@ -15,9 +15,8 @@ from ..background import prefetch
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
 from ..media.sound import stream_audio
-from ..model.builder import works_on_whole
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
-from ..model.device import bfloat16_pays, pick_device
+from ..model.device import has_bfloat16, pick_device
 from ..nets.compositor import ObservedRegion
 from ..subject.dataset import crop_region, load_grids
 from ..subject.index import load_canonical, region_of
@@ -46,15 +45,14 @@ class Predictor:
         self.source = layout.source_path(self.subject)
         self.device = pick_device(device)
         self.model = checkpoint.model.to(self.device).eval()
-        self.model.use_bf16 = checkpoint.config.render.amp and bfloat16_pays(self.device)
+        self.model.use_bf16 = checkpoint.config.render.amp and has_bfloat16(self.device)
         self.model.blend.fold_norm()
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = checkpoint.config
         canonical = load_canonical(layout)
         pose = self.track.poses.matrices()[self.subject.canonical_frame]
         self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
-        whole = works_on_whole(checkpoint.config)
-        self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, whole)
+        self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, self.model.region)
         self.exposure = torch.from_numpy(self.track.exposure).float() * torch.tensor([1.0, 1 / 255])[:, None]
         with torch.no_grad():
             self.depth = self.model.space.depth()
@@ -79,7 +77,7 @@ class Predictor:
         The published model's time input is the number of the rendered frame, as in the
         authors' inference.
         """
-        order = np.arange(len(windows)) if works_on_whole(self.config) else order
+        order = order if self.model.predicts_shape else np.arange(len(windows))
         parts = [
             self.model.encode_audio(
                 torch.from_numpy(windows[p]).to(self.device).float(), torch.from_numpy(order[p]).to(self.device)
@@ -126,7 +124,7 @@ class Predictor:
 
     def _grids(self, frames: np.ndarray) -> torch.Tensor | None:
         """Stored correspondences, for published networks on an imported dataset."""
-        grids = load_grids(self.layout, frames) if works_on_whole(self.config) else None
+        grids = load_grids(self.layout, frames) if self.model.region == "crop" else None
         return None if grids is None else grids.to(self.device)
 
     @torch.no_grad()

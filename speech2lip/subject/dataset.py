@@ -80,8 +80,7 @@ class SubjectDataset:
     def region(self, frames: np.ndarray) -> ObservedRegion:
         """What the compositor needs of frames [B]."""
         at = torch.from_numpy(frames).to(self.device)
-        whole = self.index.subject.region_size == self.index.subject.crop.size
-        grid = load_grids(self.index.layout, frames) if whole else None
+        grid = load_grids(self.index.layout, frames) if self.index.region == "crop" else None
         return ObservedRegion(
             self._images(1, self.row[frames]),
             self._origins[at],

@@ -11,6 +11,7 @@ from ..audio.features import backend_from_params, load_features, mask_cuts
 from ..errors import UserError
 from ..geometry.camera import Poses, relative_transforms, warp_to_observed
 from ..media.images import read_image
+from ..nets.interface import Region
 from .layout import SubjectLayout
 from .records import Subject, Track
 
@@ -33,7 +34,7 @@ class SubjectIndex:
     train, test: frame indices; windows: [T, rows, channels] audio features of the
     subject's own sound, cut at shot boundaries; transforms: [T, 4, 4] canonical ->
     observed; origins: [T, 2] crop pixel of the compositor's region; offsets: [rows] seconds
-    from a frame to the rows of its window.
+    from a frame to the rows of its window; region: what the compositor works on.
     """
 
     layout: SubjectLayout
@@ -46,13 +47,14 @@ class SubjectIndex:
     transforms: np.ndarray
     origins: np.ndarray
     offsets: np.ndarray
+    region: Region
 
 
-def parse_subject(layout: SubjectLayout, test_fraction: float, whole: bool = False) -> SubjectIndex:
+def parse_subject(layout: SubjectLayout, test_fraction: float, region: Region = "mouth") -> SubjectIndex:
     """Read a subject's folder; the last `test_fraction` of the clip is for testing.
 
-    Frames whose audio window would reach across the split are left out of training. whole:
-    the compositor's region is the whole crop.
+    Frames whose audio window would reach across the split are left out of training. region:
+    what the compositor works on.
     """
     subject, track = layout.load_subject(), layout.load_track()
     backend = backend_from_params(subject.audio)
@@ -70,8 +72,10 @@ def parse_subject(layout: SubjectLayout, test_fraction: float, whole: bool = Fal
         )
     canonical = load_canonical(layout)
     transforms = relative_transforms(track.poses, track.poses.matrices()[subject.canonical_frame])
-    subject, origins = region_of(subject, track.poses, canonical, whole)
-    return SubjectIndex(layout, subject, track, canonical, windows, train, test, transforms, origins, backend.offsets)
+    subject, origins = region_of(subject, track.poses, canonical, region)
+    return SubjectIndex(
+        layout, subject, track, canonical, windows, train, test, transforms, origins, backend.offsets, region
+    )
 
 
 def load_canonical(layout: SubjectLayout) -> CanonicalImages:
@@ -86,9 +90,9 @@ def load_canonical(layout: SubjectLayout) -> CanonicalImages:
     return CanonicalImages(depth, masks[0], masks[1], masks[2], read_image(layout.canonical))
 
 
-def region_of(subject: Subject, poses: Poses, canonical: CanonicalImages, whole: bool) -> tuple[Subject, np.ndarray]:
+def region_of(subject: Subject, poses: Poses, canonical: CanonicalImages, region: Region) -> tuple[Subject, np.ndarray]:
     """The subject with the region's size, and where the region starts in every frame, [T, 2]."""
-    if whole:
+    if region == "crop":
         return replace(subject, region_size=subject.crop.size), np.zeros((len(poses), 2), np.int64)
     return subject, region_origins(subject, poses, canonical)
 

@@ -81,6 +81,17 @@ def shape_loss(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return ((predicted - target) ** 2 * weights).sum(-1).mean()
 
 
+def symmetric_contrast(lips: Tensor, audio: Tensor, frames: Tensor, apart: int, temperature: float = 0.1) -> Tensor:
+    """InfoNCE in both directions within a batch of unit vectors [B, D]; of moments frames [B] closer than `apart`
+    none is the other's negative."""
+    logits = lips @ audio.T / temperature
+    near = (frames[:, None] - frames).abs() < apart
+    near.fill_diagonal_(False)
+    logits = logits.masked_fill(near, -1e4)
+    target = torch.arange(len(lips), device=lips.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
 def contrastive(anchor: Tensor, positive: Tensor, negatives: Tensor, temperature: float = 0.1) -> Tensor:
     """InfoNCE on unit vectors: anchor [B, D] against its positive [B, D] and negatives [B, M, D]."""
     first = (anchor * positive).sum(1, keepdim=True)

@@ -8,26 +8,26 @@ from torch import Tensor
 
 from ..facemesh import opening_of_points
 from ..metrics.basic import correlation, psnr
-from ..model.builder import Model
+from ..nets.interface import LipSyncModel
 from ..nets.speech2lip import Speech2Lip
 from ..subject.dataset import SubjectDataset
 from ..subject.index import SubjectIndex
 
-VALIDATION_FRAMES = 64
-
 
 @torch.no_grad()
-def validate(model: Model, data: SubjectDataset, index: SubjectIndex) -> tuple[dict[str, float], Tensor]:
+def validate(
+    model: LipSyncModel, data: SubjectDataset, index: SubjectIndex, count: int = 64
+) -> tuple[dict[str, float], Tensor]:
     """Metrics of a model in eval mode on the test frames, driven by speech alone.
 
     psnr_lip (dB) over the lip mask, psnr_drawn the same when the mouth's shape is the
     measured one, psnr_region (dB) over the compositor's region, opening_r and opening_ratio
     of the predicted mouth shape. Also a picture [3, H, W]: real above generated.
     """
-    pool = index.test if len(index.test) else index.train[-VALIDATION_FRAMES:]
+    pool = index.test if len(index.test) else index.train[-count:]
     every = torch.from_numpy(pool).to(data.device)
     movement = _opening_metrics(model, data, every) if isinstance(model, Speech2Lip) else {}
-    frames = pool[np.linspace(0, len(pool) - 1, min(VALIDATION_FRAMES, len(pool))).astype(int)]
+    frames = pool[np.linspace(0, len(pool) - 1, min(count, len(pool))).astype(int)]
     depth, rows, drawn, fused, shown = model.space.depth(), [], [], [], []
     for part in np.array_split(frames, max(1, len(frames) // 16)):
         batch = data.batch(part)

@@ -14,37 +14,46 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..audio.mel import ROWS_PER_SECOND, mel_spectrogram
-from ..config import SyncConfig
 from ..geometry.camera import pixel_lattice, pixel_to_grid
 from ..media.images import read_image
 from ..media.sound import load_audio
-from ..model.builder import Model
+from ..nets.interface import LipSyncModel
 from ..nets.pretrained.wav2lip import Wav2LipExpert
 from ..progress import track
-from ..subject.dataset import SubjectDataset
-from ..subject.index import SubjectIndex
 from ..weights.loaders import load_wav2lip
+from .context import Context, Sample
+from .sync import FrameWindows
 
 SIDE = 96
 
 
 MEL_WINDOW = 16
+_JUDGED = 2  # windows per step
 
 
-class Wav2LipLoss:
+class PublishedSync:
     """Holds the expert, the sound's mel and a small face of every frame."""
 
-    def __init__(self, config: SyncConfig, index: SubjectIndex, data: SubjectDataset, device: torch.device):
-        self.config, self.index, self.data, self.device = config, index, data, device
+    def __init__(self, context: Context):
+        self.context, self.config, self.index = context, context.config.sync, context.index
+        self.data, self.device, index, device = context.data, context.device, context.index, context.device
+        self._starts = FrameWindows(index, self.config.window).starts(index.train)
         self.expert = load_wav2lip().to(device)
-        self.mel = torch.from_numpy(mel_spectrogram(load_audio(index.layout.audio), config.mel_fmin)).to(device)
+        self.mel = torch.from_numpy(mel_spectrogram(load_audio(index.layout.audio), self.config.mel_fmin)).to(device)
         self.boxes = face_boxes(index.track.landmarks)
         frames = np.concatenate([index.train, index.test])
         self._faces = np.zeros((index.subject.frames, SIDE, SIDE, 3), np.uint8)
         for frame in track(frames, "faces for the sync expert"):
             self._faces[frame] = crop_face(read_image(index.layout.face_image(int(frame))), self.boxes[frame])
 
-    def __call__(self, model: Model, first: np.ndarray) -> Tensor:
+    def ready(self) -> bool:
+        return True
+
+    def terms(self, model: LipSyncModel, sample: Sample) -> dict[str, Tensor]:
+        """Two windows of training frames, drawn by the model, as the expert sees them."""
+        return {"sync": self.loss(model, self.context.random.choice(self._starts, _JUDGED))}
+
+    def loss(self, model: LipSyncModel, first: np.ndarray) -> Tensor:
         """Loss of windows that start at frames `first` [B], drawn by the model from speech alone."""
         size = self.config.window
         frames = (first[:, None] + np.arange(size)).ravel()

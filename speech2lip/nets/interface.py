@@ -1,0 +1,71 @@
+"""What a lip-sync model is to training and rendering, whichever chain it belongs to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import torch.nn as nn
+from torch import Tensor
+
+from .blend import BlendNet
+from .compositor import CanonicalSpace, ObservedRegion
+from .lip import LipModel
+
+Region = Literal["mouth", "crop"]
+
+
+class LipSyncModel(nn.Module, ABC):
+    """Speech -> canonical lips -> observed frame, in three differentiable steps.
+
+    predicts_shape: codes are the mouth's shape, predicted from speech (else the index of a frame);
+    region: what the compositor works on, a square around the mouth or the whole face crop;
+    use_bf16: run the networks, and only them, in bfloat16.
+    """
+
+    predicts_shape: ClassVar[bool]
+    region: ClassVar[Region]
+    space: CanonicalSpace
+    lip: LipModel
+    blend: BlendNet
+    use_bf16: bool = False
+
+    @abstractmethod
+    def fit_constants(self, mouth: Tensor, lip: Tensor, face: Tensor) -> None:
+        """Take what networks need of the training frames as it is.
+
+        mouth: [N, K, 2] canonical landmarks; lip: [3, h, w] mean lip image; face: [3, S, S] canonical frame.
+        """
+
+    @abstractmethod
+    def speech_parameters(self) -> list[nn.Parameter]:
+        """What speech alone trains."""
+
+    @abstractmethod
+    def measured_codes(self, mouth: Tensor, frame: Tensor) -> Tensor:
+        """Codes [B, K] of tracked landmarks [B, points, 2] of frames [B]."""
+
+    @abstractmethod
+    def encode_audio(self, window: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio windows [B, rows, channels] -> embedding [B, E] and codes [B, K].
+
+        frame: [B] index of the frame that is painted on.
+        """
+
+    @abstractmethod
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
+        """Canonical lip images [B, 3, h, w], about [0, 1], in the canonical exposure.
+
+        transform: [B, 4, 4] canonical -> observed camera.
+        """
+
+    @abstractmethod
+    def composite(
+        self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Paste lips into observed regions and blend them.
+
+        Returns the finished region [B, 3, R, R], equal to the observed one wherever the mask
+        [B, 1, R, R], also returned, is 0. depth: canonical depth, where it was computed already;
+        holes: share of the batch that gets the black-hole augmentation.
+        """

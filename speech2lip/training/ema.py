@@ -1,0 +1,44 @@
+"""The exponential average of a model's weights, which is what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+
+class Average:
+    """values: name -> averaged parameter or buffer. The decay rises to `decay` over the first steps."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.values: dict[str, Tensor] = {}
+        self.reset(model)
+
+    def reset(self, model: nn.Module) -> None:
+        """Start again from the model as it is."""
+        self.values = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """step: optimisation steps before this one."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.values[name].lerp_(value, 1 - decay)
+            else:
+                self.values[name].copy_(value)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """While it lasts, the model has the averaged weights and is in eval mode."""
+        kept = {name: value.clone() for name, value in model.state_dict().items()}
+        model.load_state_dict(self.values)
+        model.eval()
+        try:
+            yield
+        finally:
+            model.load_state_dict(kept)

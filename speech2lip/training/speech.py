@@ -1,0 +1,173 @@
+"""Speech -> mouth shape: the objective, the phase that trains it alone, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..nets.interface import LipSyncModel
+from ..nets.speech2lip import Speech2Lip
+from . import losses
+from .augment import mix
+from .context import Context, Sample
+from .ema import Average
+from .optimise import descend
+from .phases import Phase, Position
+
+_WARMUP = 100  # steps over which the rate of the speech phase rises
+_RATE = 2.0  # of that phase, in units of train.rate
+
+
+class SpeechObjective:
+    """Squared error of the predicted mouth shape, on many windows; a few of them are silence, which rests the mouth."""
+
+    def __init__(self, context: Context):
+        self.context = context
+
+    def terms(self, model: LipSyncModel, sample: Sample) -> dict[str, Tensor]:
+        assert isinstance(model, Speech2Lip)
+        train = self.context.config.train
+        return {"shape": self.loss(model, self.context.index.train, train.speech_batch // 2)}
+
+    def loss(self, model: Speech2Lip, frames: np.ndarray, count: int) -> Tensor:
+        """On `count` of `frames`, chosen at random."""
+        context, train = self.context, self.context.config.train
+        mouth = context.data.mouth
+        chosen = torch.from_numpy(context.random.choice(frames, count)).to(context.device)
+        windows, target = mix(
+            context.disturbed_windows(chosen), model.basis.encode(mouth[chosen]), context.random, train.mixup
+        )
+        quiet = int(count * train.silent_share)
+        noise = 0.1 * torch.randn(windows[:quiet].shape, generator=context.generator)
+        windows[:quiet] = (context.silence + noise).to(windows)
+        target[:quiet] = model.basis.encode(mouth[context.index.subject.canonical_frame][None])
+        return losses.shape_loss(model.stream_predictions(windows), target[:, None], model.basis.weights)
+
+
+class SpeechTraining:
+    """Trains the speech encoder and the shape head of a model on some frames, with a rate that falls to zero."""
+
+    def __init__(self, context: Context, model: Speech2Lip, frames: np.ndarray, average: Average | None = None):
+        self.context, self.model, self.frames, self.average = context, model, frames, average
+        self.objective = SpeechObjective(context)
+        self.optimizer = self._optimizer()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.model.speech_parameters(), weight_decay=self.context.config.train.weight_decay)
+
+    @property
+    def most(self) -> int:
+        """Steps that pass `train.speech_epochs` times over the frames."""
+        train = self.context.config.train
+        return max(1, train.speech_epochs * len(self.frames) // train.speech_batch)
+
+    def begin(self) -> None:
+        self.model.train()
+
+    def step(self, at: Position) -> dict[str, float]:
+        train = self.context.config.train
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = _RATE * train.rate * min(1.0, at.step / _WARMUP) * (1 - at.share)
+        loss = self.objective.loss(self.model, self.frames, train.speech_batch)
+        descend(self.optimizer, loss)
+        return {"loss": loss.item()}
+
+    def end(self) -> None:
+        if self.average is not None:
+            self.average.reset(self.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+@dataclass
+class Calibration:
+    """Learns how much too little the mouth moves on speech that was not trained on, and makes up for it.
+
+    A code gets its missing movement back in proportion to its correlation with what speech
+    says: all of it where speech explains it, none where it is a guess, which a gain would
+    only make louder.
+    """
+
+    context: Context
+    model: Speech2Lip
+    predicted: list[Tensor] = field(
+        default_factory=list
+    )  # codes [n, K] of each part, by an encoder that did not hear it
+    frames: list[Tensor] = field(default_factory=list)
+
+    def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(held-out frames, frames to train on) of each fold; no window reaches across."""
+        index = self.context.index
+        guard = int(np.ceil(np.abs(index.offsets).max() * index.subject.fps))
+        parts = np.array_split(index.train, self.context.config.train.folds)
+        return [(p, index.train[(index.train < p[0] - guard) | (index.train > p[-1] + guard)]) for p in parts]
+
+    def phases(self) -> list[Phase]:
+        """One for each fold; after the last the model's gain is set."""
+        train, parts = self.context.config.train, self.parts()
+        folds = [FoldTraining(self, part, rest) for part, rest in parts]
+        share = train.speech_share / len(parts)
+        return [Phase(f"articulation {k + 1}/{len(parts)}", f, share, f.most) for k, f in enumerate(folds)]
+
+    def codes(self) -> tuple[Tensor, Tensor]:
+        """Codes [N, K] that speech predicts for the training frames [N], held out."""
+        return torch.cat(self.predicted), torch.cat(self.frames)
+
+    def keep(self, twin: Speech2Lip, part: np.ndarray) -> None:
+        """Remember what a trained copy says of frames that it never heard; the last one sets the gain."""
+        at = torch.from_numpy(part).to(self.context.device)
+        with torch.no_grad():
+            self.predicted.append(twin.eval().encode_audio(self.context.data.windows(at), at)[1])
+        self.frames.append(at)
+        if len(self.frames) == self.context.config.train.folds:
+            self.model.shape_head.gain.copy_(self.gain())
+
+    def gain(self) -> Tensor:
+        """Factor [K] on each code."""
+        made, frames = self.codes()
+        real = self.model.basis.encode(self.context.data.mouth[frames])
+        most = self.context.config.train.articulate - 1
+        missing = (real.std(0) / made.std(0).clamp(min=1e-6) - 1).clamp(0, most)
+        a, b = (x - x.mean(0) for x in (made, real))
+        explained = ((a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0)).clamp(min=1e-6)).clamp(min=0)
+        return 1 + explained * missing
+
+
+class FoldTraining(SpeechTraining):
+    """Trains a copy of the model's encoder without one part of the clip."""
+
+    def __init__(self, calibration: Calibration, part: np.ndarray, rest: np.ndarray):
+        self.calibration, self.part = calibration, part
+        super().__init__(calibration.context, calibration.model, rest)
+
+    def begin(self) -> None:
+        self.model = copy.deepcopy(self.calibration.model)
+        self.optimizer = self._optimizer()
+        super().begin()
+
+    def end(self) -> None:
+        self.calibration.keep(self.model, self.part)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The copy too, and what earlier folds found."""
+        found = {"predicted": self.calibration.predicted, "frames": self.calibration.frames}
+        return {**super().state_dict(), **found, "model": self.model.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model = copy.deepcopy(self.calibration.model)
+        self.model.load_state_dict(state["model"])
+        self.optimizer = self._optimizer()
+        super().load_state_dict(state)
+        device = self.context.device
+        self.calibration.predicted[:] = [t.to(device) for t in state["predicted"]]
+        self.calibration.frames[:] = [t.to(device) for t in state["frames"]]

@@ -1,0 +1,91 @@
+"""Where a training stands: one record, saved and restored whole, so that it goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..config import Config, config_to_dict
+from ..errors import UserError
+from ..model.checkpoint import FORMAT, load_tensors, save_tensors
+from ..subject.layout import SubjectLayout
+
+REMEDY = "start over with --fresh"
+_SECTIONS = ("model", "audio", "sync")  # of the configuration that may not change on the way
+
+
+@dataclass
+class Progress:
+    """step: optimisation steps (with a budget of minutes, those of the main phase); elapsed: seconds;
+    phase: number of the current phase, phase_step and phase_elapsed: within it; next_validation: share of
+    the budget; skipped: steps whose loss was no number; use_bf16: precision that was decided on."""
+
+    step: int = 0
+    elapsed: float = 0.0
+    phase: int = 0
+    phase_step: int = 0
+    phase_elapsed: float = 0.0
+    next_validation: float = 0.0
+    skipped: int = 0
+    use_bf16: bool = False
+
+    def next_phase(self) -> None:
+        self.phase, self.phase_step, self.phase_elapsed = self.phase + 1, 0, 0.0
+
+
+def fingerprint(layout: SubjectLayout, test_fraction: float) -> str:
+    """Identity of what is trained on: the preprocessing and the split."""
+    digest = hashlib.sha256(f"test_fraction={test_fraction}".encode())
+    for path in (layout.subject, layout.track, layout.features, layout.depth, layout.lip_mask):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def save_state(path: Path, config: Config, identity: Mapping[str, Any], parts: Mapping[str, Any], progress: Progress,
+               random: np.random.Generator, generator: torch.Generator) -> None:  # fmt: skip
+    """Write everything: parts by name are tensors and plain containers."""
+    save_tensors(
+        path,
+        {
+            "format": FORMAT, "config": config_to_dict(config), "identity": dict(identity), "parts": dict(parts),
+            "progress": vars(progress), "random": _random_state(random, generator),
+        },
+    )  # fmt: skip
+
+
+def load_state(path: Path, config: Config, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What `save_state` wrote, if it belongs to this configuration and subject."""
+    content = load_tensors(path, REMEDY)
+    if set(content.get("progress", ())) != set(vars(Progress())):
+        raise UserError(f"{path} was written by another version: {REMEDY}")
+    for part in _SECTIONS:
+        if content["config"].get(part) != config_to_dict(config)[part]:
+            raise UserError(f"{path} was trained with other settings under `{part}`: restore them, or {REMEDY}")
+    if content["identity"] != dict(identity):
+        raise UserError(
+            f"{path} was trained on another preprocessing or test split (data.test_fraction) of {config.data.root}: "
+            f"restore it, or {REMEDY}"
+        )
+    return content
+
+
+def _random_state(random: np.random.Generator, generator: torch.Generator) -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {
+        "torch": torch.get_rng_state(), "generator": generator.get_state(), "numpy": random.bit_generator.state, "cuda": cuda,
+    }  # fmt: skip
+
+
+def restore_random(state: Mapping[str, Any], random: np.random.Generator, generator: torch.Generator) -> None:
+    """Set all sources of random numbers to where they were."""
+    torch.set_rng_state(state["torch"])
+    generator.set_state(state["generator"])
+    random.bit_generator.state = state["numpy"]
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
