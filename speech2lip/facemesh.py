@@ -78,8 +78,21 @@ def rigid_points(mesh: np.ndarray) -> np.ndarray:
 
 def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
     """Inner-lip gap [...] in the unit of `landmarks` [..., 478, 2+]: mean of three pairs."""
-    gap = landmarks[..., INNER_PAIRS[:, 1], :2] - landmarks[..., INNER_PAIRS[:, 0], :2]
-    return np.linalg.norm(gap, axis=-1).mean(-1)
+    return _mean_distance(landmarks, INNER_PAIRS)
+
+
+def opening_of_points(points: np.ndarray) -> np.ndarray:
+    """Inner-lip gap [...] of mouth landmarks [..., 57, 2] (`MOUTH` order)."""
+    return _mean_distance(points, _INNER_PAIRS_OF_MOUTH)
+
+
+_INNER_PAIRS_OF_MOUTH = np.array([[int(np.flatnonzero(v == MOUTH)[0]) for v in pair] for pair in INNER_PAIRS])
+
+
+def _mean_distance(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """[...]: mean length in the picture between pairs [P, 2] of points [..., N, 2+]."""
+    gap = points[..., pairs[:, 1], :2] - points[..., pairs[:, 0], :2]
+    return np.asarray(np.linalg.norm(gap, axis=-1).mean(-1))
 
 
 def mouth_width(landmarks: np.ndarray) -> np.ndarray:
@@ -103,11 +116,3 @@ def face_box(landmarks: np.ndarray) -> np.ndarray:
     """Box [4] (left, top, width, height) of a face [478, 2+] as detectors draw it, brows to chin."""
     low = np.array([landmarks[FACE_OVAL, 0].min(), landmarks[BROWS, 1].min()])
     return np.concatenate([low, landmarks[FACE_OVAL, :2].max(0) - low])
-
-
-_PAIRS = np.array([[int(np.flatnonzero(v == MOUTH)[0]) for v in pair] for pair in INNER_PAIRS])
-
-
-def opening_of_points(points: np.ndarray) -> np.ndarray:
-    """Inner-lip gap [...] of mouth landmarks [..., 57, 2] (`topology.MOUTH` order)."""
-    return np.asarray(np.linalg.norm(points[..., _PAIRS[:, 1], :] - points[..., _PAIRS[:, 0], :], axis=-1).mean(-1))

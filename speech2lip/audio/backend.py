@@ -28,9 +28,12 @@ class Stream:
 class Collector(Protocol):
     """Hears a 16 kHz waveform in pieces, then gives its rows."""
 
-    def push(self, wav: np.ndarray) -> None: ...
+    def push(self, wav: np.ndarray) -> None:
+        """The next samples [N], float in -1..1."""
 
-    def finish(self) -> Rows: ...
+    def finish(self) -> Rows:
+        """Rows of all that was heard: [rows, channels] at their own rate. Called once, at the end."""
+        ...
 
 
 class FeatureBackend(Protocol):
@@ -48,19 +51,31 @@ class FeatureBackend(Protocol):
     channels: int
 
     @property
-    def silence(self) -> float | np.ndarray: ...
+    def silence(self) -> float | np.ndarray:
+        """What a row of silence holds: one number, or [channels] float32."""
+        ...
 
     @property
-    def streams(self) -> tuple[Stream, ...]: ...
+    def streams(self) -> tuple[Stream, ...]:
+        """What the channels consist of, in their order."""
+        ...
 
     @property
-    def offsets(self) -> np.ndarray: ...
+    def offsets(self) -> np.ndarray:
+        """[window] seconds from a frame's time to the rows of its window, float64."""
+        ...
 
-    def rows(self, pieces: Iterable[np.ndarray]) -> list[Rows]: ...
+    def rows(self, pieces: Iterable[np.ndarray]) -> list[Rows]:
+        """Rows of each stream, [rows, its channels] float32, of 16 kHz sound in pieces [N] of any length."""
+        ...
 
-    def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray: ...
+    def __call__(self, wav: np.ndarray, fps: float) -> np.ndarray:
+        """wav: float [samples] at 16 kHz -> float32 [frames, window, channels], frames = round(seconds * fps)."""
+        ...
 
-    def params(self) -> dict[str, Any]: ...
+    def params(self) -> dict[str, Any]:
+        """What identifies the features, as JSON holds it; `features.backend_from_params` is its inverse."""
+        ...
 
 
 class Backend:

@@ -5,25 +5,27 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..facemesh import (
-    BROWS,
-    EYES,
-    rigid_points,
-)
+from ..facemesh import BROWS, EYES, rigid_points
+from ..geometry.sampling import sample_bilinear
+from ..shapes import check_shape
+
+NEUTRAL = np.stack([np.ones(3), np.zeros(3)])  # gain and offset [2, 3] that change nothing
 
 
-def smoothed(image: np.ndarray) -> np.ndarray:
-    return cv2.blur(image, (5, 5))
+def smoothed_colours(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Colours [N, 3] of a picture [H, W, 3] uint8 around pixels [N, 2], each the mean of 5 x 5."""
+    check_shape("image", image, None, None, 3)
+    return sample_bilinear(cv2.blur(image, (5, 5)), pixels)
 
 
-def sample_colours(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Bilinear colours [N, 3] at pixels [N, 2]."""
-    x, y = pixels[:, 0].astype(np.float32), pixels[:, 1].astype(np.float32)
-    return cv2.remap(image, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+def tempered(exposure: np.ndarray, share: float) -> np.ndarray:
+    """A share of the way from no change to an exposure [..., 2, 3]."""
+    return NEUTRAL + share * (exposure - NEUTRAL)
 
 
 def steady(colour: np.ndarray, segments: np.ndarray, reach: int = 12) -> np.ndarray:
-    """Average exposure over about a second, never across a cut or gap."""
+    """Average exposure [T, 2, 3] over about a second, never across a cut or gap; segments: [S, 2] frame ranges."""
+    check_shape("colour", colour, None, 2, 3)
     out = colour.copy()
     for start, end in segments:
         part = colour[start:end].reshape(end - start, 6)
@@ -39,6 +41,9 @@ def colour_samples(mesh: np.ndarray, pixels: np.ndarray, covered: np.ndarray, co
 
     mesh: [468, 3]; pixels: [468, 2] its canonical projection; covered: [S, S] mesh mask.
     """
+    check_shape("mesh", mesh, None, 3)
+    check_shape("pixels", pixels, len(mesh), 2)
+    check_shape("covered", covered, None, None)
     steady = np.setdiff1d(rigid_points(mesh), np.concatenate([EYES, BROWS]))
     area = np.zeros(covered.shape, np.uint8)
     cv2.fillConvexPoly(area, cv2.convexHull(pixels[steady].round().astype(np.int32)), 1)
@@ -55,6 +60,8 @@ def match_colour(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
     reference, observed: [N, 3] in 0..255. The gain is held near 1 and the offset near 0
     by a prior, so that flat skin does not invent contrast.
     """
+    check_shape("reference", reference, None, 3)
+    check_shape("observed", observed, len(reference), 3)
     x, y = reference.astype(float), observed.astype(float)
     keep = np.ones(x.shape)
     for _ in range(3):

@@ -10,6 +10,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import Delaunay
 
 from ..facemesh import (
+    LANDMARKS,
     LIPS,
     MESH_POINTS,
     eye_openness,
@@ -19,6 +20,7 @@ from ..facemesh import (
 from ..geometry.camera import Intrinsics, Poses, project, relative_transforms, unproject
 from ..geometry.fragments import Rasterizer
 from ..geometry.rasterizer_cpu import rasterize
+from ..shapes import check_shape
 from ..subject.records import Box
 
 
@@ -28,6 +30,8 @@ def choose_canonical(landmarks: np.ndarray, usable: np.ndarray, rotvec: np.ndarr
     landmarks: [T, 478, 2]; usable: [T] bool; rotvec: [T, 3]; sharpness: [T], any unit.
     Each criterion is a rank in 0..1 among the usable frames, so none needs a unit.
     """
+    check_shape("landmarks", landmarks, None, LANDMARKS, 2)
+    check_shape("rotvec", rotvec, len(landmarks), 3)
     scale = interocular(landmarks).clip(1e-6)
     away = np.linalg.norm(rotvec - np.median(rotvec[usable], 0), axis=1)
     away += 0.5 * np.linalg.norm(rotvec[:, :2], axis=1)
@@ -97,6 +101,7 @@ def lip_region(mouth: np.ndarray, nose_y: float, size: int, margin: float, feath
     mouth: [T, K, 2] canonical landmarks of lips and chin; nose_y: y below the nose that the
     region must not cross; margin and feather: as shares of the lips' swept width.
     """
+    check_shape("mouth", mouth, None, None, 2)
     low, high = np.percentile(mouth, [1, 99], axis=0)
     corners = np.concatenate([low, high, np.stack([low[:, 0], high[:, 1]], 1), np.stack([high[:, 0], low[:, 1]], 1)])
     width = float(high[: len(LIPS), 0].max() - low[: len(LIPS), 0].min())
@@ -140,9 +145,3 @@ def project_canonical(
 def region_size(spots: np.ndarray, margin: int) -> int:
     """Side of the square, a multiple of 16, that holds points [T, N, 2] of any one frame with a margin."""
     return int(np.ceil((np.ptp(spots, axis=1).max() + 2 * margin) / 16) * 16)
-
-
-def sample_bilinear(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Bilinear depth [N] at pixels [N, 2]."""
-    x, y = pixels[:, 0].astype(np.float32), pixels[:, 1].astype(np.float32)
-    return cv2.remap(depth, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]

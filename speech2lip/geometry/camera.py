@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..shapes import check_shape
+
 _LONGEST_LEAP = 15.0  # mm that extrapolation may add to two plain steps
 
 
@@ -50,6 +52,7 @@ class Poses:
 
 def rotation_matrices(rotvec: np.ndarray) -> np.ndarray:
     """Axis-angle [T, 3] in radians -> rotations [T, 3, 3] (Rodrigues)."""
+    check_shape("rotvec", rotvec, None, 3)
     angle = np.linalg.norm(rotvec, axis=1)[:, None, None]
     x, y, z = np.asarray(rotvec, np.float64).T
     zero = np.zeros_like(x)
@@ -61,6 +64,7 @@ def rotation_matrices(rotvec: np.ndarray) -> np.ndarray:
 
 def rigid_matrices(rotvec: np.ndarray, trans: np.ndarray) -> np.ndarray:
     """[T, 3] axis-angle and [T, 3] translations -> [T, 4, 4] homogeneous matrices."""
+    check_shape("trans", trans, len(rotvec), 3)
     out = np.zeros((len(rotvec), 4, 4))
     out[:, :3, :3] = rotation_matrices(rotvec)
     out[:, :3, 3] = trans
@@ -69,12 +73,27 @@ def rigid_matrices(rotvec: np.ndarray, trans: np.ndarray) -> np.ndarray:
 
 
 def relative_transforms(poses: Poses, canonical: np.ndarray) -> np.ndarray:
-    """Canonical camera -> observed camera, `T_o T_c^-1` (paper, GAMEM): [T, 4, 4]."""
+    """Canonical camera -> observed camera, `T_o T_c^-1` (paper, GAMEM): [T, 4, 4].
+
+    canonical: [4, 4] head -> camera in the canonical frame.
+    """
+    check_shape("canonical", canonical, 4, 4)
     return poses.matrices() @ np.linalg.inv(canonical)
 
 
+def move_points(points: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """Points [N, 3] under a rigid transform [4, 4]: [N, 3]."""
+    check_shape("points", points, None, 3)
+    check_shape("transform", transform, 4, 4)
+    return np.asarray(points @ transform[:3, :3].T + transform[:3, 3])
+
+
 def project(points: np.ndarray, camera: Intrinsics) -> np.ndarray:
-    """Camera-space points [..., 3] -> pixels [..., 2]."""
+    """Camera-space points [..., 3] -> pixels [..., 2].
+
+    In NumPy and float64, as fits need it; `warp_to_observed` projects tensors on their device,
+    with gradients. Tests hold the two together.
+    """
     return points[..., :2] / points[..., 2:] * camera.focal + np.array([camera.cx, camera.cy])
 
 
@@ -106,6 +125,8 @@ def warp_to_observed(pixels: Tensor, depth: Tensor, transform: Tensor, camera: I
     pixels: [B, N, 2] canonical pixels; depth: [B, N] their canonical z-depth;
     transform: [B, 4, 4] canonical -> observed camera. Returns [B, N, 2] pixels.
     """
+    _check_warp(pixels, transform)
+    check_shape("depth", depth, *pixels.shape[:2])
     points = transform_points(transform, _back_project(pixels, depth, camera))
     return _project(points, camera)
 
@@ -124,6 +145,8 @@ def warp_to_canonical(
     pixels: [B, N, 2] observed pixels; depth_map: [H, W] canonical z-depth;
     transform: [B, 4, 4] canonical -> observed camera. Returns [B, N, 2] canonical pixels.
     """
+    _check_warp(pixels, transform)
+    check_shape("depth_map", depth_map, None, None)
     inverse = torch.linalg.inv(transform)
 
     def land(depth: Tensor) -> Tensor:
@@ -143,8 +166,18 @@ def warp_to_canonical(
     return land(depth)
 
 
+def _check_warp(pixels: Tensor, transform: Tensor) -> None:
+    check_shape("pixels", pixels, len(transform), None, 2)
+    check_shape("transform", transform, None, 4, 4)
+
+
 def sample_map(values: Tensor, pixels: Tensor) -> Tensor:
-    """Bilinear lookup of a map [H, W] at pixels [B, N, 2], border values outside: [B, N]."""
+    """Bilinear lookup of a map [H, W] at pixels [B, N, 2], border values outside: [B, N].
+
+    Differentiable and on the tensors' device; `sampling.sample_bilinear` is for NumPy.
+    """
+    check_shape("values", values, None, None)
+    check_shape("pixels", pixels, None, None, 2)
     height, width = values.shape
     grid = pixel_to_grid(pixels, width, height).reshape(1, 1, -1, 2)
     out = F.grid_sample(values[None, None], grid, padding_mode="border", align_corners=True)

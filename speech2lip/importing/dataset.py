@@ -19,13 +19,15 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from ..audio.features import DeepSpeech
-from ..canonical.space import project_canonical, region_size, sample_bilinear, to_canonical
+from ..canonical.exposure import NEUTRAL
+from ..canonical.space import project_canonical, region_size, to_canonical
 from ..detection.detect import FaceMesh
 from ..errors import UserError
 from ..facemesh import MESH_POINTS, MOUTH
 from ..files import atomic_path
 from ..geometry import published as compat
 from ..geometry.camera import Intrinsics, Poses, unproject
+from ..geometry.sampling import sample_bilinear
 from ..media.images import frame_files, read_image, write_image
 from ..progress import track as progress
 from ..subject.layout import SubjectLayout
@@ -67,7 +69,7 @@ def import_dataset(source: Path, out: Path, name: str, fps: float = 25.0) -> Sub
     mesh = _lift(landmarks[index if seen[index] else int(np.flatnonzero(seen)[0]), :MESH_POINTS], depth, pose, camera)
     filled = fill_landmarks(landmarks[..., :2], seen, [(int(seen.argmax()), int(count - seen[::-1].argmax()))])
     mouth = to_canonical(filled[:, MOUTH], poses, mesh[MOUTH], pose, camera)
-    colour = np.tile(np.stack([np.ones(3), np.zeros(3)]), (count, 1, 1))
+    colour = np.tile(NEUTRAL, (count, 1, 1))
     layout.save_track(Track(filled, np.ones(count, bool), poses, mesh, colour, mouth))
     params = _copy_audio(source, layout)
     subject = Subject(

@@ -6,14 +6,20 @@ import numpy as np
 from torch import Tensor
 
 
+def decibels(error: float, data_range: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error: 10 log10(data_range^2 / error); infinite at 0."""
+    with np.errstate(divide="ignore"):
+        return float(10 * np.log10(np.float64(data_range**2) / error))
+
+
 def psnr(a: Tensor, b: Tensor, weight: Tensor) -> list[float]:
-    """Peak signal-to-noise ratio in dB per image: -10 log10(weighted MSE) on [0, 1].
+    """Peak signal-to-noise ratio in dB per image on [0, 1], of the weighted mean squared error.
 
     a, b: [B, C, H, W]; weight: [B or 1, 1, H, W]. Identical images give 100 dB.
     """
     w = weight.expand(len(a), a.shape[1], -1, -1)
     error = ((a - b) ** 2 * w).sum((1, 2, 3)) / w.sum((1, 2, 3)).clamp(min=1e-9)
-    return [float(v) for v in -10 * error.clamp(min=1e-10).log10()]
+    return [decibels(v) for v in error.clamp(min=1e-10).tolist()]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from .basic import decibels
+
 
 def frame_psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None, data_range: float = 1.0) -> float:
-    """Peak signal-to-noise ratio (dB) of pictures [H, W, ...]; where: [H, W] bool region. Equal ones give infinity."""
-    from skimage.metrics import peak_signal_noise_ratio
+    """Peak signal-to-noise ratio (dB) of pictures [H, W, ...]; where: [H, W] bool region. Equal ones give infinity.
 
+    In float64 over exactly the region, for finished files; `basic.psnr` is for weighted batches of tensors.
+    """
     a, b = (np.asarray(x if where is None else x[where], np.float64) for x in (a, b))
-    with np.errstate(divide="ignore"):
-        return float(peak_signal_noise_ratio(a, b, data_range=data_range))
+    return decibels(float(np.mean((a - b) ** 2)), data_range)
 
 
 def ssim_map(a: np.ndarray, b: np.ndarray, data_range: float = 1.0) -> tuple[float, np.ndarray]:
     """Structural similarity with Gaussian weights of sigma 1.5 (Wang 2004) by scikit-image.
 
     a, b: [H, W] or [H, W, 3]. Returns its own mean, which leaves out a border of five pixels,
-    and the similarity of every place, of the shape of `a`.
+    and the similarity of every place, of the shape of `a`. This is the figure that papers give:
+    a window of 11 pixels that also reaches over the border. The loss (`training.losses.ssim_map`)
+    has 7, at places where they fit, with gradients; tests hold the two together.
     """
     from skimage.metrics import structural_similarity
 

@@ -37,6 +37,7 @@ class AudioEncoder(nn.Module):
         )
 
     def forward(self, window: Tensor) -> Tensor:
+        """window: [B, rows, channels] -> [B, embedding]."""
         features: Tensor = self.head(self.convolutions(window.transpose(1, 2)).flatten(1))
         return features
 
@@ -57,6 +58,7 @@ class StreamEncoder(nn.Module):
         )
 
     def forward(self, window: Tensor) -> Tensor:
+        """window: [B, rows, channels of all streams] -> [B, streams * embedding]."""
         parts = window.split(self._streams, 2)
         return torch.cat([encoder(part) for encoder, part in zip(self.encoders, parts, strict=True)], 1)
 
@@ -87,5 +89,6 @@ class ShapeHead(nn.Module):
         return torch.stack([head(part) for head, part in zip(self.heads, parts, strict=True)], 1)
 
     def forward(self, embedding: Tensor) -> Tensor:
+        """embedding: [B, streams * E] -> codes [B, K], times `gain` in use."""
         codes = (self.stream_predictions(embedding) * self.stream_weights[:, None]).sum(1)
         return codes if self.training else codes * self.gain

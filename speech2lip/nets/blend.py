@@ -60,6 +60,7 @@ class BlendNet(nn.Module):
             nn.init.zeros_(self.outlet.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
+        """image: [B, C, H, W] -> [B, 3, H, W]; in use on a CPU in pieces that fit its cache."""
         frames: int = len(image)
         if image.device.type == "cpu" and not torch.is_grad_enabled() and not self.training:
             values = self.width * image[0, 0].numel() // self.unshuffle**2

@@ -74,6 +74,7 @@ class Upsampler(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(features, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: [B, features, h, w] -> [B, 3, factor h, factor w]."""
         rgb: Tensor = self.layers(x)
         return rgb
 
@@ -103,6 +104,7 @@ class LipModel(nn.Module):
         self._cache: dict[torch.device, list[Tensor]] = {}
 
     def forward(self, conditions: Mapping[str, Tensor]) -> Tensor:
+        """conditions: name -> [B, its width] -> [B, 3, height, width]."""
         lattices = self._lattices(next(iter(conditions.values())).device)
         field = sum(self.field(points, conditions) for points in lattices) / len(lattices)
         assert isinstance(field, Tensor)

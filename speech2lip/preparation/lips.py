@@ -12,13 +12,14 @@ import numpy as np
 from ..audio.features import make_backend
 from ..background import ordered_map
 from ..canonical import space
-from ..canonical.exposure import colour_samples, match_colour, sample_colours, smoothed, steady
+from ..canonical.exposure import NEUTRAL, colour_samples, match_colour, smoothed_colours, steady, tempered
 from ..config import Config
 from ..detection.parsing import parse_head
 from ..facemesh import LIPS, MOUTH, NOSE_BASE
 from ..files import atomic_path
 from ..geometry.camera import Intrinsics, Poses, project, relative_transforms, unproject
 from ..geometry.rasterizer import make_rasterizer
+from ..geometry.sampling import sample_bilinear
 from ..media.images import read_image, write_image
 from ..progress import track as progress
 from ..subject.layout import SubjectLayout
@@ -45,7 +46,7 @@ class CanonicalView:
 
     def lift(self, pixels: np.ndarray) -> np.ndarray:
         """Camera-space points [N, 3] of canonical pixels [N, 2]."""
-        return unproject(pixels, space.sample_bilinear(self.depth, pixels), self.camera)
+        return unproject(pixels, sample_bilinear(self.depth, pixels), self.camera)
 
 
 def make_canonical(config: Config, video: Path, layout: SubjectLayout) -> None:
@@ -57,9 +58,7 @@ def make_canonical(config: Config, video: Path, layout: SubjectLayout) -> None:
     _write_view(config.face.parsing, layout, view, region)
     lip_size = _lip_size(region.box, config.face.lip_max_width)
     exposure = _write_lips(layout, view, tracked, region.box, lip_size)
-    none = np.stack([np.ones(3), np.zeros(3)])
-    exposure = none + config.face.exposure * (exposure - none)
-    head = tracked.head
+    head, exposure = tracked.head, tempered(exposure, config.face.exposure)
     layout.save_track(Track(tracked.landmarks, tracked.valid, head.poses, head.mesh, exposure, mouth))
     layout.save_subject(
         Subject(
@@ -133,7 +132,7 @@ def _region_size(view: CanonicalView, region: space.LipRegion, poses: Poses) -> 
     """Side of the square that holds the warped mask in every frame."""
     ys, xs = np.nonzero(region.mask > 1 / 512)
     hull = cv2.convexHull(np.stack([xs, ys], 1).astype(np.float32))[:, 0].astype(np.float64)
-    depth = space.sample_bilinear(view.depth, hull)
+    depth = sample_bilinear(view.depth, hull)
     return space.region_size(space.project_canonical(hull, depth, poses, view.pose, view.camera), REGION_MARGIN)
 
 
@@ -147,10 +146,10 @@ def _write_lips(
     lattice = space.lip_lattice(box, lip_size)
     lip_points = view.lift(lattice.reshape(-1, 2))
     skin = colour_samples(tracked.head.mesh, view.pixels, view.covered)
-    skin_points, reference = view.lift(skin), sample_colours(smoothed(view.image), skin)
+    skin_points, reference = view.lift(skin), smoothed_colours(view.image, skin)
     transform = relative_transforms(tracked.head.poses, view.pose)
     frames = np.flatnonzero(tracked.valid)
-    exposure = np.tile(np.stack([np.ones(3), np.zeros(3)]), (len(tracked.valid), 1, 1))
+    exposure = np.tile(NEUTRAL, (len(tracked.valid), 1, 1))
 
     def place(points: np.ndarray, index: int) -> np.ndarray:
         """Pixels [N, 2] at which a frame shows points [N, 3] of the canonical camera."""
@@ -161,7 +160,7 @@ def _write_lips(
         grid = place(lip_points, index).astype(np.float32).reshape(*lattice.shape)
         lip = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         write_image(layout.lip_image(index), lip, _LIP_QUALITY)
-        return match_colour(reference, sample_colours(smoothed(image), place(skin_points, index)))
+        return match_colour(reference, smoothed_colours(image, place(skin_points, index)))
 
     found = ordered_map(measure, (int(f) for f in frames))
     for index, gain in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):

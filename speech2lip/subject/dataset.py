@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..background import ordered_map
 from ..facemesh import LIPS
 from ..media.images import read_image
 from ..nets.compositor import ObservedRegion
@@ -113,9 +113,8 @@ class SubjectDataset:
             self._regions[position] = crop_region(face, self.index.origins[frame], size)
             self._small[position] = cv2.resize(face, self._small.shape[1:3], interpolation=cv2.INTER_AREA)
 
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for _ in bar("loading", len(frames), "frame", pool.map(load, range(len(frames)))):
-                pass
+        for _ in bar("loading", len(frames), "frame", ordered_map(load, range(len(frames)))):
+            pass
 
 
 def load_grids(layout: SubjectLayout, frames: np.ndarray) -> Tensor | None:

@@ -93,6 +93,7 @@ def camera_jacobian(points: np.ndarray, focal: float) -> np.ndarray:
 
 
 def skew(v: np.ndarray) -> np.ndarray:
+    """Cross product matrices [..., 3, 3] of vectors [..., 3]: skew(v) @ x = v x x."""
     out = np.zeros((*v.shape[:-1], 3, 3))
     out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
     return out - np.swapaxes(out, -1, -2)

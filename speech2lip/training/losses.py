@@ -47,7 +47,11 @@ def perceptual_distance(net: nn.Module, a: Tensor, b: Tensor, mask: Tensor, leas
 
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity [B, 1, H - 6, W - 6] of the places where its window fits, averaged
-    over channels; data range 1 (Wang 2004)."""
+    over channels; data range 1 (Wang 2004).
+
+    For training: seven taps, two matrix products and gradients, where `metrics.image.ssim_map`
+    is scikit-image's figure with eleven taps.
+    """
     rows, columns = _blur_matrix(a.shape[-2], a), _blur_matrix(a.shape[-1], a).T
     ma, squares, ab = rows @ torch.stack([a, a * a + b * b, a * b]) @ columns
     mb = rows @ b @ columns  # on its own: a target needs no gradient

@@ -31,6 +31,7 @@ class DeepSpeechNet(nn.Module):
 
     @torch.no_grad()
     def forward(self, rows: Tensor, chunk: int = 1024) -> Tensor:
+        """rows: [T, 494] -> logits [T, 29]."""
         parts = [self._lower(part) for part in rows.split(chunk)]
         ahead = _carry(self.forwards, parts)
         behind = [p.flip(0) for p in _carry(self.backwards, [p.flip(0) for p in reversed(parts)])][::-1]

@@ -36,6 +36,7 @@ class Lpips(nn.Module):
         self.register_buffer("spread", torch.tensor([0.458, 0.448, 0.450]).reshape(3, 1, 1), persistent=False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """a, b: [B, 3, H, W] in -1..1 -> distances [B, 1, 1, 1]."""
         total = a.new_zeros(len(a), 1, 1, 1)
         for head, x, y in zip(self.lin, self._activations(a), self._activations(b), strict=True):
             total = total + head((x - y).square()).mean((2, 3), keepdim=True)

@@ -1,0 +1,18 @@
+"""Bilinear look-up in maps and pictures, in NumPy; `camera.sample_map` is the differentiable one."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ..shapes import check_shape
+
+
+def sample_bilinear(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Values [N] or [N, C] of a map [H, W] or picture [H, W, C] at pixels [N, 2] (x, y); the border continues.
+
+    OpenCV's look-up: floats stay floats, uint8 stays uint8, and places count in 32nds of a pixel.
+    """
+    check_shape("pixels", pixels, None, 2)
+    x, y = pixels[:, 0].astype(np.float32), pixels[:, 1].astype(np.float32)
+    return cv2.remap(values, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
