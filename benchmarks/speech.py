@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from speech2lip.audio.features import extract_windows, make_backend, save_features
-from speech2lip.config import default_config
+from speech2lip.config import Config, default_config
 from speech2lip.detection.detect import FaceMesh
 from speech2lip.errors import UserError, run_guarded
 from speech2lip.facemesh import CORNER_LEFT, CORNER_RIGHT, MOUTH, interocular, mouth_opening, opening_of_points
@@ -37,7 +37,9 @@ from speech2lip.metrics.basic import correlation
 from speech2lip.nets.speech2lip import Speech2Lip
 from speech2lip.preparation.pipeline import preprocess
 from speech2lip.subject.layout import SubjectLayout
-from speech2lip.training.trainer import Trainer
+from speech2lip.training.phases import Phase, Position
+from speech2lip.training.speech import Calibration, SpeechTraining
+from speech2lip.training.trainer import make_context, make_model
 
 _COLUMNS = ("r", "width r", "art.")
 _CORNERS = [int(np.flatnonzero(corner == MOUTH)[0]) for corner in (CORNER_LEFT, CORNER_RIGHT)]
@@ -83,15 +85,19 @@ def measure(
         # No pictures: all steps are the encoder's, which stops after train.speech_epochs.
         settings += ["train.steps=1000000", "train.speech_share=1", f"train.output={root / 'log'}"]
         config = default_config(settings)
-        trainer = Trainer(config, fresh=True)
-        model = trainer.model
+        context = make_context(config)
+        model = make_model(context)
         assert isinstance(model, Speech2Lip)
-        held_out, frames = trainer.held_out_codes()
-        figures = figures_of(model, held_out, trainer.data.mouth[frames])
-        trainer.fit_speech(model, trainer.speech_optimizer, trainer.index.train, "speech", 1.0)
+        calibration = Calibration(context, model)
+        for phase in calibration.phases():
+            run_alone(phase, config)
+        held_out, frames = calibration.codes()
+        figures = figures_of(model, held_out, context.data.mouth[frames])
+        speech = SpeechTraining(context, model, context.index.train)
+        run_alone(Phase("speech", speech, 1.0, speech.most), config)
         model.eval()
-        test = torch.from_numpy(trainer.index.test)
-        figures += figures_of(model, spoken(model, trainer.data.windows(test)), trainer.data.mouth[test])
+        test = torch.from_numpy(context.index.test)
+        figures += figures_of(model, spoken(model, context.data.windows(test)), context.data.mouth[test])
         features = make_backend(config.audio)
         for clip, real in others.items():
             windows = extract_windows([load_audio(clip)], probe(clip).fps, features, clip)[:][: len(real)]
@@ -99,6 +105,16 @@ def measure(
             seen = np.isfinite(real[: len(made)])
             figures.append(correlation(made[seen], real[: len(made)][seen]))
     return figures
+
+
+def run_alone(phase: Phase, config: Config) -> None:
+    """All steps of one phase."""
+    phase.trainee.begin()
+    step = 0
+    while (done := phase.spent(config.train, step, 0.0)) < 1:
+        step += 1
+        phase.trainee.step(Position(step, done, 0.0, 0))
+    phase.trainee.end()
 
 
 @torch.no_grad()

@@ -47,6 +47,7 @@ from speech2lip.rendering.live import render_live
 from speech2lip.rendering.predictor import Predictor
 from speech2lip.subject.layout import SubjectLayout
 from speech2lip.training.losses import masked_mse
+from speech2lip.training.phases import Position
 from speech2lip.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,13 +107,14 @@ class Ours:
         self.predictor = Predictor(
             load_checkpoint(self.model_path), SubjectLayout(config.data.root), config.train.device
         )
-        self.windows = self.trainer.index.windows[np.arange(frames) % len(self.trainer.index.windows)]
-        self.batch = self.trainer.data.batch(self.trainer.index.train[: config.render.batch])
+        index = self.trainer.context.index
+        self.windows = index.windows[np.arange(frames) % len(index.windows)]
+        self.batch = self.trainer.context.data.batch(index.train[: config.render.batch])
 
     def train(self) -> int:
         """One step with all losses."""
-        self.trainer.step()
-        _finish(self.trainer.device)
+        self.trainer.phases[-1].trainee.step(Position(1, 1.0, 1.0, 1000))
+        _finish(self.trainer.context.device)
         return self.config.train.batch
 
     @torch.no_grad()

@@ -29,8 +29,8 @@ def test_every_variant_is_a_valid_configuration_that_differs(variant):
 
 
 def test_faithful_is_the_preset():
-    assert default_config(list(quality.VARIANTS["faithful"])) == load_config(str(ROOT / "configs" / "faithful.yaml"))
-    assert default_config([]) == load_config(str(ROOT / "configs" / "fast.yaml"))
+    assert default_config(list(quality.VARIANTS["faithful"])) == load_config("faithful")
+    assert default_config([]) == load_config("fast")
 
 
 def test_table_tells_figures_from_the_frozen_mouth():

@@ -42,7 +42,7 @@ def mixtures(monkeypatch):
     """Tensors without values answer what is asked of them: yes, one half, zeros."""
     monkeypatch.setattr(trainer, "pick_device", lambda _: META)
     monkeypatch.setattr(predictor, "pick_device", lambda _: META)
-    monkeypatch.setattr(trainer, "bfloat16_pays", lambda _: False)
+    monkeypatch.setattr(trainer, "has_bfloat16", lambda _: False)
     monkeypatch.setattr(Speech2Lip, "_precision", lambda *_: nullcontext())
     answers = {
         "item": lambda t: 0.5, "__float__": lambda t: 0.5, "__bool__": lambda t: True,
@@ -73,7 +73,7 @@ def test_training_mixes_no_devices(subject_config, tmp_path, mixtures):
     learner.save = lambda: None
     with mixtures:
         assert learner.run()
-    assert learner.state.speech_done and learner.state.expert_done and learner._sync_acts()
+    assert learner.sync.ready() and learner.progress.phase == len(learner.phases) - 1
     assert not mixtures.found, "\n".join(f"{k}\n{v}" for k, v in mixtures.found.items())
 
 

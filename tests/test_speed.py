@@ -27,7 +27,7 @@ def _published() -> float:
 
 
 def _ours(preset: str, batch: int = 8) -> float:
-    config = load_config(f"configs/{preset}.yaml")
+    config = load_config(preset)
     features = make_backend(config.audio)
     metadata = ModelMetadata(LIP, (190, 330, *LIP), FACE, (1100.0, 249.5, 249.5), features.params(), 25.0, 57)
     model = build_model(config, metadata).eval()

@@ -19,7 +19,7 @@ def psnr(a: Tensor, b: Tensor, weight: Tensor) -> list[float]:
     """
     w = weight.expand(len(a), a.shape[1], -1, -1)
     error = ((a - b) ** 2 * w).sum((1, 2, 3)) / w.sum((1, 2, 3)).clamp(min=1e-9)
-    return [decibels(v) for v in error.clamp(min=1e-10).tolist()]
+    return [decibels(float(v)) for v in error.clamp(min=1e-10)]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

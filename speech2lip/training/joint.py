@@ -11,8 +11,8 @@ from ..config import TrainConfig
 from ..nets.interface import LipSyncModel
 from .context import Context, Objective, Sample
 from .ema import Average
-from .optimise import descend
-from .phases import Position
+from .optimise import descend, remember
+from .phases import NotFinite, Position
 from .sync import SyncObjective
 
 
@@ -40,7 +40,7 @@ class JointTraining:
             self.model.blend.requires_grad_(False).eval()
         terms = self._terms(judged)
         total = torch.stack([config.loss.weight(name) * value for name, value in terms.items()]).sum()
-        descend(self.optimizer, total, self.model.parameters(), config.train.clip_gradient)
+        self._descend(total)
         self.average.update(self.model, at.total)
         return {name: value.item() for name, value in terms.items()} | {"total": total.item()}
 
@@ -62,6 +62,17 @@ class JointTraining:
             terms |= self.sync.terms(self.model, sample)
         return terms
 
+    def _descend(self, total: torch.Tensor) -> None:
+        """Without a step where the loss is no number, and then batch norms forget what they have just seen."""
+        try:
+            descend(self.optimizer, total, self.context.config.train.clip_gradient)
+        except NotFinite:
+            with torch.no_grad():
+                for name, value in self.model.named_buffers():
+                    if ".running_" in name:
+                        value.copy_(self.average.values[name])
+            raise
+
     def end(self) -> None:
         """Nothing to finish."""
 
@@ -69,11 +80,7 @@ class JointTraining:
         return {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes the optimiser's memory; its settings are today's configuration's."""
-        ours = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group, settings in zip(self.optimizer.param_groups, ours, strict=True):
-            group.update(settings)
+        remember(self.optimizer, state["optimizer"])
 
 
 def learning_rate(train: TrainConfig, at: Position) -> float:

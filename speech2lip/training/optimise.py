@@ -1,8 +1,8 @@
-"""One step of an optimiser."""
+"""One step of an optimiser, and an optimiser's memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,12 +10,26 @@ from torch import Tensor
 from .phases import NotFinite
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip: Iterable[Tensor] = (), largest: float = 0.0) -> None:
-    """Follow the gradient of `loss`; clip: parameters whose gradient's norm is held below `largest`."""
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, largest: float = 0.0) -> None:
+    """Follow the gradient of `loss`, its norm held below `largest` where that is not 0.
+
+    Raises NotFinite, without a step, where loss or gradient is infinite or no number.
+    """
     if not torch.isfinite(loss):
         raise NotFinite(f"the loss is {loss.item()}")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    if largest > 0:
-        torch.nn.utils.clip_grad_norm_(clip, largest)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, largest if largest > 0 else float("inf"))
+    if not torch.isfinite(norm):
+        optimizer.zero_grad(set_to_none=True)
+        raise NotFinite(f"the gradient's norm is {norm.item()}")
     optimizer.step()
+
+
+def remember(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take over an optimiser's memory; its settings stay today's configuration's."""
+    ours = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, settings in zip(optimizer.param_groups, ours, strict=True):
+        group.update(settings)

@@ -16,7 +16,7 @@ from . import losses
 from .augment import mix
 from .context import Context, Sample
 from .ema import Average
-from .optimise import descend
+from .optimise import descend, remember
 from .phases import Phase, Position
 
 _WARMUP = 100  # steps over which the rate of the speech phase rises
@@ -86,7 +86,7 @@ class SpeechTraining:
         return {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
+        remember(self.optimizer, state["optimizer"])
 
 
 @dataclass
@@ -132,6 +132,13 @@ class Calibration:
         if len(self.frames) == self.context.config.train.folds:
             self.model.shape_head.gain.copy_(self.gain())
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"predicted": self.predicted, "frames": self.frames}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.predicted = [t.to(self.context.device) for t in state["predicted"]]
+        self.frames = [t.to(self.context.device) for t in state["frames"]]
+
     def gain(self) -> Tensor:
         """Factor [K] on each code."""
         made, frames = self.codes()
@@ -159,15 +166,11 @@ class FoldTraining(SpeechTraining):
         self.calibration.keep(self.model, self.part)
 
     def state_dict(self) -> dict[str, Any]:
-        """The copy too, and what earlier folds found."""
-        found = {"predicted": self.calibration.predicted, "frames": self.calibration.frames}
-        return {**super().state_dict(), **found, "model": self.model.state_dict()}
+        """The copy too."""
+        return {**super().state_dict(), "model": self.model.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model = copy.deepcopy(self.calibration.model)
         self.model.load_state_dict(state["model"])
         self.optimizer = self._optimizer()
         super().load_state_dict(state)
-        device = self.context.device
-        self.calibration.predicted[:] = [t.to(device) for t in state["predicted"]]
-        self.calibration.frames[:] = [t.to(device) for t in state["frames"]]

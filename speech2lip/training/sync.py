@@ -14,7 +14,7 @@ from ..nets.sync import SyncExpert
 from ..subject.index import SubjectIndex
 from . import losses
 from .context import Context, Sample
-from .optimise import descend
+from .optimise import descend, remember
 from .phases import Phase, Position
 
 _LEAST = 32  # windows below which an expert has too little to learn from
@@ -115,7 +115,7 @@ class OwnExpert:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        remember(self.optimizer, state["optimizer"])
         if state["trained"]:
             self.freeze()
 

@@ -63,10 +63,11 @@ class Trainer:
         self.context = make_context(config)
         index = self.context.index
         self.metadata = metadata_of(index.subject, index.track.mouth.shape[1])
-        self.model = _make_model(self.context)
+        self.model = make_model(self.context)
         self.average = Average(self.model, config.train.ema)
         self.sync = make_sync(self.context)
-        self.phases = make_phases(self.context, self.model, self.average, self.sync)
+        self.calibration = make_calibration(self.context, self.model)
+        self.phases = make_phases(self.context, self.model, self.average, self.sync, self.calibration)
         self.progress, self.stop = Progress(), StopRequest()
         self._identity = {
             "metadata": self.metadata.to_dict(), "data": fingerprint(index.layout, config.data.test_fraction),
@@ -132,7 +133,8 @@ class Trainer:
         meter.close()
         if self.stop.number is None:
             phase.trainee.end()
-            at.next_phase()
+            if phase.share is not None:  # the last phase goes on when there is more to spend
+                at.next_phase()
 
     def _step(self, phase: Phase, done: float) -> dict[str, float]:
         """One step; one whose loss is no number changes nothing, is counted, and ends training when there are many."""
@@ -142,9 +144,11 @@ class Trainer:
         except NotFinite as error:
             at.skipped += 1
             if at.skipped > self.config.train.max_skipped:
+                count, at.skipped = at.skipped, 0
+                self.save()
                 raise UserError(
-                    f"training of {self.config.name} gave up after {at.skipped} steps without a usable loss ({error}): lower "
-                    f"train.rate; the last good state is {self.state_file}"
+                    f"training of {self.config.name} gave up after {count} steps without a usable loss ({error}): lower "
+                    f"train.rate and continue; the last good weights are in {self.state_file}"
                 ) from error
             return {}
 
@@ -192,8 +196,7 @@ class Trainer:
     def save(self) -> None:
         """Write `last.pt`, from which the next run continues."""
         parts: dict[str, Any] = {"model": self.model.state_dict(), "average": self.average.values}
-        if isinstance(self.sync, OwnExpert):
-            parts["expert"] = self.sync.state_dict()
+        parts |= {name: part.state_dict() for name, part in self._shared().items()}
         if self.progress.phase < len(self.phases) and self.progress.phase_step > 0:
             parts["phase"] = self.phases[self.progress.phase].trainee.state_dict()
         context = self.context
@@ -207,12 +210,21 @@ class Trainer:
         self.progress = Progress(**content["progress"])
         self.model.load_state_dict(parts["model"])
         self.average.values = {k: v.to(self.context.device) for k, v in parts["average"].items()}
-        if isinstance(self.sync, OwnExpert):
-            self.sync.load_state_dict(parts["expert"])
+        for name, part in self._shared().items():
+            part.load_state_dict(parts[name])
         if "phase" in parts:
             self._phase_to_continue().trainee.load_state_dict(parts["phase"])
         restore_random(content["random"], self.context.random, self.context.generator)
         print(f"{self.state_file}: continuing after {self.progress.step} steps ({self.spent:.0%} of the budget)")
+
+    def _shared(self) -> dict[str, OwnExpert | Calibration]:
+        """What outlives the phase that trains it, by its name in the state."""
+        shared: dict[str, OwnExpert | Calibration] = {}
+        if isinstance(self.sync, OwnExpert):
+            shared["expert"] = self.sync
+        if self.calibration is not None:
+            shared["calibration"] = self.calibration
+        return shared
 
     def _phase_to_continue(self) -> Phase:
         if not 0 <= self.progress.phase < len(self.phases):
@@ -238,7 +250,7 @@ def make_context(config: Config) -> Context:
     )
 
 
-def _make_model(context: Context) -> LipSyncModel:
+def make_model(context: Context) -> LipSyncModel:
     """The networks, with what they take of the training frames as it is."""
     index, data = context.index, context.data
     metadata = metadata_of(index.subject, index.track.mouth.shape[1])
@@ -260,14 +272,26 @@ def make_sync(context: Context) -> SyncObjective | None:
     return OwnExpert(context, net) if config.sync.expert == "own" else PublishedSync(context)
 
 
-def make_phases(context: Context, model: LipSyncModel, average: Average, sync: SyncObjective | None) -> list[Phase]:
+def make_calibration(context: Context, model: LipSyncModel) -> Calibration | None:
+    """How far speech can be trusted, where it predicts the shape and that is wanted."""
+    train = context.config.train
+    wanted = train.speech_share > 0 and train.articulate > 1
+    return Calibration(context, model) if wanted and isinstance(model, Speech2Lip) else None
+
+
+def make_phases(
+    context: Context,
+    model: LipSyncModel,
+    average: Average,
+    sync: SyncObjective | None,
+    calibration: Calibration | None,
+) -> list[Phase]:
     """What is trained, in this order: own sync expert, speech on held-out parts, speech, everything together."""
     train, loss = context.config.train, context.config.loss
     phases = sync.phases() if isinstance(sync, OwnExpert) else []
+    phases += calibration.phases() if calibration is not None else []
     objectives: list[Objective] = []
     if isinstance(model, Speech2Lip):
-        if train.speech_share > 0 and train.articulate > 1:
-            phases += Calibration(context, model).phases()
         if train.speech_share > 0:
             speech = SpeechTraining(context, model, context.index.train, average)
             phases.append(Phase("speech", speech, train.speech_share, speech.most))

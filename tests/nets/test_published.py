@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -271,14 +270,14 @@ def test_published_networks_train_under_the_wav2lip_loss(small, home):
         f"train.output={home / 'log'}",
         "sync.freeze_blend=true",
     ]
-    changes += ["train.validate_every=10", "model.lip.ensemble=corners", "train.amp=false"]
+    changes += ["train.validate_every=1", "model.lip.ensemble=corners", "train.amp=false"]
     config = default_config(changes)
     seen: list[dict[str, float]] = []
     blends: list[torch.Tensor] = []
 
     class Watched(Trainer):
-        def step(self):
-            seen.append(super().step())
+        def _step(self, phase, done):
+            seen.append(super()._step(phase, done))
             blends.append(self.model.blend.outlet.weight.detach().clone())
             return seen[-1]
 
@@ -330,19 +329,18 @@ def test_expert_sees_lower_halves_in_bgr():
 
 def test_generated_face_is_the_real_one_plus_the_shrunk_change(small, home):
     """Against pasting the region into the whole crop and shrinking that."""
-    from speech2lip.subject.dataset import SubjectDataset
-    from speech2lip.training.wav2lip import Wav2LipLoss
+    from speech2lip.training.trainer import make_context
+    from speech2lip.training.wav2lip import PublishedSync
 
-    layout = SubjectLayout(small.data.root)
-    index = parse_subject(layout, 0.1)
-    data = SubjectDataset(index, torch.device("cpu"), 1.0)
-    judge = Wav2LipLoss(replace(small.sync, expert="wav2lip"), index, data, torch.device("cpu"))
+    context = make_context(small)
+    layout, index = context.index.layout, context.index
+    expert = PublishedSync(context)
     frames = np.array([3])
-    batch = data.batch(frames)
+    batch = context.data.batch(frames)
     size = batch.region.image.shape[-1]
     ramp = torch.hann_window(size, periodic=False)
     change = 0.4 * (ramp[:, None] * ramp).expand(1, 3, -1, -1)
-    ours = judge._on_faces(change, batch.region.origin, frames)[0].permute(1, 2, 0).numpy()
+    ours = expert._on_faces(change, batch.region.origin, frames)[0].permute(1, 2, 0).numpy()
     whole = np.zeros((*read_image(layout.face_image(3)).shape[:2], 3), np.float32)
     x, y = index.origins[3]
     whole[y : y + size, x : x + size] = change[0].permute(1, 2, 0).numpy()[: len(whole) - y, : len(whole) - x]
