@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speech2lip.config import Config, load_config
 from speech2lip.errors import run_guarded
-from speech2lip.evaluation.run import evaluate
+from speech2lip.evaluation.run import check_packages, evaluate
 from speech2lip.rendering.files import render_images
 from speech2lip.subject.layout import SubjectLayout
 
@@ -33,6 +33,8 @@ def main() -> int:
 
 
 def render(config: Config, options: argparse.Namespace) -> int:
+    if not options.no_report:
+        check_packages()
     model = options.model_path or Path(config.train.output) / config.name / "model.pt"
     target, root = options.output_dir or Path(config.render.output) / config.name, Path(config.data.root)
     folder, layout = target / "postfusion", SubjectLayout(root)

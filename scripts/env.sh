@@ -3,7 +3,8 @@
 # Uses the active virtual environment, else makes .venv with the first Python found that is
 # 3.10, 3.11 or 3.12, else 3.13 (whose MediaPipe needs a file, see constraints.txt). Installs only
 # when pyproject.toml, constraints.txt or the wanted extras changed since the last time, so that
-# everything works offline afterwards.
+# everything works offline afterwards; not at all where SPEECH2LIP_INSTALL=no says that the active
+# environment has what is needed (tests run copies of these scripts so).
 # usage: [EXTRAS="demo,evaluate"] source scripts/env.sh
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -36,7 +37,7 @@ fi
 EXTRAS=${EXTRAS:-demo,evaluate}
 stamp="$VIRTUAL_ENV/.speech2lip-${EXTRAS//,/-}"
 [ -f "$VIRTUAL_ENV/.speech2lip-dev" ] && [ ! -f "$stamp" ] && stamp="$VIRTUAL_ENV/.speech2lip-dev"
-if ! cat pyproject.toml constraints.txt | cmp -s - "$stamp"; then
+if [ "${SPEECH2LIP_INSTALL:-yes}" != no ] && ! cat pyproject.toml constraints.txt | cmp -s - "$stamp"; then
     echo "installing Speech2Lip with $EXTRAS (once; some minutes)"
     python -m pip install --quiet --constraint constraints.txt --editable ".[$EXTRAS]"
     cat pyproject.toml constraints.txt >"$VIRTUAL_ENV/.speech2lip-${EXTRAS//,/-}"

@@ -27,6 +27,9 @@ def preprocess(
     video: a file, or a folder of numbered frames; audio: sound to use instead of the video's own;
     name: of the subject (default: the folder's name); config: a preset's name or a YAML file;
     settings: entries to change. Stages that were finished with the same input are kept.
+
+        subject = preprocess("me.mp4", "dataset/me", settings={"data.fps": 29.97})
+        print(subject.frames, subject.crop)
     """
     from .preparation.pipeline import preprocess as run
 
@@ -43,6 +46,8 @@ def train(
     out: the folder for the model and the state from which the next call goes on; minutes: of
     wall-clock time (0: `train.steps` steps); fresh: start over. Ctrl-C and SIGTERM save the state and
     raise KeyboardInterrupt.
+
+        model = train("dataset/me", "log/me", minutes=30, config="faithful")
     """
     from .training.trainer import fit
 
@@ -60,6 +65,8 @@ def render(
 
     subject: the subject's folder (default: the one that the model was trained on); start: source
     frame to begin on; device: auto, cpu or cuda.
+
+        frames = render("log/me/model.pt", "speech.wav", "result.mp4")
     """
     from .media.sound import check_sound
     from .rendering.files import render_video

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +74,14 @@ def model_path(subject_config: Config) -> Path:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """A copy of the repository's files, so that nothing lands among the user's subjects."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the repository's files, so that nothing lands among the user's subjects.
+
+    Its scripts run in this environment as it is: installing the copy would replace the checkout there.
+    """
+    monkeypatch.setenv("SPEECH2LIP_INSTALL", "no")
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for part in ("speech2lip", "configs", "scripts", "preprocess"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("train.py", "inference.py", "requirements.txt", "constraints.txt", "pyproject.toml"):

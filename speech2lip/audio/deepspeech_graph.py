@@ -76,6 +76,6 @@ def _tensorflow(graph: Path) -> Any:
     except ImportError as error:
         raise UserError(
             f"converting {graph} needs the package tensorflow, once, which is not installed: run "
-            "`pip install -r requirements-extra.txt`, or use audio.backend=mel"
+            '`pip install "speech2lip[published]"`, or use audio.backend=mel'
         ) from error
     return tensorflow

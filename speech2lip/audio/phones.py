@@ -33,7 +33,7 @@ def phone_segments(wav: np.ndarray) -> list[tuple[str, float, float]]:
     except ImportError as error:
         raise UserError(
             "audio.backend=phones needs the package pocketsphinx, which is not installed: run "
-            "`pip install -r requirements-extra.txt`, or use audio.backend=mel"
+            '`pip install "speech2lip[published]"`, or use audio.backend=mel'
         ) from error
     model = pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")
     decoder: Any = pocketsphinx.Decoder(allphone=model, lm=None, dict=None, lw=2.0, loglevel="FATAL")

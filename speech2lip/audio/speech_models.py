@@ -104,7 +104,7 @@ def _import_transformers(kind: str) -> Any:
     except ImportError as error:
         raise UserError(
             f"audio.backend={kind} needs the package transformers, which is not installed: run "
-            "`pip install -r requirements-extra.txt`, or use audio.backend=mel"
+            '`pip install "speech2lip[published]"`, or use audio.backend=mel'
         ) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

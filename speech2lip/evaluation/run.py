@@ -18,6 +18,11 @@ from .report import Evaluation, machine_facts, print_table, subject_facts, train
 PROTOCOLS = ("self", "cross")
 
 
+def check_packages() -> None:
+    """Refuse where packages that measures and reports need are missing."""
+    needs("evaluate", "jinja2", "matplotlib", "skimage")
+
+
 def evaluate(
     model: Path, root: Path | None = None, out: Path | None = None, protocols: Sequence[str] = PROTOCOLS, device: str = "auto",
     audio: Path | None = None, start: int = 0,
@@ -27,7 +32,7 @@ def evaluate(
     protocols: of "self" and "cross"; audio: a file with other speech, measured as "new"
     instead, from source frame `start` on.
     """
-    needs("evaluate", "jinja2", "matplotlib", "skimage")
+    check_packages()
     if audio is not None:
         check_sound(audio)
     checkpoint = load_checkpoint(model)
@@ -53,7 +58,7 @@ def evaluate(
 
 def evaluate_videos(generated: Path, real: Path, out: Path | None = None) -> Result:
     """Measure any generated video against the real one of the same frames."""
-    needs("evaluate", "jinja2", "matplotlib", "skimage")
+    check_packages()
     with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
         result = evaluate_pair(generated, real, Path(folder))
         if out is not None:

@@ -18,6 +18,6 @@ def scalar_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        print("tensorboard is not installed: training without its curves")
+        print('training without curves: they need tensorboard (pip install "speech2lip[tensorboard]")')
         return NoWriter()
     return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
