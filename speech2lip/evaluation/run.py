@@ -20,12 +20,12 @@ PROTOCOLS = ("self", "cross")
 
 def evaluate(
     model: Path, root: Path | None = None, out: Path | None = None, protocols: Sequence[str] = PROTOCOLS, device: str = "auto",
-    audio: Path | None = None, start: int = 0,
+    audio: Path | None = None,
 ) -> dict[str, Result]:  # fmt: skip
     """Measure a checkpoint on its subject; with `out`, write the report there. Results by protocol.
 
     protocols: of "self" and "cross"; audio: a file with other speech, measured as "new"
-    instead, from source frame `start` on.
+    instead.
     """
     needs("evaluate", "jinja2", "matplotlib", "skimage")
     if audio is not None:
@@ -35,7 +35,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
         kept, results = Path(folder), {}
         if audio is not None:
-            results["new"] = evaluate_new(checkpoint, layout, audio, kept, device, start)
+            results["new"] = evaluate_new(checkpoint, layout, audio, kept, device)
         else:
             if "self" in protocols:
                 results["self"] = evaluate_self(checkpoint, layout, kept, device)
