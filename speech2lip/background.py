@@ -99,7 +99,9 @@ class OrderedPool:
         return out
 
 
-def ordered_map(work: Callable[[T], R], items: Iterable[T], threads: int = 0, ahead: int = 16) -> Iterator[R]:
+def ordered_map(
+    work: Callable[[T], R], items: Iterable[T], threads: int = 0, ahead: int = 16
+) -> Generator[R, None, None]:
     """`map` in threads (default: one per core), in order, with a bounded number under way."""
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         pending: deque[Future[R]] = deque()

@@ -19,7 +19,7 @@ from ..media.ffmpeg import check_video, probe
 from ..media.sound import SAMPLE_RATE, load_audio
 from ..progress import track as progress
 from ..subject.records import Crop, extract
-from .protocols import LEAST, Result, finish, load_pretrained_metrics
+from .protocols import LEAST, Measured, Result, finish, load_pretrained_metrics
 from .recording import Recorder, landmark_mask
 from .summary import STILL
 
@@ -67,7 +67,8 @@ def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
         pretrained.missing["Correlation with the sound, silence"] = "neither video has sound"
         wav = np.zeros(0, np.float32)
     wav = wav[: round(count / fps * SAMPLE_RATE)]
-    return finish("pair", recordings, "real", "real", wav, fps, np.arange(count), kept / "pair", pretrained)
+    measured = Measured("pair", recordings, "real", "real", wav, np.arange(count))
+    return finish(measured, fps, kept / "pair", pretrained)
 
 
 def _both(generated: Path, real: Path, fps: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

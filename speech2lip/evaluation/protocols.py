@@ -68,6 +68,18 @@ def load_pretrained_metrics(fps: float) -> PretrainedMetrics:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a protocol recorded, before it is summed up; fields as those of `Result`."""
+
+    name: str
+    recordings: dict[str, Recording]
+    truth: str | None
+    base: str
+    wav: np.ndarray
+    source: np.ndarray
+
+
+@dataclass(frozen=True)
 class Result:
     """One protocol, measured: recordings and figures by row, in the order of the table.
 
@@ -206,7 +218,7 @@ class _ModelUnderTest:
     def result(
         self, name: str, recordings: dict[str, Recording], truth: str | None, base: str, wav: np.ndarray, source: np.ndarray
     ) -> Result:  # fmt: skip
-        return finish(name, recordings, truth, base, wav, self.fps, source, self.kept, self.pretrained)
+        return finish(Measured(name, recordings, truth, base, wav, source), self.fps, self.kept, self.pretrained)
 
     def _recorder(self, name: str) -> Recorder:
         return Recorder(self.kept / name, self.pretrained.syncnet is not None, self.pretrained.lpips)
@@ -215,12 +227,10 @@ class _ModelUnderTest:
         return any(start <= a < end and start <= b < end for start, end in self.index.subject.shots)
 
 
-def finish(
-    name: str, recordings: dict[str, Recording], truth: str | None, base: str, wav: np.ndarray, fps: float,
-    source: np.ndarray, kept: Path, pretrained: PretrainedMetrics,
-) -> Result:  # fmt: skip
-    """Figures of all rows."""
-    scene = make_scene(wav, fps, len(source))
+def finish(measured: Measured, fps: float, kept: Path, pretrained: PretrainedMetrics) -> Result:
+    """Figures of all rows; kept: folder of frames by row."""
+    recordings, truth, base, wav = measured.recordings, measured.truth, measured.base, measured.wav
+    scene = make_scene(wav, fps, len(measured.source))
     right = recordings[truth] if truth is not None else None
     order: list[str] = [row for row in ("real", "base", "generated", "frozen") if row in recordings]
     rows: dict[str, dict[str, float]] = {}
@@ -233,4 +243,4 @@ def finish(
             found = measure_sync(pretrained.syncnet, own.faces, wav)
             rows[row] |= {"lse_c": found.confidence, "lse_d": found.distance, "lse_offset": float(found.offset)}
     ordered = {row: recordings[row] for row in order}
-    return Result(name, ordered, rows, truth, base, scene, wav, kept, source, pretrained.missing)
+    return Result(measured.name, ordered, rows, truth, base, scene, wav, kept, measured.source, pretrained.missing)

@@ -25,12 +25,12 @@ def check_packages() -> None:
 
 def evaluate(
     model: Path, root: Path | None = None, out: Path | None = None, protocols: Sequence[str] = PROTOCOLS, device: str = "auto",
-    audio: Path | None = None, start: int = 0,
+    audio: Path | None = None,
 ) -> dict[str, Result]:  # fmt: skip
     """Measure a checkpoint on its subject; with `out`, write the report there. Results by protocol.
 
     protocols: of "self" and "cross"; audio: a file with other speech, measured as "new"
-    instead, from source frame `start` on.
+    instead.
     """
     check_packages()
     if audio is not None:
@@ -40,7 +40,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
         kept, results = Path(folder), {}
         if audio is not None:
-            results["new"] = evaluate_new(checkpoint, layout, audio, kept, device, start)
+            results["new"] = evaluate_new(checkpoint, layout, audio, kept, device)
         else:
             if "self" in protocols:
                 results["self"] = evaluate_self(checkpoint, layout, kept, device)

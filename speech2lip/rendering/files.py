@@ -18,13 +18,12 @@ from .predictor import Predictor
 
 
 def render_video(
-    model: Path, audio: Path, out: Path, root: Path | None = None, device: str = "auto", first: int = 0,
-    loop: tuple[int, int] | None = None,
+    model: Path, audio: Path, out: Path, root: Path | None = None, device: str = "auto", first: int = 0
 ) -> int:  # fmt: skip
     """Render `audio` on the subject's frames into the video `out`; returns its number of frames.
 
-    root: the subject's folder (default: the one that the model was trained on); loop: range of source
-    frames [start, end) to walk forth and back in (default: all).
+    root: the subject's folder (default: the one that the model was trained on); first: source frame to
+    begin on; frames are walked forth and back.
     """
     predictor = Predictor.open(model, root, device)
     windows = predictor.features(audio)
@@ -32,7 +31,7 @@ def render_video(
     with atomic_path(out) as path:
         length = len(windows) / predictor.subject.fps
         with VideoWriter(path, predictor.subject.fps, audio, length, render.crf, render.preset) as video:
-            frames = predictor.render(windows, first, loop)
+            frames = predictor.render(windows, first)
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(frame.image)
     return len(windows)

@@ -16,12 +16,11 @@ from ..canonical.space import mesh_triangles
 from ..config import FitConfig, PhotometricConfig
 from ..facemesh import rigid_points
 from ..geometry.camera import Poses
-from ..geometry.mesh import before_camera, outward_normals
 from ..geometry.rasterizer_cpu import rasterize
 from .bundle import triangulate_mesh
 from .least_squares import huber_weights, linearise, pick_keyframes, pose_normal
 from .observations import ClipObservations
-from .photometric import FacePoints, refine
+from .photometric import ColourProblem, FacePoints, refine
 from .result import FitState, HeadTrack
 from .surface import SurfacePoints
 
@@ -35,11 +34,9 @@ _KEYFRAMES = 60
 
 
 def align(head: HeadTrack, clip: ClipObservations, options: PhotometricConfig = PhotometricConfig()) -> HeadTrack:
-    """Refine the poses of `head`, which was tracked in `clip`, and its mesh with them."""
-    camera, landmarks, seen = head.camera, clip.landmarks, clip.seen
-    centre = np.array([camera.cx, camera.cy])
+    """Refine the poses of `head`, one for each frame of the clip, and its mesh with them."""
     rigid = rigid_points(head.mesh)
-    observed = landmarks[:, rigid, :2].astype(np.float64) - centre
+    observed = clip.centred(rigid)
     scale = FitConfig().information(clip.iod)
 
     def terms(state: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,14 +44,12 @@ def align(head: HeadTrack, clip: ClipObservations, options: PhotometricConfig = 
         weight = huber_weights(lin.residual, np.ones(len(rigid))) * scale
         return pose_normal(lin, weight)
 
-    start = FitState(
-        np.concatenate([head.poses.rotvec, head.poses.trans], 1), np.zeros(0), np.zeros((len(seen), 0)), camera.focal
-    )
-    keys = pick_keyframes(seen, _KEYFRAMES)
-    points = _face_points(head.mesh)
-    state = refine(start, replace(clip, centre=(camera.cx, camera.cy)), points, keys, terms, options)
-    mesh = triangulate_mesh(landmarks, seen, state.poses, head.mesh, camera)
-    return replace(head, poses=Poses(state.poses[:, :3], state.poses[:, 3:]), mesh=mesh)
+    poses = np.concatenate([head.poses.rotvec, head.poses.trans], 1)
+    start = FitState(poses, np.zeros(0), np.zeros((len(clip), 0)), head.camera.focal)
+    problem = ColourProblem(clip, _face_points(head.mesh), pick_keyframes(clip.seen, _KEYFRAMES), terms)
+    poses = refine(start, problem, options).poses
+    mesh = triangulate_mesh(clip, poses, head.mesh, head.camera)
+    return replace(head, poses=Poses(poses[:, :3], poses[:, 3:]), mesh=mesh)
 
 
 def _face_points(mesh: np.ndarray) -> FacePoints:
@@ -67,12 +62,11 @@ def _face_points(mesh: np.ndarray) -> FacePoints:
     points = SurfacePoints(
         triangles[fragments.face[rows, columns]], fragments.barycentric[rows, columns].astype(np.float64)
     )
-    normals = points.directions(outward_normals(before_camera(mesh), triangles))
     count = len(points)
     return FacePoints(
         points.positions(mesh),
         np.zeros((count, 3, 0)),
-        normals,
+        points.normals(mesh, triangles),
         np.full((count, 3), 0.6),
         np.zeros((0, count, 3)),
         mesh[rigid_points(mesh)],

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..facemesh import MESH_POINTS, rigid_points
+from ..facemesh import LANDMARKS, MESH_POINTS, rigid_points
 from ..geometry.camera import Intrinsics, project
+from ..shapes import check_shape
 
 PUPIL_DISTANCE = 63.0
 
@@ -17,16 +18,28 @@ _IRISES = (468, 473)
 
 
 def pick_keyframes(seen: np.ndarray, count: int) -> np.ndarray:
+    """Indices [K] of at most `count` frames, spread evenly over those that are `seen` [T]."""
+    check_shape("seen", seen, None)
     index = np.flatnonzero(seen)
     return index[np.unique(np.linspace(0, len(index) - 1, min(count, len(index))).astype(int))]
 
 
-def procrustes(clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Generalised Procrustes of FaceMesh's own 3D points [K, 478, 3].
+@dataclass(frozen=True)
+class Alignment:
+    """A shape [N, 3] in mm laid on K clouds of pixels: mm per pixel `scale` [K], `rotations` [K, 3, 3] head -> camera."""
 
-    Returns the mean shape [468, 3] in mm (median over frames, faced to the camera), mm per
-    pixel [K] and rotations [K, 3, 3] head -> camera.
+    shape: np.ndarray
+    scale: np.ndarray
+    rotations: np.ndarray
+
+
+def procrustes(clouds: np.ndarray) -> Alignment:
+    """Generalised Procrustes of FaceMesh's own 3D points [K, 478, 3], in pixels.
+
+    The shape is their mean [468, 3] in mm (median over frames, faced to the camera), whose
+    pupils are 63 mm apart.
     """
+    check_shape("clouds", clouds, None, LANDMARKS, 3)
     stable = rigid_points(np.median(clouds, 0))
     centred = clouds - clouds[:, stable].mean(1, keepdims=True)
     size = np.sqrt((centred[:, stable] ** 2).sum((1, 2)))
@@ -40,11 +53,13 @@ def procrustes(clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     reference = reference @ upright.T
     pupils = np.linalg.norm(reference[_IRISES[0]] - reference[_IRISES[1]])
     factor = PUPIL_DISTANCE / pupils
-    return (reference * factor)[:MESH_POINTS], factor / size, rotations @ upright.T
+    return Alignment((reference * factor)[:MESH_POINTS], factor / size, rotations @ upright.T)
 
 
 def kabsch(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Rotation R with R @ source ~ target."""
+    """Rotation R [3, 3] with R @ source ~ target, of points [N, 3] around their means (Kabsch 1976)."""
+    check_shape("source", source, len(target), 3)
+    check_shape("target", target, None, 3)
     u, _, vt = np.linalg.svd(target.T @ source)
     return np.asarray(u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt)
 
@@ -59,20 +74,23 @@ def _frontal(shape: np.ndarray) -> np.ndarray:
     return np.stack([x, y, np.cross(x, y)])
 
 
-def weak_perspective_poses(
-    clouds: np.ndarray, scale: np.ndarray, rotations: np.ndarray, shape: np.ndarray, focal: float,
-    centre: tuple[float, float],
-) -> np.ndarray:  # fmt: skip
-    """Weak-perspective poses [K, 6] (axis-angle, translation)."""
-    depth = focal * scale
-    turned = np.einsum("kij,nj->kni", rotations, shape)
-    offset = clouds[:, :MESH_POINTS, :2].mean(1) - np.array(centre)
+def weak_perspective_poses(clouds: np.ndarray, alignment: Alignment, camera: Intrinsics) -> np.ndarray:
+    """Poses [K, 6] (axis-angle, translation in mm) of an aligned shape, as seen from afar.
+
+    clouds: [K, 478, 3] pixels that it was aligned with.
+    """
+    scale, rotations = alignment.scale, alignment.rotations
+    check_shape("clouds", clouds, len(scale), LANDMARKS, 3)
+    depth = camera.focal * scale
+    turned = np.einsum("kij,nj->kni", rotations, alignment.shape)
+    offset = clouds[:, :MESH_POINTS, :2].mean(1) - np.array([camera.cx, camera.cy])
     xy = offset * scale[:, None] - turned[:, :, :2].mean(1)
     return np.concatenate([Rotation.from_matrix(rotations).as_rotvec(), xy, depth[:, None]], 1)
 
 
 def left_jacobian(rotvec: np.ndarray) -> np.ndarray:
-    """[K, 3, 3]: change of the left perturbation of exp(rotvec) with rotvec."""
+    """[K, 3, 3]: change of the left perturbation of exp(rotvec) with rotvec [K, 3] in radians."""
+    check_shape("rotvec", rotvec, None, 3)
     angle = np.linalg.norm(rotvec, axis=1).clip(1e-8)[:, None, None]
     cross = skew(rotvec)
     return np.eye(3) + (1 - np.cos(angle)) / angle**2 * cross + (angle - np.sin(angle)) / angle**3 * cross @ cross
@@ -101,8 +119,8 @@ def skew(v: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Linearised:
-    """Residuals [K, N, 2] (observed - projected) and Jacobians of the projection by pose
-    [K, N, 2, 6], point [K, N, 2, 3] and log focal [K, N, 2]."""
+    """Residuals [K, N, 2] in pixels (observed - projected) and Jacobians of the projection by
+    pose [K, N, 2, 6], point [K, N, 2, 3] and log focal [K, N, 2]."""
 
     residual: np.ndarray
     pose: np.ndarray
@@ -111,6 +129,14 @@ class Linearised:
 
 
 def linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, focal: float) -> Linearised:
+    """The projection of a rigid shape, linearised at its poses.
+
+    observed: [K, N, 2] pixels relative to the principal point; params: poses [K, 6]
+    (axis-angle, mm); points: [N, 3] mm in head axes; focal: px.
+    """
+    check_shape("observed", observed, len(params), len(points), 2)
+    check_shape("params", params, None, 6)
+    check_shape("points", points, None, 3)
     rotation = Rotation.from_rotvec(params[:, :3]).as_matrix()
     turned = np.einsum("kij,nj->kni", rotation, points)
     seen = turned + params[:, None, 3:]
@@ -138,5 +164,13 @@ def huber_weights(residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def measure_point_weights(error: np.ndarray) -> np.ndarray:
     """Inverse variances [N] of the points' errors [K, N, 2], scaled to a median of 1."""
+    check_shape("error", error, None, None, 2)
     variance = np.median((error**2).sum(2), 0) + 1e-4
     return np.asarray(np.median(variance) / variance)
+
+
+def robust_residual(error: np.ndarray) -> float:
+    """Root mean square length of errors [K, N, 2] as it is without outliers: from the median of
+    Rayleigh-distributed lengths."""
+    check_shape("error", error, None, None, 2)
+    return float(np.median(np.linalg.norm(error, axis=2)) * np.sqrt(2 / np.log(4)))

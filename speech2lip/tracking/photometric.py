@@ -10,22 +10,25 @@ expressions do not move.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import cv2
 import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.spatial.transform import Rotation
 
+from ..background import ordered_map
 from ..config import PhotometricConfig
 from ..geometry.camera import Intrinsics, project
 from ..geometry.published import FLIP
+from ..geometry.sampling import sample_bilinear
 from ..progress import bar
+from ..shapes import check_shape
 from .least_squares import camera_jacobian, turn_jacobian
-from .observations import ClipObservations, Images
+from .observations import ClipObservations
 from .result import FitState
 from .surface import sh_basis
 
@@ -55,81 +58,97 @@ class FacePoints:
 LandmarkTerms = Callable[[FitState, np.ndarray], tuple[np.ndarray, np.ndarray]]  # normal equations of some frames
 
 
-def refine(
-    state: FitState, clip: ClipObservations, points: FacePoints, keys: np.ndarray, landmark_terms: LandmarkTerms,
-    options: PhotometricConfig,
-) -> FitState:  # fmt: skip
-    """Improve poses and expressions of all seen frames.
+@dataclass(frozen=True)
+class ColourProblem:
+    """What is refined: points of the face; keys: frames [K] from which texture is learned;
+    landmark_terms: the landmarks' share of the normal equations, which stays."""
 
-    keys: frames from which texture is learned; landmark_terms: the landmarks' share of the normal
-    equations, which stays.
-    """
-    iod = clip.iod
-    sampler = _Sampler(clip.images, clip.centre, options.blur * iod, iod / 4)
-    colour = _learn_texture(state, points, sampler, keys, options)
-    stiffness = options.laplacian * _pose_metric(points.rigid, state.poses[keys])
-    problem = _Problem(replace(points, colour=colour), sampler, landmark_terms, stiffness, options)
-    poses, expression = state.poses.copy(), state.expression.copy()
-    meter = bar("alignment", sum(end - start for start, end in clip.segments))
-    batches = _batches(clip.segments)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-
-        def load(frames: np.ndarray) -> list[Future[_Picture]]:
-            part = FitState(poses[frames], state.identity, expression[frames], state.focal)
-            return [pool.submit(sampler.load, f, s) for f, s in zip(frames, _pixels(part, points), strict=True)]
-
-        upcoming: list[Future[_Picture]] = []
-        for number, (count, frames) in enumerate(batches):
-            pictures = [future.result() for future in upcoming or load(frames)]
-            upcoming = [future for _, ahead in batches[number + 1 : number + 2] for future in load(ahead)]
-            current = FitState(poses[frames], state.identity, expression[frames], state.focal)
-            for _ in range(options.rounds):
-                current = _round(current, frames, clip.seen[frames], pictures, problem)
-            poses[frames], expression[frames] = current.poses, current.expression
-            meter.update(count)
-    meter.close()
-    return FitState(poses, state.identity, expression, state.focal)
+    clip: ClipObservations
+    points: FacePoints
+    keys: np.ndarray
+    landmark_terms: LandmarkTerms
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """What stays the same in every step; the points have the subject's own colours."""
+class _Batch:
+    """Consecutive frames [first, end) and those solved with them, margins included."""
 
+    first: int
+    end: int
+    frames: np.ndarray
+
+
+def refine(state: FitState, problem: ColourProblem, options: PhotometricConfig) -> FitState:
+    """Improve poses and expressions of all seen frames, batch by batch."""
+    clip, keys = problem.clip, problem.keys
+    check_shape("poses", state.poses, len(clip), 6)
+    sampler = _Sampler(clip, options.blur)
+    colour = _learn_texture(state.part(keys), problem.points, sampler, keys, options)
+    stiffness = options.laplacian * _pose_metric(problem.points.rigid, state.poses[keys])
+    scene = _Scene(problem, replace(problem.points, colour=colour), sampler, stiffness, options)
+    poses, expression = state.poses.copy(), state.expression.copy()
+    meter = bar("alignment", sum(end - start for start, end in clip.segments))
+    for batch, pictures in _loaded(state, scene):
+        current = state.part(batch.frames).moved(poses[batch.frames], expression[batch.frames])
+        for _ in range(options.rounds):
+            current = _round(current, batch.frames, pictures, scene)
+        poses[batch.frames], expression[batch.frames] = current.poses, current.expression
+        meter.update(batch.end - batch.first)
+    meter.close()
+    return state.moved(poses, expression)
+
+
+def _batches(segments: Sequence[tuple[int, int]]) -> list[_Batch]:
+    return [
+        _Batch(first, end, np.arange(max(first - _MARGIN, start), min(end + _MARGIN, stop)))
+        for start, stop in segments
+        for first, end in ((k, min(k + _BATCH, stop)) for k in range(start, stop, _BATCH))
+    ]
+
+
+def _loaded(state: FitState, scene: _Scene) -> Iterator[tuple[_Batch, list[_Picture]]]:
+    """Batches with their pictures around the points, which threads cut out one batch ahead."""
+    batches = _batches(scene.problem.clip.segments)
+
+    def places() -> Iterator[tuple[int, np.ndarray]]:
+        for batch in batches:
+            yield from zip(batch.frames.tolist(), _pixels(state.part(batch.frames), scene.points), strict=True)
+
+    ahead = _BATCH + 2 * _MARGIN
+    with closing(ordered_map(lambda place: scene.sampler.load(*place), places(), ahead=ahead)) as pictures:
+        for batch in batches:
+            yield batch, list(islice(pictures, len(batch.frames)))
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What every batch is solved with; points: in the subject's own colours; stiffness: [6, 6]."""
+
+    problem: ColourProblem
     points: FacePoints
     sampler: _Sampler
-    landmark_terms: LandmarkTerms
     stiffness: np.ndarray
     options: PhotometricConfig
 
 
-def _batches(segments: Sequence[tuple[int, int]]) -> list[tuple[int, np.ndarray]]:
-    """(number of new frames, frames with a margin of their neighbours) of each batch."""
-    return [
-        (min(_BATCH, end - first), np.arange(max(first - _MARGIN, start), min(first + _BATCH + _MARGIN, end)))
-        for start, end in segments
-        for first in range(start, end, _BATCH)
-    ]
-
-
-def _round(
-    state: FitState, frames: np.ndarray, seen: np.ndarray, pictures: list[_Picture], problem: _Problem
-) -> FitState:
+def _round(state: FitState, frames: np.ndarray, pictures: list[_Picture], scene: _Scene) -> FitState:
     """One Gauss-Newton step of a batch: light first, then poses (coupled over time) and expressions."""
-    normal, right = problem.landmark_terms(state, frames)
-    where = _project(state, problem.points)
-    look = [problem.sampler(p, w) for p, w in zip(pictures, where.pixels, strict=True)]
+    normal, right = scene.problem.landmark_terms(state, frames)
+    where = _project(state, scene.points)
+    look = [scene.sampler(p, w) for p, w in zip(pictures, where.pixels, strict=True)]
     observed, slope = (np.stack([item[k] for item in look]) for k in (0, 1))
-    predicted = _relight(problem.points.colour, where, observed)
+    predicted = _relight(scene.points.colour, where, observed)
     residual = (observed - predicted).reshape(len(frames), -1)
     jacobian = (slope @ where.jacobian).reshape(len(frames), residual.shape[1], -1)
-    weight = _robust(residual, np.repeat(where.visible, 3, 1)) * problem.options.weight
+    weight = _robust(residual, np.repeat(where.visible, 3, 1)) * scene.options.weight
     weighted = jacobian * weight[..., None]
     normal = normal + weighted.transpose(0, 2, 1) @ jacobian
     right = right - (weighted * residual[..., None]).sum(1)  # the picture moves under the points, not the colours
-    normal[~seen, :6] = 0  # frames without a face follow their neighbours
-    normal[~seen, :, :6] = 0
-    right[~seen] = 0
-    return _solve(state, normal, right, problem.stiffness)
+    unseen = ~scene.problem.clip.seen[frames]
+    normal[unseen, :6] = 0  # frames without a face follow their neighbours
+    normal[unseen, :, :6] = 0
+    right[unseen] = 0
+    return _solve(state, normal, right, scene.stiffness)
 
 
 def _solve(state: FitState, normal: np.ndarray, right: np.ndarray, stiffness: np.ndarray) -> FitState:
@@ -140,7 +159,7 @@ def _solve(state: FitState, normal: np.ndarray, right: np.ndarray, stiffness: np
     force = right[:, :6] - (corner @ inner[..., 6:])[..., 0]
     step = _smooth_step(state.poses, reduced, force, stiffness)
     change = inner[..., 6] - (inner[..., :6] @ step[..., None])[..., 0]
-    return FitState(state.poses + step, state.identity, state.expression + change, state.focal)
+    return state.moved(state.poses + step, state.expression + change)
 
 
 def _smooth_step(poses: np.ndarray, normal: np.ndarray, force: np.ndarray, stiffness: np.ndarray) -> np.ndarray:
@@ -237,9 +256,9 @@ def _robust(residual: np.ndarray, visible: np.ndarray) -> np.ndarray:
 def _learn_texture(
     state: FitState, points: FacePoints, sampler: _Sampler, keys: np.ndarray, options: PhotometricConfig
 ) -> np.ndarray:
-    """Unlit colours [N, 3] of the subject: texture components by alternating with the light, then the mean residual."""
-    part = FitState(state.poses[keys], state.identity, state.expression[keys], state.focal)
-    where = _project(part, points)
+    """Unlit colours [N, 3] of the subject in the frames `keys` of a state: texture components by
+    alternating with the light, then the mean residual."""
+    where = _project(state, points)
     observed = np.stack([sampler(sampler.load(f, w), w)[0] for f, w in zip(keys, where.pixels, strict=True)])
     colour = points.colour
     coefficients = np.zeros(len(points.texture))
@@ -277,11 +296,16 @@ class _Picture:
 
 
 class _Sampler:
-    """Colours in 0..1 of blurred crops at pixels, and their slopes. Points may move by `reach` pixels."""
+    """Colours in 0..1 of blurred crops at pixels, and their slopes.
 
-    def __init__(self, images: Images, centre: tuple[float, float], blur: float, reach: float):
-        self._images, self._centre, self._blur = images, np.array(centre), max(blur, 0.8)
-        self._margin = int(np.ceil(reach + 5 * self._blur))  # OpenCV's Gaussian ends at four sigmas
+    blur: Gaussian sigma as a share of the distance between the eyes, a quarter of which
+    points may move.
+    """
+
+    def __init__(self, clip: ClipObservations, blur: float):
+        self._images, self._centre = clip.images, np.array(clip.centre)
+        self._blur = max(blur * clip.iod, 0.8)
+        self._margin = int(np.ceil(clip.iod / 4 + 5 * self._blur))  # OpenCV's Gaussian ends at four sigmas
 
     def load(self, frame: int, pixels: np.ndarray) -> _Picture:
         """A frame around pixels [N, 2] relative to the principal point."""
@@ -299,8 +323,7 @@ class _Sampler:
         step = max(self._blur / 2, 0.5)
 
         def look(dx: float, dy: float) -> np.ndarray:
-            x, y = spot[:, 0] + np.float32(dx), spot[:, 1] + np.float32(dy)
-            return cv2.remap(picture.colours, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            return sample_bilinear(picture.colours, spot + np.array([dx, dy], np.float32))
 
         across = (look(step, 0) - look(-step, 0)) / (2 * step)
         down = (look(0, step) - look(0, -step)) / (2 * step)

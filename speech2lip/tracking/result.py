@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,3 +44,11 @@ class FitState:
     identity: np.ndarray
     expression: np.ndarray
     focal: float
+
+    def part(self, frames: np.ndarray) -> FitState:
+        """The state of some frames [K]."""
+        return replace(self, poses=self.poses[frames], expression=self.expression[frames])
+
+    def moved(self, poses: np.ndarray, expression: np.ndarray) -> FitState:
+        """Other poses and expressions of the same identity and focal length."""
+        return replace(self, poses=poses, expression=expression)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..geometry.mesh import head_normals
+from ..shapes import check_shape
+
 
 @dataclass(frozen=True)
 class SurfacePoints:
@@ -29,12 +32,13 @@ class SurfacePoints:
 
     def positions(self, vertices: np.ndarray) -> np.ndarray:
         """[N, 3] (or [N, C]) values of vertices [V, C] at the points."""
+        check_shape("vertices", vertices, None, None)
         return np.einsum("nkc,nk->nc", vertices[self.vertices], self.weights)
 
-    def directions(self, vectors: np.ndarray) -> np.ndarray:
-        """[N, 3] unit vectors at the points, between those of the vertices [V, 3]."""
-        between = self.positions(vectors)
-        return between / np.linalg.norm(between, axis=1, keepdims=True)
+    def normals(self, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+        """Outward unit normals [N, 3] at the points of a head [V, 3] in its own axes, triangles [F, 3]."""
+        out = self.positions(head_normals(vertices, triangles))
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
 def sh_basis(normals: np.ndarray) -> np.ndarray:

@@ -47,14 +47,38 @@ def fingerprint(layout: SubjectLayout, test_fraction: float) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class RandomSources:
+    """All sources of random numbers: torch's own, on every device, and these two."""
+
+    random: np.random.Generator
+    generator: torch.Generator
+
+    def state(self) -> dict[str, Any]:
+        """Where they stand."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {
+            "torch": torch.get_rng_state(), "generator": self.generator.get_state(),
+            "numpy": self.random.bit_generator.state, "cuda": cuda,
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Set them to where they were."""
+        torch.set_rng_state(state["torch"])
+        self.generator.set_state(state["generator"])
+        self.random.bit_generator.state = state["numpy"]
+        if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+
 def save_state(path: Path, config: Config, identity: Mapping[str, Any], parts: Mapping[str, Any], progress: Progress,
-               random: np.random.Generator, generator: torch.Generator) -> None:  # fmt: skip
+               sources: RandomSources) -> None:  # fmt: skip
     """Write everything: parts by name are tensors and plain containers."""
     save_tensors(
         path,
         {
             "format": FORMAT, "config": config_to_dict(config), "identity": dict(identity), "parts": dict(parts),
-            "progress": vars(progress), "random": _random_state(random, generator),
+            "progress": vars(progress), "random": sources.state(),
         },
     )  # fmt: skip
 
@@ -73,19 +97,3 @@ def load_state(path: Path, config: Config, identity: Mapping[str, Any]) -> dict[
             f"restore it, or {REMEDY}"
         )
     return content
-
-
-def _random_state(random: np.random.Generator, generator: torch.Generator) -> dict[str, Any]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {
-        "torch": torch.get_rng_state(), "generator": generator.get_state(), "numpy": random.bit_generator.state, "cuda": cuda,
-    }  # fmt: skip
-
-
-def restore_random(state: Mapping[str, Any], random: np.random.Generator, generator: torch.Generator) -> None:
-    """Set all sources of random numbers to where they were."""
-    torch.set_rng_state(state["torch"])
-    generator.set_state(state["generator"])
-    random.bit_generator.state = state["numpy"]
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])

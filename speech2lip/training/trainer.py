@@ -31,7 +31,7 @@ from .phases import NotFinite, Phase, Position, progress
 from .picture import DepthObjective, PictureObjective, canonical_picture
 from .signals import StopRequest
 from .speech import Calibration, SpeechObjective, SpeechTraining
-from .state import REMEDY, Progress, fingerprint, load_state, restore_random, save_state
+from .state import REMEDY, Progress, RandomSources, fingerprint, load_state, save_state
 from .sync import OwnExpert, SyncObjective
 from .validation import validate
 from .wav2lip import PublishedSync
@@ -199,10 +199,7 @@ class Trainer:
         parts |= {name: part.state_dict() for name, part in self._shared().items()}
         if self.progress.phase < len(self.phases) and self.progress.phase_step > 0:
             parts["phase"] = self.phases[self.progress.phase].trainee.state_dict()
-        context = self.context
-        save_state(
-            self.state_file, self.config, self._identity, parts, self.progress, context.random, context.generator
-        )
+        save_state(self.state_file, self.config, self._identity, parts, self.progress, self._random_sources())
 
     def _restore(self) -> None:
         content = load_state(self.state_file, self.config, self._identity)
@@ -214,7 +211,7 @@ class Trainer:
             part.load_state_dict(parts[name])
         if "phase" in parts:
             self._phase_to_continue().trainee.load_state_dict(parts["phase"])
-        restore_random(content["random"], self.context.random, self.context.generator)
+        self._random_sources().restore(content["random"])
         print(f"{self.state_file}: continuing after {self.progress.step} steps ({self.spent:.0%} of the budget)")
 
     def _shared(self) -> dict[str, OwnExpert | Calibration]:
@@ -225,6 +222,9 @@ class Trainer:
         if self.calibration is not None:
             shared["calibration"] = self.calibration
         return shared
+
+    def _random_sources(self) -> RandomSources:
+        return RandomSources(self.context.random, self.context.generator)
 
     def _phase_to_continue(self) -> Phase:
         if not 0 <= self.progress.phase < len(self.phases):

@@ -310,7 +310,7 @@ def test_second_run_keeps_what_is_unchanged(subject_config, clip, capsys):
 
 
 def test_observations_that_do_not_fit_together_are_refused():
-    with pytest.raises(ValueError, match=r"needed is \(60, 478"):
-        ClipObservations(np.zeros((60, 468, 2)), np.ones(60, bool), [], (0.0, 0.0), 1.0)
+    with pytest.raises(ValueError, match=r"needed is \[60, 478, 3\]"):
+        ClipObservations(np.zeros((60, 468, 3)), np.ones(60, bool), [], (0.0, 0.0), 1.0)
     with pytest.raises(ValueError, match="within 60 frames"):
-        ClipObservations(np.zeros((60, 478, 2)), np.ones(60, bool), [(0, 61)], (0.0, 0.0), 1.0)
+        ClipObservations(np.zeros((60, 478, 3)), np.ones(60, bool), [(0, 61)], (0.0, 0.0), 1.0)

@@ -12,81 +12,53 @@ over frames, so priors keep their weight however many of either there are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.spatial.transform import Rotation
 
 from ...config import FitConfig
-from ...geometry.camera import Intrinsics, project
-from ..least_squares import camera_jacobian, huber_weights, turn_jacobian
+from ...shapes import check_shape
 from ..result import FitState
-from ..surface import SurfacePoints
-from .model import LandmarkKeys, MorphableModel, select_contour
+from .bases import LandmarkBases, Linearised
 
 _CHUNK = 32  # frames whose Jacobians are in memory at once
 
 
-class LandmarkFit:
-    """The problem for one set of landmarks.
+@dataclass(frozen=True)
+class Evidence:
+    """Landmarks that are to be explained.
 
-    points: the landmarks on the model, [N]; or, with `keys`, the model's own vertices, of
-    which each frame picks its 68 by pose. Coefficients inside are those of bases reduced to
-    what the landmarks can see; `expand` gives the model's own.
+    observed: [T, N, 2] pixels relative to the principal point; weights: [N]; iod: distance
+    between the eyes in pixels; focal: the prior's, in pixels.
     """
 
-    def __init__(
-        self, model: MorphableModel, points: SurfacePoints | None, keys: LandmarkKeys | None, options: FitConfig
-    ):
-        assert (points is None) != (keys is None)
-        self.options, self.keys = options, None
-        if keys is not None:
-            every = np.unique(np.concatenate([keys.points, keys.left.ravel(), keys.right.ravel()]))
-            points = SurfacePoints.of_vertices(every)
-            own = [np.searchsorted(every, k) for k in (keys.points, keys.left, keys.right)]
-            self.keys = LandmarkKeys(own[0], own[1], own[2], np.zeros(0))
-        assert points is not None
-        local = model.at(points)
-        self.mean = local.mean.astype(np.float64)
-        self.identity, self._identity_map = _reduced(local.identity, options.keep)
-        self.expression, self._expression_map = _reduced(local.expression, options.keep)
+    observed: np.ndarray
+    weights: np.ndarray
+    iod: float
+    focal: float
 
-    @property
-    def landmarks(self) -> int:
-        return 68 if self.keys is not None else len(self.mean)
+    def __post_init__(self) -> None:
+        check_shape("observed", self.observed, None, len(self.weights), 2)
 
-    def initial(self, poses: np.ndarray, focal: float) -> FitState:
-        """The mean face at some poses [T, 6]."""
-        return FitState(
-            poses, np.zeros(self.identity.shape[2]), np.zeros((len(poses), self.expression.shape[2])), focal
-        )
+    def part(self, frames: np.ndarray) -> Evidence:
+        """The evidence of some frames [K]."""
+        return replace(self, observed=self.observed[frames])
 
-    def expand(self, state: FitState) -> tuple[np.ndarray, np.ndarray]:
-        """The model's own identity [K] and expression [T, E] coefficients."""
-        return self._identity_map @ state.identity, state.expression @ self._expression_map.T
 
-    def reduced_expression(self, model: MorphableModel) -> np.ndarray:
-        """Expression basis [E', V, 3] of a model (or of some of its points) in the fit's own coefficients."""
-        return np.tensordot(self._expression_map.T, model.expression, 1)
+class LandmarkFit:
+    """Gauss-Newton on the objective above, for one set of landmarks."""
 
-    def predict(self, state: FitState) -> np.ndarray:
-        """Projected landmarks [T, N, 2] relative to the principal point."""
-        parts = np.array_split(np.arange(len(state.poses)), len(state.poses) // 512 + 1)
-        return np.concatenate(
-            [project(self._place(_part(state, p))[0], Intrinsics(state.focal, 0.0, 0.0)) for p in parts]
-        )
+    def __init__(self, bases: LandmarkBases, options: FitConfig):
+        self.bases, self.options = bases, options
 
-    def joint(
-        self, observed: np.ndarray, state: FitState, weights: np.ndarray, iod: float, prior_focal: float
-    ) -> FitState:
-        """All unknowns of some frames together. observed: [T, N, 2] relative to the principal
-        point; weights: [N]; iod: distance between the eyes in pixels."""
-        scale, best = self.options.information(iod), self.cost(observed, state, weights, iod, prior_focal)
+    def joint(self, evidence: Evidence, state: FitState) -> FitState:
+        """All unknowns of some frames together, by steps that are damped where they do not help (Levenberg-Marquardt)."""
+        best = self.cost(evidence, state)
         damping, trial = 1e-4, state
         for _ in range(self.options.iterations):
-            step = self._joint_step(observed, trial, weights, scale, prior_focal, damping)
-            cost = self.cost(observed, step, weights, iod, prior_focal)
+            step = self._joint_step(evidence, trial, damping)
+            cost = self.cost(evidence, step)
             if cost < best:
                 done = best - cost < 1e-6 * cost
                 state, trial, best, damping = step, step, cost, damping / 4
@@ -96,89 +68,42 @@ class LandmarkFit:
                 trial, damping = state, damping * 16
         return state
 
-    def each(
-        self, observed: np.ndarray, state: FitState, weights: np.ndarray, iod: float, iterations: int = 6
-    ) -> tuple[FitState, np.ndarray]:
+    def each(self, evidence: Evidence, state: FitState, iterations: int = 6) -> tuple[FitState, np.ndarray]:
         """Pose and expression of every frame by itself; also the information [T, 6, 6] of the poses."""
-        scale = self.options.information(iod)
         poses, expression = state.poses.copy(), state.expression.copy()
         information = np.zeros((len(poses), 6, 6))
-        for part in np.array_split(np.arange(len(poses)), len(poses) // _CHUNK + 1):
-            current = _part(state, part)
+        for part in _chunks(len(poses)):
+            current, seen = state.part(part), evidence.part(part)
             for _ in range(iterations):
-                lin = self._linearise(current, observed[part])
-                normal, right = self._local_normal(lin, current, weights, scale)
+                normal, right = self.local_terms(seen, current)
                 change = np.linalg.solve(normal, right[..., None])[..., 0]
-                current = FitState(
-                    current.poses + change[:, :6], current.identity, current.expression + change[:, 6:], current.focal
-                )
+                current = current.moved(current.poses + change[:, :6], current.expression + change[:, 6:])
             poses[part], expression[part] = current.poses, current.expression
             information[part] = pose_information(normal)
-        return FitState(poses, state.identity, expression, state.focal), information
+        return state.moved(poses, expression), information
 
-    def cost(self, observed: np.ndarray, state: FitState, weights: np.ndarray, iod: float, prior_focal: float) -> float:
+    def cost(self, evidence: Evidence, state: FitState) -> float:
         """The objective, with Huber's loss on each landmark."""
-        error = np.linalg.norm(observed - self.predict(state), axis=2) * np.sqrt(weights)
+        error = np.linalg.norm(evidence.observed - self.bases.predict(state), axis=2) * np.sqrt(evidence.weights)
         limit = 2.0 * np.median(error) + 1e-9
         huber = np.where(error < limit, error**2, 2 * limit * error - limit**2)
-        frames = len(observed)
+        frames = len(evidence.observed)
         prior = self.options.identity_weight * frames * (state.identity**2).sum()
         prior += self.options.expression_weight * (state.expression**2).sum()
-        prior += frames * (np.log(state.focal / prior_focal) / self.options.focal_prior) ** 2
-        return float(huber.sum() * self.options.information(iod) + prior)
+        prior += frames * (np.log(state.focal / evidence.focal) / self.options.focal_prior) ** 2
+        return float(huber.sum() * self.options.information(evidence.iod) + prior)
 
-    def local_terms(
-        self, state: FitState, observed: np.ndarray, weights: np.ndarray, iod: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def local_terms(self, evidence: Evidence, state: FitState) -> tuple[np.ndarray, np.ndarray]:
         """Normal equations [T, P, P] and right sides [T, P] of pose and expression of some frames."""
-        return self._local_normal(self._linearise(state, observed), state, weights, self.options.information(iod))
+        lin = self.bases.linearise(state, evidence.observed)
+        return self._local_normal(lin, self._weights(lin, evidence), state)
 
-    def _joint_step(
-        self,
-        observed: np.ndarray,
-        state: FitState,
-        weights: np.ndarray,
-        scale: float,
-        prior_focal: float,
-        damping: float,
-    ) -> FitState:
-        frames, size = len(observed), len(state.identity) + 1
-        hessian, gradient = np.zeros((size, size)), np.zeros(size)
-        back: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        for part in np.array_split(np.arange(frames), frames // _CHUNK + 1):
-            lin = self._linearise(_part(state, part), observed[part])
-            normal, right = self._local_normal(lin, _part(state, part), weights, scale)
-            normal = normal + damping * normal * np.eye(normal.shape[1])
-            w = lin.weights(weights) * scale
-            shared = np.concatenate([lin.identity, lin.focal[..., None]], 2)
-            weighted = shared * w[..., None]
-            coupling = lin.local.transpose(0, 2, 1) @ weighted
-            eliminated = np.linalg.solve(normal, np.concatenate([coupling, right[..., None]], 2))
-            flat = weighted.reshape(-1, size)
-            hessian += flat.T @ shared.reshape(-1, size) - np.einsum(
-                "kps,kpq->sq", coupling, eliminated[..., :-1], optimize=True
-            )
-            gradient += flat.T @ lin.residual.ravel() - np.einsum(
-                "kps,kp->s", coupling, eliminated[..., -1], optimize=True
-            )
-            back.append((part, eliminated[..., :-1], eliminated[..., -1]))
-        prior = np.append(np.full(size - 1, self.options.identity_weight), 1 / self.options.focal_prior**2) * frames
-        at = np.append(state.identity, np.log(state.focal / prior_focal))
-        hessian += np.diag(prior) + damping * np.diag(np.diag(hessian))
-        step = cho_solve(cho_factor(hessian), gradient - prior * at)
-        poses, expression = state.poses.copy(), state.expression.copy()
-        for part, eliminated_shared, eliminated_right in back:
-            change = eliminated_right - eliminated_shared @ step
-            poses[part] += change[:, :6]
-            expression[part] += change[:, 6:]
-        focal = state.focal * float(np.exp(np.clip(step[-1], -0.2, 0.2)))
-        return FitState(poses, state.identity + step[:-1], expression, focal)
+    def _weights(self, lin: Linearised, evidence: Evidence) -> np.ndarray:
+        """[T, 2N]: what each squared residual counts."""
+        return lin.weights(evidence.weights) * self.options.information(evidence.iod)
 
-    def _local_normal(
-        self, lin: _Linearised, state: FitState, weights: np.ndarray, scale: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _local_normal(self, lin: Linearised, w: np.ndarray, state: FitState) -> tuple[np.ndarray, np.ndarray]:
         """Normal equations [T, P, P], [T, P] of pose and expression, expression prior included."""
-        w = lin.weights(weights) * scale
         weighted = lin.local * w[..., None]
         normal = weighted.transpose(0, 2, 1) @ lin.local
         right = (weighted * lin.residual[..., None]).sum(1)
@@ -186,75 +111,63 @@ class LandmarkFit:
         right[:, 6:] -= self.options.expression_weight * state.expression
         return normal + np.diag(prior), right
 
-    def _place(self, state: FitState) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Landmarks in camera space [T, N, 3], the same before translation, and, with an outline, which
-        of the candidate vertices they are [T, N]."""
-        rotation = Rotation.from_rotvec(state.poses[:, :3]).as_matrix()
-        shape = self.mean + self.identity @ state.identity
-        shape = shape + np.einsum("nce,te->tnc", self.expression, state.expression, optimize=True)
-        turned = shape @ rotation.transpose(0, 2, 1)
-        pick: np.ndarray | None = None
-        if self.keys is not None:
-            seen = turned + state.poses[:, None, 3:]
-            pick = select_contour(self.keys, seen[..., :2] / seen[..., 2:])
-            turned = np.take_along_axis(turned, pick[..., None], 1)
-        return turned + state.poses[:, None, 3:], turned, pick
+    def _joint_step(self, evidence: Evidence, state: FitState, damping: float) -> FitState:
+        """One step of all unknowns: those of frames are eliminated, the shared ones solved, the others follow."""
+        size = len(state.identity) + 1
+        hessian, gradient = np.zeros((size, size)), np.zeros(size)
+        reduced = [self._eliminate(evidence.part(p), state.part(p), damping) for p in _chunks(len(state.poses))]
+        for part in reduced:
+            hessian += part.hessian
+            gradient += part.gradient
+        step = self._shared_step(hessian, gradient, state, evidence.focal, damping)
+        change = np.concatenate([part.right - part.coupling @ step for part in reduced])
+        focal = state.focal * float(np.exp(np.clip(step[-1], -0.2, 0.2)))
+        poses, expression = state.poses + change[:, :6], state.expression + change[:, 6:]
+        return FitState(poses, state.identity + step[:-1], expression, focal)
 
-    def _linearise(self, state: FitState, observed: np.ndarray) -> _Linearised:
-        seen, turned, pick = self._place(state)
-        rotation = Rotation.from_rotvec(state.poses[:, :3]).as_matrix()
-        predicted = project(seen, Intrinsics(state.focal, 0.0, 0.0))
-        camera = camera_jacobian(seen, state.focal)
-        turn = camera @ turn_jacobian(turned, state.poses[:, :3])
-        point = camera @ rotation[:, None]
-        expression, identity = (b if pick is None else b[pick] for b in (self.expression, self.identity))
-        frames, rows = len(seen), 2 * seen.shape[1]
-        local = np.concatenate([turn, camera, point @ expression], -1).reshape(frames, rows, -1)
-        return _Linearised(
-            predicted,
-            (observed - predicted).reshape(frames, rows),
-            local,
-            (point @ identity).reshape(frames, rows, -1),
-            predicted.reshape(frames, rows),
-        )
+    def _eliminate(self, evidence: Evidence, state: FitState, damping: float) -> _Reduced:
+        lin = self.bases.linearise(state, evidence.observed)
+        w = self._weights(lin, evidence)
+        normal, right = self._local_normal(lin, w, state)
+        normal = normal + damping * normal * np.eye(normal.shape[1])
+        shared = np.concatenate([lin.identity, lin.focal[..., None]], 2)
+        weighted = shared * w[..., None]
+        coupling = lin.local.transpose(0, 2, 1) @ weighted
+        both = np.linalg.solve(normal, np.concatenate([coupling, right[..., None]], 2))
+        eliminated, force = both[..., :-1], both[..., -1]
+        flat = weighted.reshape(-1, shared.shape[2])
+        hessian = flat.T @ shared.reshape(flat.shape) - np.einsum("kps,kpq->sq", coupling, eliminated, optimize=True)
+        gradient = flat.T @ lin.residual.ravel() - np.einsum("kps,kp->s", coupling, force, optimize=True)
+        return _Reduced(hessian, gradient, eliminated, force)
+
+    def _shared_step(
+        self, hessian: np.ndarray, gradient: np.ndarray, state: FitState, focal: float, damping: float
+    ) -> np.ndarray:
+        """Step [K + 1] of identity and log focal length, priors included; focal: the prior's."""
+        count = len(state.identity)
+        prior = np.append(np.full(count, self.options.identity_weight), 1 / self.options.focal_prior**2)
+        prior = prior * len(state.poses)
+        at = np.append(state.identity, np.log(state.focal / focal))
+        hessian = hessian + (np.diag(prior) + damping * np.diag(np.diag(hessian)))
+        return np.asarray(cho_solve(cho_factor(hessian), gradient - prior * at))
 
 
 @dataclass(frozen=True)
-class _Linearised:
-    """Projections [T, N, 2]; residuals [T, 2N] and Jacobians of the projection by pose and
-    expression [T, 2N, 6 + E], identity [T, 2N, K] and log focal [T, 2N]."""
+class _Reduced:
+    """Normal equations [K + 1, K + 1], [K + 1] of the shared unknowns when those of T frames are
+    eliminated; those follow a step s of the shared ones by right [T, P] - coupling [T, P, K + 1] s."""
 
-    predicted: np.ndarray
-    residual: np.ndarray
-    local: np.ndarray
-    identity: np.ndarray
-    focal: np.ndarray
+    hessian: np.ndarray
+    gradient: np.ndarray
+    coupling: np.ndarray
+    right: np.ndarray
 
-    def weights(self, points: np.ndarray) -> np.ndarray:
-        """[T, 2N] Huber weights on top of the landmarks' own [N]."""
-        frames = len(self.residual)
-        return np.repeat(huber_weights(self.residual.reshape(frames, -1, 2), points), 2, 1)
+
+def _chunks(frames: int) -> list[np.ndarray]:
+    return np.array_split(np.arange(frames), frames // _CHUNK + 1)
 
 
 def pose_information(normal: np.ndarray) -> np.ndarray:
     """[T, 6, 6] information of poses when everything after them in [T, P, P] is eliminated."""
     corner = normal[:, :6, 6:]
     return normal[:, :6, :6] - corner @ np.linalg.solve(normal[:, 6:, 6:], corner.transpose(0, 2, 1))
-
-
-def _part(state: FitState, index: np.ndarray) -> FitState:
-    return FitState(state.poses[index], state.identity, state.expression[index], state.focal)
-
-
-def _reduced(basis: np.ndarray, keep: float) -> tuple[np.ndarray, np.ndarray]:
-    """Basis [N, 3, R] at the points and map [K, R] with coefficients = map @ reduced.
-
-    Directions that hardly move any landmark stay at the prior's mean, 0; the prior of the
-    others is unchanged, since the map is orthonormal.
-    """
-    count, points = basis.shape[:2]
-    flat = basis.reshape(count, -1).astype(np.float64)
-    vectors, values, _ = np.linalg.svd(flat, full_matrices=False)
-    energy = np.cumsum(values**2) / (values**2).sum()
-    rank = min(int(np.searchsorted(energy, keep)) + 1, count)
-    return (vectors[:, :rank].T @ flat).reshape(rank, points, 3).transpose(1, 2, 0), vectors[:, :rank]

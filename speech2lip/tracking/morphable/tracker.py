@@ -15,18 +15,26 @@ from ...config import FitConfig, PhotometricConfig
 from ...detection.landmarks68 import FROM_MESH, detect_68
 from ...errors import UserError
 from ...facemesh import EYES, FACE_OVAL, LIPS_INNER, MESH_POINTS, rigid_points
-from ...geometry.camera import Intrinsics, Poses
+from ...geometry.camera import Poses
 from ...geometry.fragments import Rasterizer
-from ...geometry.mesh import before_camera, outward_normals
 from ...geometry.rasterizer_cpu import rasterize
-from ..least_squares import kabsch, measure_point_weights, pick_keyframes, procrustes, weak_perspective_poses
+from ..least_squares import (
+    Alignment,
+    kabsch,
+    measure_point_weights,
+    pick_keyframes,
+    procrustes,
+    robust_residual,
+    weak_perspective_poses,
+)
 from ..observations import ClipObservations
-from ..photometric import FacePoints, refine
+from ..photometric import ColourProblem, FacePoints, refine
 from ..result import FitState, HeadTrack, Surface
 from ..smoothing import smooth_poses
 from ..surface import SurfacePoints
+from .bases import LandmarkBases
 from .bfm import load_bfm
-from .fit import LandmarkFit
+from .fit import Evidence, LandmarkFit
 from .gnm import load_gnm
 from .model import MorphableModel
 from .template import find_mesh_points, render_template
@@ -34,13 +42,10 @@ from .template import find_mesh_points, render_template
 _COLOUR_POINTS = 700
 
 
-@dataclass(frozen=True)
-class Landmarks:
-    """What the fit compares: observed [T, N, 2] relative to the principal point; points: their
-    places on the model, or None for the model's own 68 with outline."""
+_TEXTURE_FRAMES = 40  # about so many key frames teach the texture
 
-    observed: np.ndarray
-    points: SurfacePoints | None
+
+_FOCAL_GUESS = 1.6  # longer sides of the source picture
 
 
 def track_morphable(
@@ -52,76 +57,84 @@ def track_morphable(
     smooth: factor on the measured pose noise (0 keeps raw poses).
     """
     problem = _problem(model, clip, config, rasterizer)
-    clip, fit, frames = problem.clip, problem.fit, len(clip.seen)
-    guess = 1.6 * clip.side
-    first = _first_poses(clip.landmarks[problem.keys], problem.mesh.positions(model.mean), guess, clip.centre)
-    shared, problem = _joint(problem, fit.initial(first, guess), guess)
-    state, information = _each(problem, _interpolated(shared, problem.keys, frames))
+    clip = problem.clip
+    shared, problem = _joint(problem, _first(problem))
+    state, information = _each(problem, _interpolated(shared, problem.keys, len(clip)))
     if colours.weight > 0:
-        state = _refine(problem, state, config, colours)
+        state = _refine(problem, state, config.textures, colours)
     poses, noise = smooth_poses(state.poses, information, clip.seen, clip.segments, smooth)
-    return _result(problem, state, poses, noise)
+    return _result(problem, state.moved(poses, state.expression), noise)
 
 
 @dataclass(frozen=True)
 class _Problem:
     """One clip and one model. clip: seen where its landmarks are known, too; mesh: FaceMesh's points on the
-    model; observed: [T, N, 2] landmarks relative to the principal point; keys: frames of the joint
-    adjustment; weights: [N] of landmarks; iod: distance between the eyes in pixels."""
+    model; evidence: the landmarks of all frames; keys: frames [K] of the joint adjustment."""
 
     model: MorphableModel
     clip: ClipObservations
     mesh: SurfacePoints
     fit: LandmarkFit
-    observed: np.ndarray
+    evidence: Evidence
     keys: np.ndarray
-    weights: np.ndarray
-    iod: float
+
+    def neutral(self, state: FitState) -> np.ndarray:
+        """The subject's vertices [V, 3] without expression, mm."""
+        return self.model.geometry(self.fit.bases.expand(state)[0], np.zeros(0))[0]
 
 
 def _problem(model: MorphableModel, clip: ClipObservations, config: FitConfig, rasterizer: Rasterizer) -> _Problem:
     mesh = find_mesh_points(model, rasterizer)
     keys = pick_keyframes(clip.seen, config.keyframes)
-    chosen = _landmarks(config.landmarks, model, mesh, clip)
-    clip = clip.seen_where(np.isfinite(chosen.observed).all((1, 2)))
-    fit = LandmarkFit(model, chosen.points, None if chosen.points is not None else model.keys, config)
-    weights = np.ones(fit.landmarks)
-    return _Problem(model, clip, mesh, fit, chosen.observed, keys[clip.seen[keys]], weights, clip.iod)
+    bases, observed = _landmarks(config, model, mesh, clip)
+    clip = clip.seen_where(np.isfinite(observed).all((1, 2)))
+    evidence = Evidence(observed, np.ones(bases.landmarks), clip.iod, _FOCAL_GUESS * clip.side)
+    return _Problem(model, clip, mesh, LandmarkFit(bases, config), evidence, keys[clip.seen[keys]])
 
 
-def _landmarks(kind: str, model: MorphableModel, mesh: SurfacePoints, clip: ClipObservations) -> Landmarks:
-    centre = np.array(clip.centre)
+def _landmarks(
+    config: FitConfig, model: MorphableModel, mesh: SurfacePoints, clip: ClipObservations
+) -> tuple[LandmarkBases, np.ndarray]:
+    """What `fit.landmarks` names: the model at its landmarks, and where they were observed, [T, N, 2] relative
+    to the principal point (NaN where not found)."""
+    kind = config.landmarks
     if kind == "mesh":  # the outline slides over the skin as the head turns, and inner lips hide each other
         steady = np.setdiff1d(np.arange(MESH_POINTS), FACE_OVAL)
-        return Landmarks(clip.landmarks[:, steady, :2] - centre, mesh[steady])
+        return LandmarkBases.at_points(model, mesh[steady], config.keep), clip.centred(steady)
     if model.keys is None:
         raise UserError(
             f"fit.landmarks={kind} needs a model with the 68 landmarks, {model.name} has none: use fit.landmarks=mesh"
         )
+    bases = LandmarkBases.with_outline(model, model.keys, config.keep)
     if kind == "68":
-        return Landmarks(clip.landmarks[:, FROM_MESH, :2] - centre, None)
-    found = np.full((len(clip.seen), 68, 2), np.nan)
+        return bases, clip.centred(FROM_MESH)
+    found = np.full((len(clip), 68, 2), np.nan)
     frames = np.flatnonzero(clip.seen)
-    found[frames] = detect_68(clip.images(int(f)) for f in frames) - centre
-    return Landmarks(found, None)
+    found[frames] = detect_68(clip.images(int(f)) for f in frames) - np.array(clip.centre)
+    return bases, found
 
 
-def _first_poses(clouds: np.ndarray, places: np.ndarray, focal: float, centre: tuple[float, float]) -> np.ndarray:
-    """Poses [K, 6] of the model's mean face from FaceMesh's own 3D points [K, 478, 3]."""
-    shape, scale, rotations = procrustes(clouds.astype(np.float64))
-    rigid = rigid_points(shape)
-    a, b = places[rigid] - places[rigid].mean(0), shape[rigid] - shape[rigid].mean(0)
+def _first(problem: _Problem) -> FitState:
+    """The mean face in the key frames, posed by FaceMesh's own 3D points."""
+    clouds, places = problem.clip.clouds(problem.keys), problem.mesh.positions(problem.model.mean)
+    found = procrustes(clouds)
+    rigid = rigid_points(found.shape)
+    a, b = places[rigid] - places[rigid].mean(0), found.shape[rigid] - found.shape[rigid].mean(0)
     turn = kabsch(a, b)
     size = np.sqrt((a**2).sum() / (b**2).sum())
-    return weak_perspective_poses(clouds.astype(np.float64), scale * size, rotations @ turn, places, focal, centre)
+    guess = problem.evidence.focal
+    alignment = Alignment(places, found.scale * size, found.rotations @ turn)
+    return problem.fit.bases.initial(weak_perspective_poses(clouds, alignment, problem.clip.camera(guess)), guess)
 
 
-def _joint(problem: _Problem, start: FitState, guess: float) -> tuple[FitState, _Problem]:
-    """Twice: the second time landmarks are weighed by their measured error, as they are from then on."""
-    fit, observed, iod = problem.fit, problem.observed[problem.keys], problem.iod
-    state = fit.joint(observed, start, problem.weights, iod, guess)
-    weighed = replace(problem, weights=measure_point_weights(observed - fit.predict(state)))
-    return fit.joint(observed, state, weighed.weights, iod, guess), weighed
+def _joint(problem: _Problem, start: FitState) -> tuple[FitState, _Problem]:
+    """The key frames' state, twice: the second time landmarks are weighed by their measured error, as they are
+    from then on."""
+    fit, evidence = problem.fit, problem.evidence.part(problem.keys)
+    state = fit.joint(evidence, start)
+    weights = measure_point_weights(evidence.observed - fit.bases.predict(state))
+    state = fit.joint(replace(evidence, weights=weights), state)
+    return state, replace(problem, evidence=replace(problem.evidence, weights=weights))
 
 
 def _interpolated(state: FitState, keys: np.ndarray, frames: int) -> FitState:
@@ -131,46 +144,44 @@ def _interpolated(state: FitState, keys: np.ndarray, frames: int) -> FitState:
     def between(values: np.ndarray) -> np.ndarray:
         return np.stack([np.interp(at, keys, column) for column in values.T], 1)
 
-    return FitState(between(state.poses), state.identity, between(state.expression), state.focal)
+    return state.moved(between(state.poses), between(state.expression))
 
 
 def _each(problem: _Problem, state: FitState) -> tuple[FitState, np.ndarray]:
-    """Every seen frame by itself: its state, and the information [T, 6, 6] of its pose."""
-    seen = problem.clip.seen
-    frames = np.flatnonzero(seen)
-    part = FitState(state.poses[frames], state.identity, state.expression[frames], state.focal)
-    solved, known = problem.fit.each(problem.observed[frames], part, problem.weights, problem.iod)
+    """Every seen frame by itself: its state, and the information [T, 6, 6] of its pose (zero where unseen)."""
+    frames = np.flatnonzero(problem.clip.seen)
+    solved, known = problem.fit.each(problem.evidence.part(frames), state.part(frames))
     poses, expression = state.poses.copy(), state.expression.copy()
-    information = np.zeros((len(seen), 6, 6))
+    information = np.zeros((len(poses), 6, 6))
     poses[frames], expression[frames], information[frames] = solved.poses, solved.expression, known
-    return FitState(poses, state.identity, expression, state.focal), information
+    return state.moved(poses, expression), information
 
 
-def _refine(problem: _Problem, state: FitState, config: FitConfig, colours: PhotometricConfig) -> FitState:
+def _refine(problem: _Problem, state: FitState, textures: int, colours: PhotometricConfig) -> FitState:
     """Poses and expressions that also hold the colours of the skin still."""
-    face = _face_points(problem, state, config.textures)
 
     def terms(current: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return problem.fit.local_terms(current, problem.observed[frames], problem.weights, problem.iod)
+        return problem.fit.local_terms(problem.evidence.part(frames), current)
 
-    keys = problem.keys[:: max(1, len(problem.keys) // 40)]
-    return refine(state, problem.clip, face, keys, terms, colours)
+    keys = problem.keys[:: max(1, len(problem.keys) // _TEXTURE_FRAMES)]
+    points = _face_points(problem, problem.neutral(state), textures)
+    return refine(state, ColourProblem(problem.clip, points, keys, terms), colours)
 
 
-def _face_points(problem: _Problem, state: FitState, textures: int) -> FacePoints:
-    """Points on this subject's face at which colours are compared."""
-    model, mesh, fit = problem.model, problem.mesh, problem.fit
-    identity, _ = fit.expand(state)
-    neutral = model.geometry(identity, np.zeros(0))[0]
+def _face_points(problem: _Problem, neutral: np.ndarray, textures: int) -> FacePoints:
+    """Points on this subject's face, whose vertices are `neutral` [V, 3], at which colours are compared."""
+    model, mesh = problem.model, problem.mesh
     points = _colour_points(model, mesh)
     upper = mesh[rigid_points(mesh.positions(neutral))]
-    rigid = neutral[model.keys.rigid] if model.keys is not None else upper.positions(neutral)
     local = model.at(points)
     return FacePoints(
-        points.positions(neutral), fit.reduced_expression(local).transpose(1, 2, 0).astype(np.float64),
-        points.directions(outward_normals(before_camera(neutral), model.triangles)), local.texture_mean / 255,
-        local.texture[:textures].astype(np.float64) / 255, rigid,
-    )  # fmt: skip
+        points.positions(neutral),
+        problem.fit.bases.reduced_expression(local).transpose(1, 2, 0).astype(np.float64),
+        points.normals(neutral, model.triangles),
+        local.texture_mean / 255,
+        local.texture[:textures].astype(np.float64) / 255,
+        neutral[model.keys.rigid] if model.keys is not None else upper.positions(neutral),
+    )
 
 
 def _colour_points(model: MorphableModel, mesh: SurfacePoints) -> SurfacePoints:
@@ -188,18 +199,16 @@ def _colour_points(model: MorphableModel, mesh: SurfacePoints) -> SurfacePoints:
     return SurfacePoints(corners, view.fragments.barycentric[rows, columns].astype(np.float64))
 
 
-def _result(problem: _Problem, state: FitState, poses: np.ndarray, noise: np.ndarray) -> HeadTrack:
-    """What was found, with smooth poses [T, 6] and the measured noise [6] of the raw ones."""
-    model, fit, seen, centre = problem.model, problem.fit, problem.clip.seen, problem.clip.centre
-    identity, expression = fit.expand(state)
-    neutral = model.geometry(identity, np.zeros(0))[0]
-    final = FitState(poses[seen], state.identity, state.expression[seen], state.focal)
-    error = np.linalg.norm(problem.observed[seen] - fit.predict(final), axis=2)
+def _result(problem: _Problem, state: FitState, noise: np.ndarray) -> HeadTrack:
+    """What was found: a state of all frames with smooth poses, and the measured noise [6] of the raw ones."""
+    model, bases, seen = problem.model, problem.fit.bases, problem.clip.seen
+    identity, expression = bases.expand(state)
+    neutral = problem.neutral(state)
     return HeadTrack(
-        poses=Poses(poses[:, :3], poses[:, 3:]),
+        poses=Poses(state.poses[:, :3], state.poses[:, 3:]),
         mesh=problem.mesh.positions(neutral),
-        camera=Intrinsics(state.focal, float(centre[0]), float(centre[1])),
-        residual=float(np.median(error) * np.sqrt(2 / np.log(4))),
+        camera=problem.clip.camera(state.focal),
+        residual=robust_residual(problem.evidence.observed[seen] - bases.predict(state.part(seen))),
         noise=noise,
         surface=Surface(
             model.name, neutral.astype(np.float32), model.triangles, identity, expression.astype(np.float32)

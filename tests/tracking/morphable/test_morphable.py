@@ -17,13 +17,14 @@ from speech2lip.config import FitConfig, PhotometricConfig
 from speech2lip.demo.head import hair_mask, skin_head
 from speech2lip.errors import UserError
 from speech2lip.facemesh import LIPS_INNER
-from speech2lip.geometry.mesh import outward_normals
+from speech2lip.geometry.mesh import head_normals, outward_normals
 from speech2lip.media.images import read_image
 from speech2lip.subject.layout import SubjectLayout
 from speech2lip.tracking.alignment import align
 from speech2lip.tracking.bundle import track_head
 from speech2lip.tracking.morphable import bfm, gnm
-from speech2lip.tracking.morphable.fit import LandmarkFit, pose_information
+from speech2lip.tracking.morphable.bases import LandmarkBases
+from speech2lip.tracking.morphable.fit import Evidence, LandmarkFit, pose_information
 from speech2lip.tracking.morphable.model import LandmarkKeys, MorphableModel, select_contour
 from speech2lip.tracking.morphable.template import find_mesh_points, render_template
 from speech2lip.tracking.morphable.tracker import track_morphable
@@ -198,6 +199,7 @@ def test_normals_point_out_of_the_head_whatever_the_triangles_order(basel):
         normals = outward_normals(points, triangles)
         front = basel.mean[:, 2] < -30
         assert ((normals * (basel.mean - [0, 0, 60]))[front].sum(1) > 0).mean() > 0.95
+        np.testing.assert_allclose(head_normals(basel.mean, triangles), normals, atol=1e-6)
 
 
 # ---------------------------------------------------------------- the fit
@@ -235,29 +237,33 @@ def _scene(model: MorphableModel, points: SurfacePoints, frames: int, noise: flo
         rng.normal(size=(frames, model.expression.shape[0])),
     )
     truth = FitState(np.concatenate([turn, trans], 1), identity, expression, 700.0)
-    fit = LandmarkFit(model, points, None, FitConfig(keep=1.0))
-    exact = fit.predict(
-        replace(truth, identity=fit._identity_map.T @ identity, expression=expression @ fit._expression_map)
+    bases = LandmarkBases.at_points(model, points, 1.0)
+    exact = bases.predict(
+        replace(truth, identity=bases.identity_map.T @ identity, expression=expression @ bases.expression_map)
     )
     return exact + rng.normal(0, noise, exact.shape), truth
 
 
+def _fit(model: MorphableModel, points: SurfacePoints, config: FitConfig) -> LandmarkFit:
+    return LandmarkFit(LandmarkBases.at_points(model, points, config.keep), config)
+
+
 def _start(fit: LandmarkFit, truth: FitState, seed: int = 2) -> FitState:
     rng = np.random.default_rng(seed)
-    return fit.initial(truth.poses + rng.normal(0, [0.05] * 3 + [4, 4, 40], truth.poses.shape), 850.0)
+    return fit.bases.initial(truth.poses + rng.normal(0, [0.05] * 3 + [4, 4, 40], truth.poses.shape), 850.0)
 
 
-IOD = 90.0
+def _evidence(observed: np.ndarray, focal: float = 850.0) -> Evidence:
+    return Evidence(observed, np.ones(observed.shape[1]), 90.0, focal)
 
 
 def test_exact_landmarks_are_explained_and_poses_recovered():
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 40, 0.0)
-    fit = LandmarkFit(
-        model, points, None, FitConfig(identity_weight=1e-3, expression_weight=1e-3, focal_prior=3.0, iterations=40)
-    )
-    state = fit.joint(observed, _start(fit, truth), np.ones(len(points)), IOD, 850.0)
-    error = np.linalg.norm(observed - fit.predict(state), axis=2)
+    config = FitConfig(identity_weight=1e-3, expression_weight=1e-3, focal_prior=3.0, iterations=40)
+    fit = _fit(model, points, config)
+    state = fit.joint(_evidence(observed), _start(fit, truth))
+    error = np.linalg.norm(observed - fit.bases.predict(state), axis=2)
     assert np.sqrt((error**2).mean()) < 0.05
     turn = (Rotation.from_rotvec(state.poses[:, :3]) * Rotation.from_rotvec(truth.poses[:, :3]).inv()).magnitude()
     assert np.degrees(np.median(turn)) < 0.6
@@ -268,12 +274,12 @@ def test_reduced_bases_give_the_models_own_coefficients():
     """Coefficients of the full model, expanded from the fit's, explain the landmarks as well."""
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 10, 0.2)
-    fit = LandmarkFit(model, points, None, FitConfig())
-    state = fit.joint(observed, _start(fit, truth), np.ones(len(points)), IOD, 850.0)
-    identity, expression = fit.expand(state)
+    fit = _fit(model, points, FitConfig())
+    state = fit.joint(_evidence(observed), _start(fit, truth))
+    identity, expression = fit.bases.expand(state)
     vertices = model.geometry(identity, expression)[:, points.vertices[:, 0]]
     seen = vertices @ Rotation.from_rotvec(state.poses[:, :3]).as_matrix().transpose(0, 2, 1) + state.poses[:, None, 3:]
-    np.testing.assert_allclose(state.focal * seen[..., :2] / seen[..., 2:], fit.predict(state), atol=0.05)
+    np.testing.assert_allclose(state.focal * seen[..., :2] / seen[..., 2:], fit.bases.predict(state), atol=0.05)
 
 
 def _adam(fit: LandmarkFit, observed: np.ndarray, start: FitState, steps: int) -> float:
@@ -284,14 +290,16 @@ def _adam(fit: LandmarkFit, observed: np.ndarray, start: FitState, steps: int) -
     }  # fmt: skip
     for value in unknown.values():
         value.requires_grad_(True)
-    mean, identity, expression, target = (torch.tensor(a) for a in (fit.mean, fit.identity, fit.expression, observed))
+    mean, identity, expression, target = (
+        torch.tensor(a) for a in (fit.bases.mean, fit.bases.identity, fit.bases.expression, observed)
+    )
     rates = [{"params": [unknown["poses"]], "lr": 0.02}, {"params": [unknown["focal"]], "lr": 0.005}]
     rates += [{"params": [unknown["identity"], unknown["expression"]], "lr": 0.02}]
     optimizer = torch.optim.Adam(rates)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     scale = torch.tensor([1.0] * 3 + [50.0] * 3)  # radians and millimetres under one rate
     base = torch.tensor(start.poses)
-    weight = fit.options.information(IOD)
+    weight = fit.options.information(_evidence(observed).iod)
     for _ in range(steps):
         poses = base + (unknown["poses"] - base) * scale
         shape = mean + identity @ unknown["identity"] + torch.einsum("nce,te->tnc", expression, unknown["expression"])
@@ -321,22 +329,27 @@ def _adam(fit: LandmarkFit, observed: np.ndarray, start: FitState, steps: int) -
 def test_twelve_steps_of_least_squares_reach_the_residual_of_3000_adam_steps():
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 40, 0.5)
-    fit = LandmarkFit(model, points, None, FitConfig(identity_weight=0.02, expression_weight=0.02, iterations=12))
+    fit = _fit(model, points, FitConfig(identity_weight=0.02, expression_weight=0.02, iterations=12))
     start = _start(fit, truth)
     adam = _adam(fit, observed, start, 3000)
-    state = fit.joint(observed, start, np.ones(len(points)), IOD, 850.0)
-    ours = float(np.sqrt((np.linalg.norm(observed - fit.predict(state), axis=2) ** 2).mean()))
+    state = fit.joint(_evidence(observed), start)
+    ours = float(np.sqrt((np.linalg.norm(observed - fit.bases.predict(state), axis=2) ** 2).mean()))
     assert ours <= 1.02 * adam, f"Adam {adam:.3f} px, ours {ours:.3f} px"
 
 
 def test_frames_one_by_one_agree_with_all_together():
     model, points = _small_model(), SurfacePoints.of_vertices(np.arange(0, 500, 4))
     observed, truth = _scene(model, points, 12, 0.3)
-    fit, weights_ = LandmarkFit(model, points, None, FitConfig(iterations=40)), np.ones(len(points))
-    together = fit.joint(observed, _start(fit, truth), weights_, IOD, 850.0)
-    alone, information = fit.each(observed, together, weights_, IOD)
+    fit, evidence = _fit(model, points, FitConfig(iterations=40)), _evidence(observed)
+    together = fit.joint(evidence, _start(fit, truth))
+    alone, information = fit.each(evidence, together)
     np.testing.assert_allclose(alone.poses[:, :3], together.poses[:, :3], atol=2e-3)
     assert (np.linalg.eigvalsh(information) > 0).all()
+
+
+def test_landmarks_and_weights_of_different_counts_are_refused():
+    with pytest.raises(ValueError, match=r"observed has shape \[3, 7, 2\], needed is \[\*, 6, 2\]"):
+        Evidence(np.zeros((3, 7, 2)), np.ones(6), 90.0, 850.0)
 
 
 def test_outliers_do_not_move_the_pose():
@@ -344,8 +357,8 @@ def test_outliers_do_not_move_the_pose():
     observed, truth = _scene(model, points, 12, 0.1)
     wrong = observed.copy()
     wrong[:, :12] += 60
-    fit = LandmarkFit(model, points, None, FitConfig(focal_prior=0.01))
-    clean, hit = (fit.joint(o, _start(fit, truth), np.ones(len(points)), IOD, 700.0) for o in (observed, wrong))
+    fit = _fit(model, points, FitConfig(focal_prior=0.01))
+    clean, hit = (fit.joint(_evidence(o, 700.0), _start(fit, truth)) for o in (observed, wrong))
     turn = (Rotation.from_rotvec(clean.poses[:, :3]) * Rotation.from_rotvec(hit.poses[:, :3]).inv()).magnitude()
     assert np.degrees(turn).max() < 1.0
 
