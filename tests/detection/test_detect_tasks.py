@@ -51,7 +51,7 @@ def test_both_interfaces_give_the_same_landmarks(tasks, clip, monkeypatch):
 
 
 def test_tracking_meets_the_same_bounds(tasks, clip, truth, tmp_path):
-    """As tests/test_tracking.py asks of the older interface."""
+    """As tests/tracking/test_bundle.py asks of the older interface."""
     preprocess(default_config([f"data.root={tmp_path / 'subject'}"]), clip / "speaker.mp4")
     track = SubjectLayout(tmp_path / "subject").load_track()
     assert track.valid.all()

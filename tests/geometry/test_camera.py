@@ -7,10 +7,12 @@ from scipy.spatial.transform import Rotation
 from speech2lip.geometry.camera import (
     Intrinsics,
     Poses,
+    move_points,
     pixel_lattice,
     pixel_to_grid,
     project,
     relative_transforms,
+    rigid_matrices,
     rotation_matrices,
     sample_map,
     unproject,
@@ -19,6 +21,9 @@ from speech2lip.geometry.camera import (
 )
 from speech2lip.geometry.mesh import vertex_normals
 from speech2lip.geometry.rasterizer_cpu import rasterize
+from speech2lip.geometry.sampling import sample_bilinear
+from speech2lip.subject.index import parse_subject
+from speech2lip.subject.layout import SubjectLayout
 
 CAMERA = Intrinsics(500.0, 63.5, 47.5)
 
@@ -27,6 +32,19 @@ CAMERA = Intrinsics(500.0, 63.5, 47.5)
 def test_unproject_inverts_project(x, y, z):
     point = np.array([x, y, z])
     np.testing.assert_allclose(unproject(project(point, CAMERA), np.array(z), CAMERA), point, atol=1e-9)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.floats(-0.4, 0.4), min_size=3, max_size=3), st.floats(-30, 30), st.integers(0, 99))
+def test_projection_is_one_in_numpy_and_torch(turn, shift, seed):
+    """Fits project in NumPy, networks warp in torch: the same points land on the same pixels."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-80, 80, (30, 3)) + [0, 0, 600]
+    pixels, depth = torch.from_numpy(project(points, CAMERA))[None], torch.from_numpy(points[:, 2])[None]
+    moved = rigid_matrices(np.array([turn]), np.array([[shift, -shift, shift]]))
+    for matrix in (np.eye(4)[None], moved):
+        landed = warp_to_observed(pixels, depth, torch.from_numpy(matrix), CAMERA)[0]
+        np.testing.assert_allclose(landed, project(move_points(points, matrix[0]), CAMERA), atol=1e-9)
 
 
 def test_rotations_equal_scipys():
@@ -44,6 +62,16 @@ def test_grid_convention_matches_grid_sample():
     pixels = pixel_lattice(4, 3).reshape(1, -1, 2)
     torch.testing.assert_close(sample_map(values, pixels)[0], values.ravel())
     torch.testing.assert_close(pixel_to_grid(torch.tensor([0.0, 2.0]), 4, 3), torch.tensor([-1.0, 1.0]))
+
+
+@given(st.integers(2, 9), st.integers(2, 9), st.integers(0, 99))
+def test_bilinear_look_up_is_one_in_numpy_and_torch(width, height, seed):
+    """Inside and outside, on 32nds of a pixel, where OpenCV is exact."""
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(-1, 1, (height, width)).astype(np.float32)
+    pixels = rng.integers(-64, 32 * np.array([width + 2, height + 2]), (50, 2)) / 32
+    expected = sample_map(torch.from_numpy(values).double(), torch.from_numpy(pixels)[None])[0]
+    np.testing.assert_allclose(sample_bilinear(values, pixels), expected, atol=1e-5)
 
 
 def test_relative_transform_carries_canonical_camera_points_to_observed():
@@ -71,6 +99,20 @@ def test_observed_canonical_observed_round_trip(yaw, pitch, roll, shift):
     observed = warp_to_observed(canonical, sample_map(depth, canonical), transform, CAMERA)
     back = warp_to_canonical(observed, depth, transform, CAMERA)
     assert (back - canonical).norm(dim=-1).max() < 0.5
+
+
+def test_warps_between_observed_and_canonical_invert_each_other(subject_config):
+    """With the tracked poses and the subject's own depth, over the whole lip region, in every frame."""
+    index = parse_subject(SubjectLayout(subject_config.data.root), 0.2)
+    depth = torch.from_numpy(index.canonical.depth)
+    ys, xs = np.nonzero(index.canonical.lip > 0.01)
+    pixels = torch.from_numpy(np.stack([xs, ys], 1)).float().expand(len(index.transforms), -1, -1)
+    transform = torch.from_numpy(index.transforms).float()
+    observed = warp_to_observed(pixels, sample_map(depth, pixels), transform, index.subject.camera)
+    back = warp_to_canonical(observed, depth, transform, index.subject.camera)
+    again = warp_to_observed(back, sample_map(depth, back), transform, index.subject.camera)
+    error = (again - observed).norm(dim=-1).flatten()
+    assert error[:: max(1, len(error) // 1_000_000)].quantile(0.999) < 0.1
 
 
 def test_rasterizer_depth_of_a_slanted_plane_is_exact():

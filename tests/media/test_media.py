@@ -127,3 +127,14 @@ def test_unusable_input_is_named(tmp_path):
         check_video(tmp_path / "a.mp4")
     with pytest.raises(UserError, match="does not exist"):
         check_video(tmp_path / "b.mp4")
+
+
+def test_any_rate_and_channel_count_become_16k_mono(tmp_path):
+    source = tmp_path / "tone.wav"
+    save_wav(source, np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE) / SAMPLE_RATE) * 0.5)
+    stereo = tmp_path / "tone.flac"
+    subprocess.run([ffmpeg(), "-v", "error", "-i", source, "-ar", "44100", "-ac", "2", stereo], check=True)
+    wav = load_audio(stereo)
+    assert abs(len(wav) - SAMPLE_RATE) < 40
+    spectrum = np.abs(np.fft.rfft(wav[:SAMPLE_RATE] * np.hanning(min(len(wav), SAMPLE_RATE))))
+    assert abs(spectrum.argmax() - 440) <= 1

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from speech2lip.evaluation.activity import frame_level, silent_frames
-from speech2lip.metrics.basic import best_lag, lag_curve, partial_slope, runs
+from speech2lip.metrics.basic import best_lag, lag_curve, partial_slope, psnr, runs
 from speech2lip.metrics.image import frame_psnr, seam_gradient, ssim_map
 from speech2lip.metrics.motion import jitter, landmark_distance, stabilise
 
@@ -28,6 +28,18 @@ def test_psnr_has_its_known_values():
     assert frame_psnr(a, b, data_range=3) == pytest.approx(2.5527, abs=1e-4)
     camera, noisy = _camera()
     assert frame_psnr(camera, noisy, data_range=255) == pytest.approx(22.409353, abs=1e-4)
+
+
+@given(st.integers(0, 99), st.floats(0.01, 0.5))
+def test_psnr_of_tensors_is_that_of_pictures(seed, level):
+    """A weight of zeros and ones is a region."""
+    rng = np.random.default_rng(seed)
+    a = rng.random((2, 12, 10, 3))
+    b = a + level * rng.normal(size=a.shape)
+    where = rng.random((2, 12, 10)) < 0.5
+    pictures = [frame_psnr(*x) for x in zip(a, b, where, strict=True)]
+    tensors = (torch.from_numpy(x).permute(0, 3, 1, 2) for x in (a, b, where[..., None]))
+    assert psnr(*tensors) == pytest.approx(pictures, abs=1e-9)
 
 
 def test_ssim_has_its_known_value():
@@ -131,15 +143,3 @@ def test_partial_slope_tells_two_causes_apart():
 def test_runs_by_hand():
     assert runs(np.array([1, 1, 0, 1], bool)).tolist() == [[0, 2], [3, 4]]
     assert runs(np.zeros(3, bool)).shape == (0, 2)
-
-
-def test_level_and_pauses_of_a_sound():
-    """One second of noise, half a second of near silence, one second of noise, at 25 frames per second."""
-    rng = np.random.default_rng(0)
-    wav = np.concatenate([rng.normal(0, 0.1, 16000), rng.normal(0, 1e-4, 8000), rng.normal(0, 0.1, 16000)])
-    level = frame_level(wav, 25, 62)
-    assert level[10] == pytest.approx(-20, abs=0.5) and level[31] == pytest.approx(-80, abs=0.5)
-    assert runs(silent_frames(level, 25)).tolist() in ([[28, 35]], [[28, 36]], [[27, 35]])
-    assert silent_frames(np.full(50, -79.0), 25).all()  # nothing but silence
-    assert not silent_frames(np.full(50, -20.0) + rng.normal(0, 1, 50), 25).any()  # no pause at all
-    assert not silent_frames(np.where(np.arange(60) % 10 < 3, -70.0, -20.0), 25).any()  # gaps of 0.12 s

@@ -1,11 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from speech2lip.geometry.camera import Intrinsics
-from speech2lip.model.builder import lattice_step
 from speech2lip.nets.audio_encoder import PUBLISHED_CONVOLUTIONS, AudioEncoder
 from speech2lip.nets.blend import BlendNet
 from speech2lip.nets.compositor import CanonicalSpace, ObservedRegion, black_holes, merge
@@ -13,9 +10,6 @@ from speech2lip.nets.encodings import frame_encoding, frequency_encoding, lattic
 from speech2lip.nets.lip import ImplicitField, LipModel
 from speech2lip.nets.shape import ShapeBasis
 from speech2lip.nets.sync import SyncExpert
-from speech2lip.subject.dataset import lip_focus
-from speech2lip.subject.records import Box
-from speech2lip.training import losses
 
 
 def test_frequency_encoding_values():
@@ -188,7 +182,7 @@ def test_learnable_depth_moves_outside_the_face_only():
     torch.testing.assert_close(depth[0, 0], torch.tensor(610.0))
 
 
-# ---------------------------------------------------------------- shape, sync, losses
+# ---------------------------------------------------------------- shape, sync
 
 
 def test_shape_basis_round_trip_and_unit_variance():
@@ -209,73 +203,6 @@ def test_sync_embeddings_have_unit_length():
     torch.testing.assert_close(lips.norm(dim=1), torch.ones(3))
     torch.testing.assert_close(audio.norm(dim=1), torch.ones(3))
     assert lips.shape == audio.shape
-
-
-def test_ssim_equals_its_formula():
-    """Against Wang's formula with scipy's Gaussian filter of the same seven taps."""
-    from scipy.ndimage import gaussian_filter
-
-    rng = np.random.default_rng(0)
-    a = rng.random((40, 48))
-    b = np.clip(a + rng.normal(0, 0.1, a.shape), 0, 1)
-    ours = losses.ssim_map(*(torch.from_numpy(x)[None, None] for x in (a, b)))[0, 0]
-
-    def mean(x):
-        return gaussian_filter(x, 1.5, truncate=2.0)
-
-    ma, mb = mean(a), mean(b)
-    va, vb, cov = mean(a * a) - ma**2, mean(b * b) - mb**2, mean(a * b) - ma * mb
-    theirs = (2 * ma * mb + 1e-4) * (2 * cov + 9e-4) / ((ma**2 + mb**2 + 1e-4) * (va + vb + 9e-4))
-    np.testing.assert_allclose(ours, theirs[3:-3, 3:-3], atol=1e-9)
-
-
-@settings(deadline=None, max_examples=10)
-@given(st.floats(0.01, 0.3))
-def test_perceptual_loss_is_zero_for_equals_and_grows_with_noise(level):
-    torch.manual_seed(0)
-    a, mask = torch.rand(1, 3, 48, 48), torch.ones(1, 1, 48, 48)
-    noise = torch.randn_like(a)
-    small, large = (losses.structure(a, a + noise * s, mask) for s in (level, 2 * level))
-    assert losses.structure(a, a, mask).abs() < 1e-5
-    assert 0 < small < large
-
-
-def test_masked_mse_ignores_what_the_mask_excludes():
-    a, b = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
-    b[..., 0] = 9
-    b[..., 3] = 0.5
-    mask = torch.zeros(1, 1, 4, 4)
-    mask[..., 2:] = 1
-    assert losses.masked_mse(a, b, mask).item() == pytest.approx(0.125)
-
-
-def test_contrastive_loss_prefers_the_right_pair():
-    eye = torch.eye(3)
-    right = losses.contrastive(eye[:1], eye[:1], eye[None, 1:])
-    wrong = losses.contrastive(eye[:1], eye[1:2], torch.stack([eye[0], eye[2]])[None])
-    assert right < 0.01 < wrong
-
-
-def test_lattice_follows_the_size_of_the_lip_image():
-    """Chosen by width where the configuration leaves it open."""
-    assert [lattice_step(0, width) for width in (72, 96, 104, 144)] == [4, 4, 8, 8]
-    assert lattice_step(2, 144) == 2
-
-
-def test_focus_lies_on_the_lips():
-    """Lips in the middle of the upper half of the box; the chin is outside."""
-    rng = np.random.default_rng(0)
-    lips = np.stack([rng.uniform(110, 130, 40), rng.uniform(55, 65, 40)], 1)
-    chin = np.stack([rng.uniform(110, 130, 17), rng.uniform(95, 98, 17)], 1)
-    mouth = np.tile(np.concatenate([lips, chin]), (20, 1, 1)) + rng.normal(0, 0.5, (20, 57, 2))
-    focus = lip_focus(mouth, Box(100, 40, 40, 60), (80, 120))
-    assert focus.shape == (120, 80) and focus.dtype == np.float32
-    assert (
-        focus[40, 40] > 0.95
-        and focus[112, 40] < 0.01
-        and focus[40, 4] < 0.05
-        and 0 <= focus.min() <= focus.max() < 1.001
-    )
 
 
 def test_folded_batch_norm_changes_no_result_and_pieces_neither(monkeypatch):

@@ -1,10 +1,12 @@
-"""Which settings redo which stage of preprocessing."""
+"""Preprocessing: which settings redo which stage, and what a whole run leaves."""
 
 from dataclasses import fields, is_dataclass, replace
 
+import numpy as np
 import pytest
 
 from speech2lip.config import Config, default_config
+from speech2lip.facemesh import mouth_opening
 from speech2lip.preparation.pipeline import preprocess, stages_of
 from speech2lip.preparation.stages import _key
 from speech2lip.subject.layout import SubjectLayout
@@ -64,3 +66,28 @@ def test_a_finished_folder_is_kept_whole(subject_config, clip, capsys):
     preprocess(subject_config, clip / "speaker.mp4")
     assert capsys.readouterr().out.count("unchanged, kept") == 4
     assert SubjectLayout(subject_config.data.root).subject.stat().st_mtime_ns == before
+
+
+def test_face_is_found_in_every_frame_and_opening_follows_the_truth(subject_config, truth):
+    track = SubjectLayout(subject_config.data.root).load_track()
+    assert track.valid.all()
+    gap = np.linalg.norm(truth["lips"][:, 0] - truth["lips"][:, 1], axis=1)
+    assert np.corrcoef(mouth_opening(track.landmarks), gap)[0, 1] > 0.97
+
+
+def test_folder_is_small_and_complete(subject_config):
+    layout = SubjectLayout(subject_config.data.root)
+    subject = layout.load_subject()
+    size = sum(f.stat().st_size for f in layout.root.rglob("*") if f.is_file())
+    assert size / subject.frames < 150e3
+    for path in (layout.canonical, layout.lip_mask, layout.face_mask, layout.head_mask, layout.depth, layout.features):
+        assert path.is_file()
+    assert layout.face_image(subject.frames - 1).is_file() and layout.lip_image(0).is_file()
+
+
+def test_second_run_keeps_what_is_unchanged(subject_config, clip, capsys):
+    layout = SubjectLayout(subject_config.data.root)
+    before = layout.face_image(0).stat().st_mtime_ns
+    preprocess(subject_config, clip / "speaker.mp4")
+    assert capsys.readouterr().out.count("unchanged") == 4
+    assert layout.face_image(0).stat().st_mtime_ns == before

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speech2lip.errors import UserError
 from speech2lip.files import atomic_path
 from speech2lip.geometry.camera import Intrinsics
 from speech2lip.subject.layout import SubjectLayout
-from speech2lip.subject.records import Box, Crop, Subject
+from speech2lip.subject.records import Box, Crop, Subject, extract
 
 ROOT = Path(__file__).resolve().parents[1]
 SUBJECT = Subject(
@@ -51,3 +53,13 @@ def test_crop_coordinates_scale_areas_not_centres():
     crop = Crop(10, 20, 200, 100)
     np.testing.assert_allclose(crop.to_crop(np.array([10.5, 20.5])), [0, 0])
     np.testing.assert_allclose(replace(crop, size=200).to_crop(np.array([15.0, 26.0])), [5, 6])
+
+
+@given(st.integers(-40, 120), st.integers(-40, 120), st.integers(20, 90))
+def test_crops_keep_source_pixels_and_repeat_the_border(x, y, side):
+    frame = np.random.default_rng(0).integers(0, 255, (100, 110, 3), dtype=np.uint8)
+    if x + side <= 0 or y + side <= 0 or x >= 110 or y >= 100:
+        return
+    patch = extract(frame, Crop(x, y, side, side))
+    rows, columns = np.clip(np.arange(y, y + side), 0, 99), np.clip(np.arange(x, x + side), 0, 109)
+    np.testing.assert_array_equal(patch, frame[rows][:, columns])

@@ -4,23 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from speech2lip.canonical.exposure import match_colour
-from speech2lip.canonical.space import canonical_depth, lip_region, to_canonical
-from speech2lip.detection.crop import dominant_face, head_crop
-from speech2lip.detection.shots import find_shots
-from speech2lip.facemesh import CHIN, LIPS, MESH_POINTS, MOUTH, mouth_opening
 from speech2lip.geometry.camera import Intrinsics, Poses, project
 from speech2lip.media.images import read_image
 from speech2lip.subject.layout import SubjectLayout
-from speech2lip.subject.records import Crop, extract
 from speech2lip.tracking.alignment import align
 from speech2lip.tracking.bundle import track_head
 from speech2lip.tracking.observations import ClipObservations
-from speech2lip.tracking.smoothing import bridge, fill_landmarks
 
 RNG = np.random.default_rng(3)
 
@@ -93,18 +84,6 @@ def test_smoothing_removes_noise_without_lag(exact):
     assert int(np.argmax(scores)) == 3
 
 
-def test_bridged_gap_is_interpolated_and_long_gap_is_not():
-    seen = np.ones(60, bool)
-    seen[10:14] = False
-    seen[30:45] = False
-    assert bridge(seen, [(0, 60)], 10) == [(0, 30), (45, 60)]
-    assert bridge(seen, [(0, 12), (12, 60)], 10) == [(0, 10), (14, 30), (45, 60)]
-    landmarks = np.arange(60.0)[:, None, None] + np.zeros((60, 478, 2))
-    landmarks[~seen] = 0
-    filled = fill_landmarks(landmarks, seen, [(0, 30), (45, 60)])
-    np.testing.assert_allclose(filled[10:14, 0, 0], [10, 11, 12, 13])
-
-
 def test_tracking_across_a_gap_stays_accurate(exact):
     landmarks, poses, camera = exact
     seen = np.ones(160, bool)
@@ -115,105 +94,7 @@ def test_tracking_across_a_gap_stays_accurate(exact):
     assert _rotation_error(track.poses.rotvec, poses.rotvec)[70:76].max() < 1.5
 
 
-# ---------------------------------------------------------------- shots and crops
-
-
-def test_cuts_are_found_and_motion_is_not_one():
-    rng = np.random.default_rng(0)
-    scenes = [rng.uniform(0, 255, (36, 48)) for _ in range(3)]
-    thumbs = np.concatenate([s + rng.normal(0, 1, (30, 36, 48)) for s in scenes]).astype(np.float32)
-    thumbs[10:20] += np.linspace(0, 60, 10)[:, None, None]  # a fast but continuous change of light
-    thumbs[20:30] += 60
-    assert find_shots(thumbs) == [(0, 30), (30, 60), (60, 90)]
-
-
-def test_the_larger_more_persistent_face_is_chosen():
-    big = np.array([100.0, 100, 80, 80])
-    small = np.array([400.0, 50, 30, 30])
-    samples = [
-        (i * 10, np.stack([small, big + [i, i, 0, 0]]) if i % 3 else np.stack([big + [i, i, 0, 0]])) for i in range(10)
-    ]
-    boxes = dominant_face(samples, [(0, 100)])
-    assert len(boxes) == 10 and (boxes[:, 2] == 80).all()
-
-
-@given(st.integers(-40, 120), st.integers(-40, 120), st.integers(20, 90))
-def test_crops_keep_source_pixels_and_repeat_the_border(x, y, side):
-    frame = np.random.default_rng(0).integers(0, 255, (100, 110, 3), dtype=np.uint8)
-    if x + side <= 0 or y + side <= 0 or x >= 110 or y >= 100:
-        return
-    patch = extract(frame, Crop(x, y, side, side))
-    rows, columns = np.clip(np.arange(y, y + side), 0, 99), np.clip(np.arange(x, x + side), 0, 109)
-    np.testing.assert_array_equal(patch, frame[rows][:, columns])
-
-
-def test_head_crop_holds_the_head_and_shrinks_large_ones():
-    crop = head_crop(np.array([[300.0, 500, 400, 400]]), 1080, 1920, 640)
-    assert crop.size == 640 and crop.side > 640
-    assert crop.x < 300 - 80 and crop.y < 500 - 200 and crop.x + crop.side > 700 + 80 and crop.y + crop.side > 1000
-    small = head_crop(np.array([[200.0, 100, 100, 100]]), 640, 480, 640)
-    assert small.size == small.side < 300
-
-
-# ---------------------------------------------------------------- canonical space
-
-
-def test_landmarks_of_a_rigid_head_stand_still_in_canonical_space():
-    rng = np.random.default_rng(0)
-    camera = Intrinsics(600.0, 128.0, 128.0)
-    mesh = rng.normal(0, 40, (30, 3))
-    poses = Poses(rng.normal(0, 0.15, (20, 3)), rng.normal(0, 10, (20, 3)) + [0, 0, 600])
-    seen = np.einsum("tij,nj->tni", poses.matrices()[:, :3, :3], mesh) + poses.trans[:, None]
-    still = to_canonical(project(seen, camera), poses, mesh, poses.matrices()[4], camera)
-    np.testing.assert_allclose(still, np.broadcast_to(still[4], still.shape), atol=1e-6)
-
-
-def test_canonical_depth_is_the_mesh_depth_where_it_covers():
-    rng = np.random.default_rng(0)
-    mesh = np.concatenate([rng.uniform(-50, 50, (MESH_POINTS, 2)), np.full((MESH_POINTS, 1), 3.0)], 1)
-    pose = np.eye(4)
-    pose[2, 3] = 500
-    depth, covered = canonical_depth(mesh, pose, Intrinsics(500.0, 63.5, 63.5), 128)
-    np.testing.assert_allclose(depth[covered], 503, atol=1e-2)
-    assert covered.any() and not covered.all() and np.isfinite(depth).all()
-
-
-def test_lip_region_covers_all_lips_and_fades_to_zero_inside_its_box():
-    rng = np.random.default_rng(0)
-    mouth = np.concatenate(
-        [
-            rng.uniform([100, 120], [150, 140], (50, len(LIPS), 2)),
-            rng.uniform([105, 145], [145, 170], (50, len(CHIN), 2)),
-        ],
-        1,
-    )
-    region = lip_region(mouth, 112.0, 256, 0.2, 0.15)
-    box = region.box
-    inside = region.mask[box.top : box.top + box.height, box.left : box.left + box.width]
-    assert region.mask[130, 125] == 1 and region.mask[165, 125] == 1
-    assert region.mask.sum() == pytest.approx(inside.sum(), rel=1e-3)
-    assert max(inside[0].max(), inside[-1].max(), inside[:, 0].max(), inside[:, -1].max()) < 0.02
-    assert region.mask[:100].max() == 0
-
-
-def test_colour_match_recovers_gain_and_offset_despite_outliers():
-    rng = np.random.default_rng(0)
-    reference = rng.uniform(60, 220, (400, 3))
-    observed = 1.1 * reference - 6
-    observed[:40] = 0
-    found = match_colour(reference, observed)
-    for level in (60, 140, 220):
-        np.testing.assert_allclose(found[0] * level + found[1], 1.1 * level - 6, atol=1.0)
-
-
 # ---------------------------------------------------------------- the synthetic speaker
-
-
-def test_face_is_found_in_every_frame_and_opening_follows_the_truth(subject_config, truth):
-    track = SubjectLayout(subject_config.data.root).load_track()
-    assert track.valid.all()
-    gap = np.linalg.norm(truth["lips"][:, 0] - truth["lips"][:, 1], axis=1)
-    assert np.corrcoef(mouth_opening(track.landmarks), gap)[0, 1] > 0.97
 
 
 def _jitter(rotvec: np.ndarray) -> float:
@@ -259,54 +140,6 @@ def test_alignment_follows_neighbours_where_no_face_is_seen(subject_config, trut
     aligned = align(track_head(clip), clip)
     error = _rotation_error(aligned.poses.rotvec, truth["rotvec"][:90])
     assert error[40:44].max() < max(error[39], error[44]) + 0.2
-
-
-def test_warps_between_observed_and_canonical_invert_each_other(subject_config):
-    """With the tracked poses and the subject's own depth, over the whole lip region, in every frame."""
-    import torch
-
-    from speech2lip.geometry.camera import sample_map, warp_to_canonical, warp_to_observed
-    from speech2lip.subject.index import parse_subject
-
-    index = parse_subject(SubjectLayout(subject_config.data.root), 0.2)
-    depth = torch.from_numpy(index.canonical.depth)
-    ys, xs = np.nonzero(index.canonical.lip > 0.01)
-    pixels = torch.from_numpy(np.stack([xs, ys], 1)).float().expand(len(index.transforms), -1, -1)
-    transform = torch.from_numpy(index.transforms).float()
-    observed = warp_to_observed(pixels, sample_map(depth, pixels), transform, index.subject.camera)
-    back = warp_to_canonical(observed, depth, transform, index.subject.camera)
-    again = warp_to_observed(back, sample_map(depth, back), transform, index.subject.camera)
-    error = (again - observed).norm(dim=-1).flatten()
-    assert error[:: max(1, len(error) // 1_000_000)].quantile(0.999) < 0.1
-
-
-def test_canonical_lips_hold_the_mouth_still(subject_config):
-    """The outer mouth corners' mean moves far less in canonical space than in the picture."""
-    layout = SubjectLayout(subject_config.data.root)
-    track = layout.load_track()
-    moved = track.landmarks[:, MOUTH[: len(LIPS)]].mean(1).std(0)
-    still = track.mouth[:, : len(LIPS)].mean(1).std(0)
-    assert still[0] < 0.25 * moved[0]
-
-
-def test_folder_is_small_and_complete(subject_config):
-    layout = SubjectLayout(subject_config.data.root)
-    subject = layout.load_subject()
-    size = sum(f.stat().st_size for f in layout.root.rglob("*") if f.is_file())
-    assert size / subject.frames < 150e3
-    for path in (layout.canonical, layout.lip_mask, layout.face_mask, layout.head_mask, layout.depth, layout.features):
-        assert path.is_file()
-    assert layout.face_image(subject.frames - 1).is_file() and layout.lip_image(0).is_file()
-
-
-def test_second_run_keeps_what_is_unchanged(subject_config, clip, capsys):
-    from speech2lip.preparation.pipeline import preprocess
-
-    layout = SubjectLayout(subject_config.data.root)
-    before = layout.face_image(0).stat().st_mtime_ns
-    preprocess(subject_config, clip / "speaker.mp4")
-    assert capsys.readouterr().out.count("unchanged") == 4
-    assert layout.face_image(0).stat().st_mtime_ns == before
 
 
 def test_observations_that_do_not_fit_together_are_refused():

@@ -1,13 +1,15 @@
 """Which state may be continued, and which is refused."""
 
+import numpy as np
 import pytest
+import torch
 
-from speech2lip.config import config_to_dict
+from speech2lip.config import Config, config_to_dict, default_config
 from speech2lip.errors import UserError
 from speech2lip.model.checkpoint import load_tensors, save_tensors
 from speech2lip.subject.layout import SubjectLayout
 from speech2lip.training.phases import Phase, progress
-from speech2lip.training.state import fingerprint
+from speech2lip.training.state import Progress, RandomSources, fingerprint, load_state, save_state
 from speech2lip.training.trainer import Trainer
 
 
@@ -81,3 +83,31 @@ def test_budgets_in_steps_and_in_minutes(change, quick):
     assert phase.spent(steps, 3, 1e6) == 0.5 and phase.spent(steps, 60, 0.0) == 1
     assert phase.spent(minutes, 10, 12.0) == 0.5 and phase.spent(minutes, 50, 1.0) == 0.5  # whichever comes first
     assert Phase("speech", None, 0.01, 100).spent(steps, 0, 0.0) == 0  # a phase has one step at least
+
+
+def _draw(sources: RandomSources) -> list[float]:
+    return [sources.random.random(), torch.rand(1, generator=sources.generator).item(), torch.rand(1).item()]
+
+
+def test_restored_sources_go_on_where_they_stood(tmp_path):
+    """Through the file: the numbers that follow are those that would have followed."""
+    sources = RandomSources(np.random.default_rng(5), torch.Generator().manual_seed(6))
+    _draw(sources)
+    save_state(tmp_path / "last.pt", Config(), {"subject": "x"}, {"weights": torch.ones(2)}, Progress(7), sources)
+    expected = _draw(sources)
+    content = load_state(tmp_path / "last.pt", Config(), {"subject": "x"})
+    assert Progress(**content["progress"]) == Progress(7) and content["parts"]["weights"].sum() == 2
+    fresh = RandomSources(np.random.default_rng(1), torch.Generator().manual_seed(1))
+    torch.manual_seed(1)
+    assert _draw(fresh) != expected
+    fresh.restore(content["random"])
+    assert _draw(fresh) == expected
+
+
+def test_a_file_of_other_networks_or_another_subject_is_refused(tmp_path):
+    sources = RandomSources(np.random.default_rng(0), torch.Generator())
+    save_state(tmp_path / "last.pt", Config(), {"subject": "x"}, {}, Progress(), sources)
+    with pytest.raises(UserError, match="other settings under `model`"):
+        load_state(tmp_path / "last.pt", default_config(["model.lip.width=32"]), {"subject": "x"})
+    with pytest.raises(UserError, match="another preprocessing"):
+        load_state(tmp_path / "last.pt", Config(), {"subject": "y"})

@@ -29,7 +29,6 @@ from speech2lip.tracking.morphable.model import LandmarkKeys, MorphableModel, se
 from speech2lip.tracking.morphable.template import find_mesh_points, render_template
 from speech2lip.tracking.morphable.tracker import track_morphable
 from speech2lip.tracking.observations import ClipObservations
-from speech2lip.tracking.photometric import _smooth_step
 from speech2lip.tracking.result import FitState, HeadTrack
 from speech2lip.tracking.surface import SurfacePoints
 from speech2lip.weights import registry
@@ -375,23 +374,6 @@ def test_contour_vertices_follow_the_pose():
             assert pixels[t, chosen[t, k], 0] == pixels[t, keys.left[k], 0].min()
             assert pixels[t, chosen[t, 9 + k], 0] == pixels[t, keys.right[k], 0].max()
     assert (chosen[:, 8] == 8).all() and (chosen[:, 17:] == np.arange(17, 68)).all()
-
-
-def test_smooth_step_equals_the_dense_solution():
-    rng = np.random.default_rng(0)
-    frames = 9
-    normal = rng.normal(size=(frames, 6, 8))
-    normal = normal @ normal.transpose(0, 2, 1)
-    metric = rng.normal(size=(6, 8))
-    metric = metric @ metric.T
-    poses, force = rng.normal(size=(frames, 6)), rng.normal(size=(frames, 6))
-    difference = np.kron(np.diff(np.eye(frames), 2, axis=0), np.eye(6))
-    stiff = difference.T @ np.kron(np.eye(frames - 2), metric) @ difference
-    matrix = stiff.copy()
-    for t in range(frames):
-        matrix[6 * t : 6 * t + 6, 6 * t : 6 * t + 6] += normal[t]
-    dense = np.linalg.solve(matrix, force.ravel() - stiff @ poses.ravel()).reshape(frames, 6)
-    np.testing.assert_allclose(_smooth_step(poses, normal, force, metric), dense, atol=1e-6)
 
 
 def test_pose_information_is_the_schur_complement():
