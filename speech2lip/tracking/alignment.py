@@ -13,7 +13,7 @@ import numpy as np
 
 from ..canonical.exposure import colour_samples
 from ..canonical.space import mesh_triangles
-from ..config import FitConfig, PhotometricConfig
+from ..config import BundleConfig, PhotometricConfig
 from ..facemesh import rigid_points
 from ..geometry.camera import Poses
 from ..geometry.mesh import before_camera, outward_normals
@@ -34,13 +34,19 @@ _RASTER = 256  # pixels per side of the frontal view on which points are spread
 _KEYFRAMES = 60
 
 
-def align(head: HeadTrack, clip: ClipObservations, options: PhotometricConfig = PhotometricConfig()) -> HeadTrack:
-    """Refine the poses of `head`, which was tracked in `clip`, and its mesh with them."""
+def align(
+    head: HeadTrack, clip: ClipObservations, options: PhotometricConfig = PhotometricConfig(),
+    bundle: BundleConfig = BundleConfig(),
+) -> HeadTrack:  # fmt: skip
+    """Refine the poses of `head`, which was tracked in `clip`, and its mesh with them.
+
+    bundle: says how much landmarks count beside colours.
+    """
     camera, landmarks, seen = head.camera, clip.landmarks, clip.seen
     centre = np.array([camera.cx, camera.cy])
     rigid = rigid_points(head.mesh)
     observed = landmarks[:, rigid, :2].astype(np.float64) - centre
-    scale = FitConfig().information(clip.iod)
+    scale = bundle.information(clip.iod)
 
     def terms(state: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         lin = linearise(observed[frames], state.poses, head.mesh[rigid], state.focal)

@@ -53,7 +53,7 @@ def track_morphable(
     """
     problem = _problem(model, clip, config, rasterizer)
     clip, fit, frames = problem.clip, problem.fit, len(clip.seen)
-    guess = 1.6 * clip.side
+    guess = config.focal_guess * clip.side
     first = _first_poses(clip.landmarks[problem.keys], problem.mesh.positions(model.mean), guess, clip.centre)
     shared, problem = _joint(problem, fit.initial(first, guess), guess)
     state, information = _each(problem, _interpolated(shared, problem.keys, frames))
