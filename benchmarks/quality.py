@@ -34,7 +34,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "faithful": (
         "model.lip.audio_width=64", "model.lip.width=256", "model.lip.layers=8", "model.lip.skip_after=4",
         "model.lip.upsample=1", "model.blend.widths=[64,128,128]", "model.blend.unshuffle=1",
-    ),  # configs/faithful.yaml
+    ),  # the preset faithful
     # picture
     "no-align": ("photometric.weight=0",),
     "no-exposure": ("face.exposure=0",),
@@ -73,7 +73,15 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "phones": ("audio.backend=phones",),
 }
 # fmt: on
-_PREPARED = ("face.", "audio.", "fit.")  # settings that need a subject folder of their own
+_PREPARED = (
+    "face.",
+    "audio.",
+    "bundle.",
+    "fit.",
+    "photometric.",
+    "rasterizer=",
+    "data.fps=",
+)  # settings that need a subject folder of their own
 # (protocol, figure, title)
 _COLUMNS = (
     ("self", "opening_r", "r"), ("self", "articulation", "art."), ("self", "width_r", "width r"), ("self", "offset_frames", "offset"),
@@ -130,9 +138,7 @@ def load(path: Path) -> dict[str, Any]:
 
 def measure(clip: Path, name: str, settings: list[str], out: Path) -> dict[str, Any]:
     """Preprocess where needed, train, evaluate; figures by protocol and row."""
-    prepared = sorted(s for s in settings if s.startswith(_PREPARED))
-    subject = "_".join(["subject", *(s.replace("=", "-") for s in prepared)])
-    where = [f"name={clip.stem}", f"data.root={out / subject}", f"train.output={out / 'log' / name}"]
+    where = [f"name={clip.stem}", f"data.root={out / subject_folder(settings)}", f"train.output={out / 'log' / name}"]
     config = default_config([*settings, *where])
     preprocess(config, clip)
     if not Trainer(config, fresh=True).run():
@@ -140,6 +146,12 @@ def measure(clip: Path, name: str, settings: list[str], out: Path) -> dict[str, 
     folder = out / "log" / name
     results = evaluate(folder / clip.stem / "model.pt", Path(config.data.root), folder / "evaluation")
     return {protocol: result.rows for protocol, result in results.items()}
+
+
+def subject_folder(settings: list[str]) -> str:
+    """Name of the folder that variants with the same preprocessing share."""
+    prepared = sorted(s for s in settings if s.startswith(_PREPARED))
+    return "_".join(["subject", *(s.replace("=", "-") for s in prepared)])
 
 
 def table(done: dict[str, Any]) -> str:

@@ -68,6 +68,10 @@ class FaceConfig:
     lip_max_width: int = key(144, "lip images are as wide as in the video, up to this many pixels", 32, 1024)
 
 
+def _information(noise: float, redundancy: float, iod: float) -> float:
+    return 1 / ((noise * iod) ** 2 * redundancy)
+
+
 @dataclass(frozen=True)
 class BundleConfig:
     keyframes: int = key(240, "frames of the joint adjustment", 8, 5000)
@@ -75,6 +79,12 @@ class BundleConfig:
     shape_prior: float = key(4.0, "standard deviation of the head's shape around FaceMesh's average, mm", 0.01, 100)
     focal_prior: float = key(0.3, "standard deviation of the log focal length", 0.001, 10)
     focal_guess: float = key(1.6, "expected focal length, in lengths of the picture's longer side", 0.1, 20)
+    noise: float = key(0.02, "noise of a landmark beside colours, as a share of the distance between the eyes", 1e-4, 1)
+    redundancy: float = key(10.0, "landmarks that count as one independent observation, beside colours", 1, 1000)
+
+    def information(self, iod: float) -> float:
+        """What a squared landmark error of one pixel counts; iod: distance between the eyes in pixels."""
+        return _information(self.noise, self.redundancy, iod)
 
 
 @dataclass(frozen=True)
@@ -93,11 +103,12 @@ class FitConfig:
     keyframes: int = key(160, "frames that determine identity and focal length", 8, 5000)
     iterations: int = key(12, "Gauss-Newton steps of the joint adjustment", 1, 200)
     focal_prior: float = key(0.3, "standard deviation of the log focal length", 0.001, 10)
+    focal_guess: float = key(1.6, "expected focal length, in lengths of the picture's longer side", 0.1, 20)
     keep: float = key(0.9999, "share of the bases' energy at the landmarks that is kept", 0.5, 1)
 
     def information(self, iod: float) -> float:
         """What a squared landmark error of one pixel counts; iod: distance between the eyes in pixels."""
-        return 1 / ((self.noise * iod) ** 2 * self.redundancy)
+        return _information(self.noise, self.redundancy, iod)
 
 
 @dataclass(frozen=True)
@@ -221,6 +232,8 @@ class TrainConfig:
     speech_epochs: int = key(60, "passes of the speech encoder over the training frames", 1, 100_000)
     speech_batch: int = key(128, "audio windows per step of the speech encoder", 2, 65_536)
     speech_rate: float = key(0.1, "factor on the rate for the speech encoder after its own phase", 0, 10)
+    speech_warmup_steps: int = key(100, "steps over which the rate of that phase rises", 1, _EVER)
+    speech_phase_rate: float = key(2.0, "factor on the rate for the speech encoder in its own phase", 0, 100)
     augment: float = key(
         1.0, "strength of disturbances of audio windows (level, tilt, noise, missing bands); 0: none", 0, 10
     )

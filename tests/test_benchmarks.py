@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from speech2lip.config import default_config, load_config
+from speech2lip.preparation.pipeline import stages_of
+from speech2lip.subject.layout import SubjectLayout
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +42,19 @@ def test_table_tells_figures_from_the_frozen_mouth():
     header, _, line = text.splitlines()
     assert header.count("|") == line.count("|")
     assert "+3.5 dB" in line and "0.50" in line and line.startswith("| default |")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [*(s for v in quality.VARIANTS.values() for s in v), "bundle.noise=0.1", "rasterizer=pytorch3d", "data.fps=30"],
+)
+def test_settings_of_preprocessing_get_a_subject_of_their_own(setting, tmp_path):
+    """`no-align` must not overwrite the subject of the default variant."""
+    inputs = tmp_path / "me.mp4", tmp_path / "me.wav", SubjectLayout(tmp_path)
+    for path in inputs[:2]:
+        path.touch()
+    old, new = ([s.inputs for s in stages_of(default_config(x), *inputs)] for x in ([], [setting]))
+    assert (quality.subject_folder([setting]) != quality.subject_folder([])) == (old != new)
 
 
 def test_missing_clip_is_refused(tmp_path):

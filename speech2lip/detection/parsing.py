@@ -1,4 +1,4 @@
-"""Canonical space: its frame, depth, masks, lip box, and the warp into it."""
+"""Masks of the head: the person's pixels around the face, or the classes of the published face parsing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..facemesh import (
-    FACE_OVAL,
-)
+from ..facemesh import FACE_OVAL
 from ..nets.pretrained.bisenet import BiSeNet
 from ..weights.registry import find, require
 from ..weights.safeload import fill, load_state
@@ -49,7 +47,7 @@ class FaceParser:
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """RGB uint8 [H, W, 3] -> class of each pixel, uint8 [H, W] (`nets.bisenet.CLASSES`)."""
+        """RGB uint8 [H, W, 3] -> class of each pixel, uint8 [H, W] (`nets.pretrained.bisenet.CLASSES`)."""
         small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
         scaled = (small.astype(np.float32) / 255 - _MEAN) / _SPREAD
         logits = self._net(torch.from_numpy(scaled).permute(2, 0, 1)[None])

@@ -1,7 +1,7 @@
 """The published Speech2Lip networks wired as the authors wired them, out of our own submodules.
 
 Kept apart from `nets.speech2lip`, with the same methods, so that trainer and predictor run
-either. The authors' conventions (`half_pixel`) are here and in `compat.py` only.
+either. The authors' conventions (`half_pixel`) are here and in `geometry/published.py` only.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _track(config: Config, clip: ClipObservations) -> HeadTrack:
     """The tracker that `face.tracker` names."""
     if config.face.tracker == "bundle":
         head = track_head(clip, config.bundle, config.face.smooth)
-        return align(head, clip, config.photometric) if config.photometric.weight > 0 else head
+        return align(head, clip, config.photometric, config.bundle) if config.photometric.weight > 0 else head
     from ..tracking.morphable.tracker import load_model, track_morphable
 
     model, rasterizer = load_model(config.face.tracker, config.fit), make_rasterizer(config.rasterizer)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..canonical.exposure import colour_samples
 from ..canonical.space import mesh_triangles
-from ..config import FitConfig, PhotometricConfig
+from ..config import BundleConfig, PhotometricConfig
 from ..facemesh import rigid_points
 from ..geometry.camera import Poses
 from ..geometry.rasterizer_cpu import rasterize
@@ -33,11 +33,17 @@ _RASTER = 256  # pixels per side of the frontal view on which points are spread
 _KEYFRAMES = 60
 
 
-def align(head: HeadTrack, clip: ClipObservations, options: PhotometricConfig = PhotometricConfig()) -> HeadTrack:
-    """Refine the poses of `head`, one for each frame of the clip, and its mesh with them."""
+def align(
+    head: HeadTrack, clip: ClipObservations, options: PhotometricConfig = PhotometricConfig(),
+    bundle: BundleConfig = BundleConfig(),
+) -> HeadTrack:  # fmt: skip
+    """Refine the poses of `head`, one for each frame of the clip, and its mesh with them.
+
+    bundle: says how much landmarks count beside colours.
+    """
     rigid = rigid_points(head.mesh)
     observed = clip.centred(rigid)
-    scale = FitConfig().information(clip.iod)
+    scale = bundle.information(clip.iod)
 
     def terms(state: FitState, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         lin = linearise(observed[frames], state.poses, head.mesh[rigid], state.focal)

@@ -7,6 +7,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+_TAPS = 7  # of the Gaussian of SSIM, in pixels
+
 
 def masked_mse(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of pictures [B, C, H, W], weighed by mask [B or 1, 1, H, W]."""
@@ -18,12 +20,16 @@ def structure(a: Tensor, b: Tensor, mask: Tensor, levels: int = 3) -> Tensor:
     """Built-in perceptual loss: (1 - multi-scale SSIM) plus the L1 distance of image gradients.
 
     a, b: [B, C, H, W] in [0, 1]; mask: [B or 1, 1, H, W] tells where it counts. SSIM uses a
-    7-pixel Gaussian (sigma 1.5) on each of `levels` octaves, averaged (after Wang 2003).
+    7-pixel Gaussian (sigma 1.5) on each of `levels` octaves, averaged (after Wang 2003), or on as many as the
+    Gaussian fits into; gradients are those of pictures of half the size.
     """
+    octaves = [level for level in range(levels) if min(a.shape[-2:]) >> level >= _TAPS]
+    if not octaves:
+        return gradient_difference(a, b, mask)
     total = a.new_zeros(())
-    for level in range(levels):
+    for level in octaves:
         weight = mask.expand(len(a), 1, -1, -1)[..., 3:-3, 3:-3]
-        total = total + (weight * (1 - ssim_map(a, b))).sum() / weight.sum().clamp(min=1e-6) / levels
+        total = total + (weight * (1 - ssim_map(a, b))).sum() / weight.sum().clamp(min=1e-6) / len(octaves)
         if level + 1 < levels:
             a, b, mask = (F.avg_pool2d(x, 2) for x in (a, b, mask))
         if level == 0:
@@ -34,7 +40,7 @@ def structure(a: Tensor, b: Tensor, mask: Tensor, levels: int = 3) -> Tensor:
 def perceptual_distance(net: nn.Module, a: Tensor, b: Tensor, mask: Tensor, least: int = 64) -> Tensor:
     """Mean LPIPS of pictures [B, 3, H, W] in [0, 1] that differ where mask [B or 1, 1, H, W] counts.
 
-    net: `nets.lpips.Lpips`. Pictures smaller than `least` pixels are enlarged, as AlexNet
+    net: `nets.pretrained.lpips.Lpips`. Pictures smaller than `least` pixels are enlarged, as AlexNet
     needs some room.
     """
     a = b + mask * (a - b)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import TrainConfig
 from ..nets.interface import LipSyncModel
 from ..nets.speech2lip import Speech2Lip
 from . import losses
@@ -18,9 +19,6 @@ from .context import Context, Sample
 from .ema import Average
 from .optimise import descend, remember
 from .phases import Phase, Position
-
-_WARMUP = 100  # steps over which the rate of the speech phase rises
-_RATE = 2.0  # of that phase, in units of train.rate
 
 
 class SpeechObjective:
@@ -73,7 +71,7 @@ class SpeechTraining:
         train = self.context.config.train
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = _RATE * train.rate * min(1.0, at.step / _WARMUP) * (1 - at.share)
+            group["lr"] = speech_rate(train, at)
         loss = self.objective.loss(self.model, self.frames, train.speech_batch)
         descend(self.optimizer, loss)
         return {"loss": loss.item()}
@@ -87,6 +85,12 @@ class SpeechTraining:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         remember(self.optimizer, state["optimizer"])
+
+
+def speech_rate(train: TrainConfig, at: Position) -> float:
+    """Learning rate of the speech phase: a linear warm-up, then down to zero as its budget is spent."""
+    rise = min(1.0, at.step / train.speech_warmup_steps)
+    return train.speech_phase_rate * train.rate * rise * (1 - at.share)
 
 
 @dataclass

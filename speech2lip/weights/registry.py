@@ -104,13 +104,13 @@ FILES = (
         "the weight-free sync measures of the evaluation",
     ),
     WeightFile(
-        "alexnet", "models/alexnet-owt-7be5be79.pth", "loss.lpips: its backbone", "BSD-3 (torchvision)", 244_408_911,
-        "sha256:7be5be79", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "", "loss.perceptual (built in)",
+        "alexnet", "models/alexnet-owt-7be5be79.pth", "loss.perceptual=lpips: its backbone", "BSD-3 (torchvision)", 244_408_911,
+        "sha256:7be5be79", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "", "loss.perceptual=structure (built in)",
     ),
     WeightFile(
-        "lpips", "models/alex.pth", "loss.lpips: its linear heads", "BSD-2 (PerceptualSimilarity)", 6_009, "",
+        "lpips", "models/alex.pth", "loss.perceptual=lpips: its linear heads", "BSD-2 (PerceptualSimilarity)", 6_009, "",
         "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/alex.pth", "",
-        "loss.perceptual (built in)",
+        "loss.perceptual=structure (built in)",
     ),
     WeightFile(
         "face-landmarker", "models/face_landmarker.task", "landmarks with MediaPipe 0.10.30 and later", "Apache-2.0 (Google)",

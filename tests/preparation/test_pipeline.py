@@ -31,6 +31,7 @@ def _redone(inputs, *settings: str, before: tuple[str, ...] = ()) -> list[str]:
     [
         ("data.fps=30", ["frames"]), ("face.max_crop=320", ["frames"]), ("face.jpeg_quality=80", ["frames"]),
         ("face.max_gap=1", ["track"]), ("face.smooth=2", ["track"]), ("photometric.rounds=2", ["track"]), ("bundle.keyframes=100", ["track"]),
+        ("bundle.noise=0.1", ["track"]),
         ("fit.keyframes=100", []), ("face.tracker=gnm", ["track"]), ("rasterizer=pytorch3d", ["canonical"]),
         ("audio.window=16", ["audio"]), ("audio.backend=mel", ["audio"]),
         ("face.lip_margin=0.3", ["canonical"]), ("face.lip_max_width=96", ["canonical"]), ("face.exposure=0", ["canonical"]), ("name=x", ["canonical"]),
@@ -44,6 +45,7 @@ def test_a_setting_redoes_the_stage_that_reads_it_and_no_earlier_one(inputs, set
 def test_morphable_trackers_depend_on_their_own_settings_and_the_rasterizer(inputs):
     gnm = ("face.tracker=gnm",)
     assert _redone(inputs, "fit.keyframes=100", before=gnm) == ["track"]
+    assert _redone(inputs, "fit.focal_guess=2", before=gnm) == ["track"]
     assert _redone(inputs, "bundle.keyframes=100", before=gnm) == []
     assert _redone(inputs, "rasterizer=pytorch3d", before=gnm) == ["track", "canonical"]
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from speech2lip.config import BundleConfig
 from speech2lip.geometry.camera import Intrinsics, Poses, project
 from speech2lip.media.images import read_image
 from speech2lip.subject.layout import SubjectLayout
+from speech2lip.tracking import alignment
 from speech2lip.tracking.alignment import align
 from speech2lip.tracking.bundle import track_head
 from speech2lip.tracking.observations import ClipObservations
@@ -126,6 +128,24 @@ def test_colours_correct_what_landmarks_get_wrong(subject_config, truth):
     before, after = (_rotation_error(h.poses.rotvec, truth["rotvec"]) for h in (head, aligned))
     assert np.median(after) < 0.6 * np.median(before)
     assert _jitter(aligned.poses.rotvec) < 0.4 * _jitter(head.poses.rotvec)
+
+
+def test_alignment_weighs_landmarks_by_the_configured_noise(subject_config, monkeypatch):
+    """Twice the noise: a quarter of the information; with the redundancy too, an eighth."""
+    found = SubjectLayout(subject_config.data.root).load_landmarks()
+    clip = ClipObservations(found.landmarks, found.seen, [(0, len(found.seen))], (191.5, 191.5), 384.0, lambda f: None)
+    information = []
+
+    def stand_in(start, clip, points, keys, terms, options):
+        information.append(terms(start, keys[:3])[0])
+        return start
+
+    monkeypatch.setattr(alignment, "refine", stand_in)
+    head = track_head(clip)
+    for options in (BundleConfig(), BundleConfig(noise=0.04), BundleConfig(noise=0.04, redundancy=20)):
+        align(head, clip, bundle=options)
+    np.testing.assert_allclose(information[1] * 4, information[0])
+    np.testing.assert_allclose(information[2] * 8, information[0])
 
 
 def test_alignment_follows_neighbours_where_no_face_is_seen(subject_config, truth):

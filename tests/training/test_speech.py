@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from speech2lip.config import TrainConfig
+from speech2lip.training.phases import Position
+from speech2lip.training.speech import speech_rate
 from speech2lip.training.trainer import Trainer
 
 
@@ -24,3 +27,10 @@ def test_mumbling_on_unheard_speech_is_made_up_for(quick, change):
     torch.testing.assert_close(used, learning * head.gain)
     free = Trainer(change(quick, train={"articulate": 1.0, "output": quick.train.output + "/free"}))
     assert free.run() and (free.model.shape_head.gain == 1).all()
+
+
+def test_the_rate_of_the_speech_phase_rises_and_falls_as_configured():
+    middle, end = Position(50, 0.25, 0.0, 50), Position(5000, 1.0, 0.1, 5000)
+    assert speech_rate(TrainConfig(), middle) == 2.0 * 1e-3 * 0.5 * 0.75
+    assert speech_rate(TrainConfig(speech_warmup_steps=200, speech_phase_rate=4.0), middle) == pytest.approx(7.5e-4)
+    assert speech_rate(TrainConfig(), end) == 0

@@ -45,9 +45,6 @@ _COLOUR_POINTS = 700
 _TEXTURE_FRAMES = 40  # about so many key frames teach the texture
 
 
-_FOCAL_GUESS = 1.6  # longer sides of the source picture
-
-
 def track_morphable(
     model: MorphableModel, clip: ClipObservations, config: FitConfig = FitConfig(),
     colours: PhotometricConfig = PhotometricConfig(), smooth: float = 1.0, rasterizer: Rasterizer = rasterize,
@@ -88,7 +85,7 @@ def _problem(model: MorphableModel, clip: ClipObservations, config: FitConfig, r
     keys = pick_keyframes(clip.seen, config.keyframes)
     bases, observed = _landmarks(config, model, mesh, clip)
     clip = clip.seen_where(np.isfinite(observed).all((1, 2)))
-    evidence = Evidence(observed, np.ones(bases.landmarks), clip.iod, _FOCAL_GUESS * clip.side)
+    evidence = Evidence(observed, np.ones(bases.landmarks), clip.iod, config.focal_guess * clip.side)
     return _Problem(model, clip, mesh, LandmarkFit(bases, config), evidence, keys[clip.seen[keys]])
 
 
