@@ -27,7 +27,10 @@ LIP_WIDTH = 24.0  # half width of the closed inner lip line
 _POLE_RADIUS = 92.0  # mm of surface per radian from the pole
 
 
-_SEGMENTS = 96
+SEGMENTS = 96  # of every ring
+
+
+VERMILION = 5  # rings from the inner lip line to the lips' outer border
 
 
 _LAST_RING = 29.5
@@ -73,8 +76,10 @@ class Head:
 
 def build_head() -> Head:
     """The fixed head of the demo (about 9,000 triangles)."""
-    skin = skin_grid(np.concatenate([np.linspace(0, 1, 6), 1 + np.geomspace(0.15, _LAST_RING, 44)]), _SEGMENTS)
-    y, z = skin[0][:_SEGMENTS, 1:].mean(0)  # the inner lip line
+    skin = skin_grid(
+        np.concatenate([np.linspace(0, 1, VERMILION + 1), 1 + np.geomspace(0.15, _LAST_RING, 44)]), SEGMENTS
+    )
+    y, z = skin[0][:SEGMENTS, 1:].mean(0)  # the inner lip line
     parts = [
         (SKIN, *skin[:2]),
         (CAVITY, *_sheet(21, y - 9, y + 13, z + 16, curve=0.012)),

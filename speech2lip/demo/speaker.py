@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from ..geometry.camera import Poses
 from ..media.encode import VideoWriter
 from ..media.sound import SAMPLE_RATE, save_wav
 from ..progress import track
-from .render import FrameState, HeadRenderer
+from .picture import FrameState, paint
+from .render import HeadRenderer
 from .speech import mouth_track, synthesize
 
 TRAINING_SENTENCES = (
@@ -37,6 +39,9 @@ TRAINING_SENTENCES = (
 
 
 HELD_OUT_SENTENCE = "Maybe you have never heard these words before, but my mouth moves with them all the same."
+
+
+_AHEAD = 4  # frames per process that may wait to be drawn or written
 
 
 _PAUSE = 0.36  # seconds of silence between sentences
@@ -122,21 +127,21 @@ def write_truth(target: Path, script: Script, size: int) -> None:
 
 
 def render_frames(script: Script, size: int, seed: int = 0, workers: int | None = None) -> Iterator[np.ndarray]:
-    """RGB frames in order, rendered in parallel processes."""
+    """RGB frames in order, drawn in parallel processes.
+
+    They are started afresh ("spawn"), because forking is not safe once there are threads,
+    PyTorch's for example; so a script that calls this needs the usual `if __name__ == "__main__"`.
+    """
     workers = workers or os.cpu_count() or 1
-    tasks = [(size, seed, state) for state in script.states]
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_render_one, tasks, chunksize=8)
-
-
-def _render_one(task: tuple[int, int, FrameState]) -> np.ndarray:
-    size, seed, state = task
-    return _renderer(size, seed).render(state)
-
-
-@cache
-def _renderer(size: int, seed: int) -> HeadRenderer:
-    return HeadRenderer(size, _focal(size), seed)
+    renderer = HeadRenderer(size, _focal(size), seed)
+    under_way: deque[Future[np.ndarray]] = deque()
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for state in script.states:
+            under_way.append(pool.submit(paint, size, seed, renderer.posed(state)))
+            if len(under_way) > _AHEAD * workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _focal(size: int) -> float:

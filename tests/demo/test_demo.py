@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
+from speech2lip.demo.head import SKIN, build_head, hair_mask
+from speech2lip.demo.picture import Painter, working_size
 from speech2lip.demo.render import FrameState, HeadRenderer
-from speech2lip.demo.speaker import TRAINING_SENTENCES, write_script
+from speech2lip.demo.speaker import TRAINING_SENTENCES, Script, render_frames, write_script
 from speech2lip.demo.speech import mouth_track, synthesize, viseme_of
+from speech2lip.geometry.rasterizer_cpu import visible
 from speech2lip.metrics.basic import best_lag, correlation
 
 
@@ -55,8 +59,6 @@ def test_mouth_moves_only_the_lower_face():
 def test_script_covers_the_promised_motion():
     script = write_script(TRAINING_SENTENCES)
     assert len(script.states) / script.fps >= 30
-    from scipy.spatial.transform import Rotation
-
     yaw = Rotation.from_rotvec(script.poses().rotvec).as_euler("yxz", degrees=True)[:, 0]
     assert np.abs(yaw).max() == pytest.approx(15, abs=0.5)
     assert max(s.blink for s in script.states) > 0.9
@@ -69,3 +71,42 @@ def test_lag_is_found_with_its_sign():
     assert best_lag(signal[:-3], signal[3:])[0] == 3
     assert best_lag(signal[3:], signal[:-3])[0] == -3
     assert np.isnan(correlation(np.ones(10), np.arange(10.0)))
+
+
+@pytest.mark.parametrize("yaw", [-15, 0, 15])
+@pytest.mark.parametrize("opening", [0.0, 14.0])
+def test_leaving_out_faces_that_look_away_changes_nothing(yaw, opening):
+    rotation = Rotation.from_euler("yxz", [yaw, 4, 3], degrees=True).as_matrix()
+    state = FrameState(rotation, np.array([0, -8, 600.0]), (opening, 0.1, 1.0))
+    painter, renderer = Painter(192, 0), HeadRenderer(192, 350.0)
+    posed, side = renderer.posed(state), working_size(192)
+    facing = painter._facing(posed.pixels)
+    some = visible(posed.pixels, posed.vertices[:, 2], painter.head.triangles[facing], side, side)
+    every, _ = renderer.fragments(state, side)
+    np.testing.assert_array_equal(facing[some.face], every.face[every.mask])
+    assert len(facing) < 0.8 * len(painter.head.triangles)
+
+
+def test_the_skins_texture_is_its_colour():
+    """Colours read from the texture differ from the formula's by rounding, and by what is finer than a texel."""
+    head, renderer = build_head(), HeadRenderer(384)
+    skin = np.flatnonzero((head.part == SKIN) & (head.vertices[head.triangles][..., 2].max(1) < 0))
+    corners = head.triangles[skin]
+    weights = np.full((len(skin), 3), 1 / 3, np.float32)
+    painter = Painter(384, 0)
+    place = painter._places[skin].mean(1).T
+    found = painter._albedo(skin, weights, place, _state(0.0))
+    points = head.vertices[corners].mean(1)
+    exact = renderer.skin_colour(
+        points, head.ring[corners].mean(1), hair_mask(head.vertices)[corners].mean(1), _state(0.0)
+    )
+    error = np.abs(found - exact)
+    assert np.median(error) < 0.01 and np.mean(error) < 0.03
+
+
+def test_frames_of_several_processes_come_in_order():
+    script = write_script(TRAINING_SENTENCES[:1])
+    few = Script(script.wav, script.states[:24], script.fps)
+    renderer = HeadRenderer(64, 700.0 * 64 / 384)
+    for frame, state in zip(render_frames(few, 64, workers=2), few.states, strict=True):
+        np.testing.assert_array_equal(frame, renderer.render(state))
