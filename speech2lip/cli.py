@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .config import Config, load_settings, preset_names
+from .config import DEVICES, Config, entries, load_settings, preset_names, suggestion
 from .errors import UserError, run_guarded
 from .files import check_writable
 
@@ -123,7 +123,7 @@ def _add_preprocess(parser: argparse.ArgumentParser) -> None:
 def _preprocess(options: argparse.Namespace) -> int:
     from .preparation.pipeline import preprocess
 
-    name = options.name or (options.out.name if options.out else None)
+    name = options.name or (options.out.resolve().name if options.out else None)
     config = _config(options, name=name, data__root=str(options.out) if options.out else None)
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:
@@ -157,7 +157,7 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
     parser.add_argument("--start", type=int, default=0, help="source frame to start on (default 0)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--device", default="auto", help=DEVICES)
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
         "OUT is .mkv, .ts, .mp4 or - (Matroska on standard output)"))  # fmt: skip
@@ -199,7 +199,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--real", type=Path, help="the real video of the same frames")
     parser.add_argument("--out", type=Path, help="folder for report.html, metrics.json and frames_*.csv (default: "
                         "`evaluation` beside the model, or GENERATED_evaluation)")  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--device", default="auto", help=DEVICES)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -256,15 +256,18 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 def _show(options: argparse.Namespace) -> int:
     from .config_text import as_table, as_yaml
 
+    shown = [s for s in options.settings if "=" not in s]
+    known = [name for name, _, _ in entries()]
+    for name in shown:
+        if name not in known:
+            guess = suggestion(name, known) or ": `speech2lip config` lists them"
+            raise UserError(f"there is no key or section {name!r}{guess}")
     config = load_settings(options.config, {}, [s for s in options.settings if "=" in s])
     if options.yaml:
         print(as_yaml(config), end="")
         return 0
-    for under in [s for s in options.settings if "=" not in s] or [""]:
-        text = as_table(config, under, options.changed)
-        if not text and not options.changed:
-            raise UserError(f"there is no key or section {under!r}: `speech2lip config` lists them")
-        print(text)
+    for under in shown or [""]:
+        print(as_table(config, under, options.changed))
     return 0
 
 

@@ -8,19 +8,22 @@ contradictions are refused in one sentence that names the key.
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .errors import UserError
+from .yaml_reader import read_yaml
 
 PRESETS = Path(__file__).parent / "configs"
-_MOST_BYTES = 2**20  # of a YAML file
 _EVER = 1e9  # a bound for counts that have none of their own
+_MOST_PARENTS = 50  # of a file, in a row
+_SHOWN = 60  # characters of a value in a message
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes follow
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
 BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
@@ -257,7 +260,7 @@ class TrainConfig:
     )
     ema: float = key(0.999, "decay of the averaged weights, which are what is kept", 0, 0.99999)
     seed: int = key(0, "of all random choices", 0, 2**31 - 1)
-    device: str = key("auto", "auto, cpu, cuda, cuda:N or mps")
+    device: str = key("auto", DEVICES)
     amp: bool = key(True, "bfloat16 where the device gains by it")
     validate_every: float = key(0.1, "of the budget", 0.001, 1)
     validation_frames: int = key(64, "test frames that are drawn for the curves", 1, 100_000)
@@ -293,12 +296,12 @@ class Config:
     render: RenderConfig = section(RenderConfig, "rendering")
 
 
-_RENAMED = {  # keys of version 0.1, which its checkpoints and people's files hold
-    "face.align": "photometric.weight",
+_RENAMED = {"model.blend.pack": "model.blend.unshuffle"}  # keys of version 0.1, which its checkpoints and files hold
+_RENAMED_OF_BUNDLE = {"face.align": "photometric.weight"}  # read by the built-in tracker alone
+_RENAMED_OF_MODELS = {
     "fit.photometric": "photometric.weight",
     "fit.laplacian": "photometric.laplacian",
-    "model.blend.pack": "model.blend.unshuffle",
-}
+}  # by bfm and gnm
 
 
 # ---------------------------------------------------------------- reading
@@ -332,22 +335,17 @@ def default_config(overrides: Sequence[str] = ()) -> Config:
 def load_settings(path: str | Path | None, given: Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
     """Defaults, a YAML file or preset, values by dotted key, `key=value` overrides; later wins.
 
-    given: Python values, taken as they are (file names are data, never parsed).
+    given: Python values, or text as on the command line. Raises UserError, which names the key and the
+    file (or "command line", or "settings" for `given`) that its value came from.
     """
-    config = Config()
-    for file, raw in _chain(find_config(path), ()) if path is not None else ():
-        config = _apply(config, _flat(raw, str(file)), f"configuration {file}")
-    config = _apply(config, given, "settings")
-    config = _apply(config, dict(parse_setting(text) for text in overrides), "command line", from_text=True)
-    check(config, f"configuration {path}" if path is not None else "command line")
-    return config
+    layers = _chain(find_config(path), ()) if path is not None else []
+    layers += [_Layer("settings", given), _Layer("command line", dict(parse_setting(text) for text in overrides))]
+    return _merged(layers)
 
 
 def config_from_dict(values: Mapping[str, Any], origin: str) -> Config:
-    """Rebuild a configuration that a checkpoint carries."""
-    config = _apply(Config(), _flat(values, origin), origin)
-    check(config, origin)
-    return config
+    """Rebuild a configuration that a checkpoint carries, in sections or by dotted keys."""
+    return _merged([_Layer(origin, _flat(values, origin))])
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
@@ -359,7 +357,7 @@ def parse_setting(text: str) -> tuple[str, str]:
     """ "key=value" -> (key, value)."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"{text!r} is not a setting: write key=value, for example train.batch=4")
+        raise UserError(f"{shown(text)} is not a setting: write key=value, for example train.batch=4")
     return name, value
 
 
@@ -372,38 +370,30 @@ def entries(config: Any = Config(), prefix: str = "") -> Iterator[tuple[str, Fie
             yield from entries(value, f"{name}.")
 
 
-def _chain(path: Path, seen: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
+@dataclass(frozen=True)
+class _Layer:
+    """Values by dotted key, and where they come from."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+def _chain(path: Path, seen: tuple[Path, ...]) -> list[_Layer]:
     """A file and its parents, the farthest first."""
+    origin = f"configuration {path}"
+    raw = read_yaml(path, origin, f"give the path of a YAML file, or a preset ({', '.join(preset_names())})")
     if path.resolve() in seen:
         raise UserError(f"{path} inherits from itself: remove the cycle of inherit_from")
-    raw = _read_yaml(path)
-    parent = raw.pop("inherit_from", None)
-    if parent is not None and not isinstance(parent, str):
-        raise UserError(f"configuration {path}: inherit_from is {parent!r}, needed is a preset's name or a path")
-    above = _chain(find_config(parent, path.parent), (*seen, path.resolve())) if parent else []
-    return [*above, (path, raw)]
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as stream:
-            text = stream.read(_MOST_BYTES + 1)
-    except OSError as error:
+    if len(seen) > _MOST_PARENTS:
         raise UserError(
-            f"configuration {path} cannot be read ({error.strerror}): give the path of a YAML file, or a preset "
-            f"({', '.join(preset_names())})"
-        ) from error
-    if len(text) > _MOST_BYTES:
-        raise UserError(f"configuration {path} is larger than {_MOST_BYTES >> 20} MB: give a YAML file of settings")
-    try:
-        raw = yaml.safe_load(text.decode("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        reason = str(error).splitlines()[0] if not isinstance(error, RecursionError) else "it is nested too deeply"
-        raise UserError(f"configuration {path} is not valid YAML ({reason}): mend the file") from error
-    raw = {} if raw is None else raw
-    if not isinstance(raw, dict):
-        raise UserError(f"configuration {path} holds a {type(raw).__name__}, needed are `key: value` lines")
-    return raw
+            f"{origin} is the parent of over {_MOST_PARENTS} files in a row: shorten the chain of inherit_from"
+        )
+    parent = raw.pop("inherit_from", "")
+    if not isinstance(parent, str):
+        raise UserError(f"{origin}: inherit_from is {shown(parent)}, needed is a preset's name or a path")
+    alone = parent in ("", "~", "null")
+    above = [] if alone else _chain(find_config(parent, path.parent), (*seen, path.resolve()))
+    return [*above, _Layer(origin, _flat(raw, origin))]
 
 
 def _flat(raw: Mapping[Any, Any], origin: str, prefix: str = "") -> dict[str, Any]:
@@ -412,29 +402,57 @@ def _flat(raw: Mapping[Any, Any], origin: str, prefix: str = "") -> dict[str, An
     for name, value in raw.items():
         dotted = f"{prefix}{name}"
         deeper = isinstance(value, Mapping) and prefix.count(".") < 8
-        out |= _flat(value, origin, f"{dotted}.") if deeper else {dotted: value}
+        found = _flat(value, origin, f"{dotted}.") if deeper else {dotted: value}
+        for twice in out.keys() & found.keys():
+            raise UserError(f"{origin}: {twice} is given twice, as a section's entry and with a dot: keep one")
+        out |= found
     return out
 
 
-def _apply(config: Config, values: Mapping[str, Any], origin: str, from_text: bool = False) -> Config:
-    for name, value in values.items():
-        config = _replaced(config, _RENAMED.get(name, name), value, origin, from_text)
+def _merged(layers: Sequence[_Layer]) -> Config:
+    """The defaults, changed by each layer in turn, and checked."""
+    tracker = next((x.values["face.tracker"] for x in reversed(layers) if "face.tracker" in x.values), "bundle")
+    config = Config()
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for name, value in _renamed(layer, tracker).items():
+            config = _replaced(config, name, value, layer.origin)
+            origins.pop(name, None)  # so that the last one given comes last
+            origins[name] = layer.origin
+    check(config, origins)
     return config
 
 
-def _replaced(config: Config, name: str, value: Any, origin: str, from_text: bool) -> Config:
+def _renamed(layer: _Layer, tracker: Any) -> dict[str, Any]:
+    """Values by the keys of today; old ones of trackers that are not in use had no effect, and have none."""
+    used, unused = _RENAMED_OF_BUNDLE, _RENAMED_OF_MODELS
+    if tracker != "bundle":
+        used, unused = unused, used
+    new = {**_RENAMED, **used}
+    for old in new.keys() & layer.values.keys():
+        if new[old] in layer.values:
+            raise UserError(f"{layer.origin}: {old} is the old name of {new[old]}, which is given too: keep one")
+    return {new.get(name, name): value for name, value in layer.values.items() if name not in unused}
+
+
+def _replaced(config: Config, name: str, value: Any, origin: str) -> Config:
     """`config` with one entry changed."""
     known = {k: v for k, _, v in entries(config)}
     if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
-        guess = f"; did you mean {close[0]}?" if close else "; `speech2lip config` lists every key"
-        raise UserError(f"{origin}: there is no key {name!r}{guess}")
+        guess = suggestion(name, known) or "; `speech2lip config` lists every key"
+        raise UserError(f"{origin}: there is no key {shown(name)}{guess}")
     current = known[name]
     if is_dataclass(current):
         raise UserError(f"{origin}: {name} is a section, needed are its keys, such as {name}.{fields(current)[0].name}")
-    converted = _converted(name, current, value, origin, from_text)
+    converted = _converted(name, type(current), value, origin)
     *sections, last = name.split(".")
     return _nested(config, sections, last, converted)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean ...?", or nothing where no known name is like this one."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _nested(config: Any, sections: list[str], last: str, value: Any) -> Any:
@@ -444,81 +462,135 @@ def _nested(config: Any, sections: list[str], last: str, value: Any) -> Any:
     return replace(config, **{sections[0]: inner})
 
 
-def _converted(name: str, current: Any, value: Any, origin: str, from_text: bool) -> Any:
-    """`value` in the type of the entry's default; text from the command line is read by that type alone."""
-    kinds = {
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        str: "text",
-        tuple: "a list of whole numbers",
-    }
-    kind = type(current)
+# ---------------------------------------------------------------- text and values
+
+
+def _converted(name: str, kind: type, value: Any, origin: str) -> Any:
+    """`value`, or the text of it, in the type of the entry's default."""
+    needed, read = _KINDS[kind]
     try:
-        if kind is str:
-            return _text(value)
-        if from_text and kind in (bool, tuple):
-            value = yaml.safe_load(value)
-        if kind is bool and isinstance(value, bool):
-            return value
-        if kind is tuple:
-            return tuple(_whole(v) for v in value)
-        if kind is int:
-            return _whole(value)
-        if kind is float and not isinstance(value, bool):
-            return float(value)
-    except (TypeError, ValueError, yaml.YAMLError):
-        pass
-    raise UserError(f"{origin}: {name} is {value!r}, needed is {kinds[kind]}")
+        return read(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{origin}: {name} is {shown(value)}, needed is {needed}") from None
 
 
 def _text(value: Any) -> str:
-    """Names of files and people may look like numbers in YAML (007 is best quoted there)."""
+    """Numbers are accepted from checkpoints, whose names could look like numbers."""
     if not isinstance(value, (str, Path, int, float)) or isinstance(value, bool):
         raise TypeError
     return str(value)
 
 
-def _whole(value: Any) -> int:
-    """An integer; 40_000 and 4e4 are as good."""
+def switch(value: Any) -> bool:
+    """true, yes and on, or false, no and off, in any case. ValueError for anything else."""
+    if isinstance(value, str) and value.strip().lower() in _SWITCHES:
+        return _SWITCHES[value.strip().lower()]
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _number(value: Any) -> float:
     if isinstance(value, bool):
         raise TypeError
-    number = float(value) if isinstance(value, str) else value
-    if number != int(number):
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    """An integer; 40_000 and 4e4 are as good."""
+    if isinstance(value, str):
+        try:
+            return int(value)  # exact, however large
+        except ValueError:
+            value = float(value)
+    if isinstance(value, bool) or value != int(value):
         raise ValueError
-    return (
-        int(value) if isinstance(value, str) and value.strip().lstrip("+-").replace("_", "").isdigit() else int(number)
-    )
+    return int(value)
+
+
+def _wholes(value: Any) -> tuple[int, ...]:
+    """A list, or the text of one: [8, 16]."""
+    if isinstance(value, str):
+        inside = re.fullmatch(r"\[([^][]*)\]", value.strip())
+        if inside is None:
+            raise ValueError
+        value = inside[1].split(",") if inside[1].strip() else []
+    if not isinstance(value, (list, tuple)):
+        raise TypeError
+    return tuple(_whole(v) for v in value)
+
+
+_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_KINDS: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    bool: ("true or false", switch),
+    int: ("a whole number", _whole),
+    float: ("a number", _number),
+    str: ("text", _text),
+    tuple: ("a list of whole numbers", _wholes),
+}
+
+
+def shown(value: Any) -> str:
+    """A value in a message: as Python writes it, in about 60 characters."""
+    short = reprlib.Repr()
+    short.maxlevel = 3
+    short.maxstring = short.maxother = short.maxlong = _SHOWN
+    try:
+        text = short.repr(value)
+    except ValueError:  # Python writes no whole number of over 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def number_text(number: float) -> str:
+    """Whole numbers in full, others with every digit that tells them from their neighbours."""
+    whole = isinstance(number, float) and number.is_integer() and abs(number) <= 1e15
+    return shown(int(number) if whole else number)
 
 
 # ---------------------------------------------------------------- checks
 
 
-def check(config: Config, origin: str) -> None:
-    """Ranges and choices of every entry, then what must fit together."""
+def check(config: Config, origins: Mapping[str, str]) -> None:
+    """Ranges and choices of every entry, then what must fit together.
+
+    origins: where each changed entry came from, the last one given last; UserError blames that place.
+    """
     for name, item, value in entries(config):
         if not is_dataclass(value):
-            _check_entry(name, item, value, origin)
-    _check_name(config.name, origin)
-    _check_backends(config.audio.backend, origin)
-    _check_device(config.train.device, origin)
+            _check_entry(name, item, value, _origin(origins, name))
+    _check_name(config.name, _origin(origins, "name"))
+    _check_backends(config.audio.backend, _origin(origins, "audio.backend"))
+    _check_device(config.train.device, _origin(origins, "train.device"))
+    lip, sync = config.model.lip, config.sync
     if len(config.model.blend.widths) < 2:
-        raise UserError(f"{origin}: model.blend.widths needs at least two entries")
-    if config.sync.expert == "wav2lip" and config.sync.window != 5:
-        raise UserError(f"{origin}: sync.window is {config.sync.window}, the Wav2Lip expert needs 5")
-    if config.model.lip.skip_after >= config.model.lip.layers - 1:
-        raise UserError(f"{origin}: model.lip.skip_after must be below model.lip.layers - 1")
+        raise UserError(f"{_origin(origins, 'model.blend.widths')}: model.blend.widths needs at least two entries")
+    if sync.expert == "wav2lip" and sync.window != 5:
+        where = _origin(origins, "sync.expert", "sync.window")
+        raise UserError(f"{where}: sync.window is {sync.window}, the Wav2Lip expert needs 5")
+    if lip.skip_after >= lip.layers - 1:
+        where = _origin(origins, "model.lip.skip_after", "model.lip.layers")
+        raise UserError(
+            f"{where}: model.lip.skip_after is {lip.skip_after}, it must be below model.lip.layers - 1, which is {lip.layers - 1}"
+        )
+
+
+def _origin(origins: Mapping[str, str], *names: str) -> str:
+    """Where the last given of these entries came from."""
+    return next((origin for name, origin in reversed(list(origins.items())) if name in names), "defaults")
 
 
 def _check_entry(name: str, item: Field[Any], value: Any, origin: str) -> None:
     low, high, choices = (item.metadata[k] for k in ("low", "high", "choices"))
     if choices and value not in choices:
-        close = difflib.get_close_matches(str(value), [str(c) for c in choices], 1)
-        guess = f"; did you mean {close[0]}?" if close else ""
-        raise UserError(f"{origin}: {name} is {value!r}, allowed is one of {', '.join(map(str, choices))}{guess}")
+        guess = suggestion(str(value), map(str, choices)) if isinstance(value, str) else ""
+        raise UserError(f"{origin}: {name} is {shown(value)}, allowed is one of {', '.join(map(str, choices))}{guess}")
+    if isinstance(value, str) and "\0" in value:
+        raise UserError(f"{origin}: {name} is {shown(value)}, which has a NUL character: no file can be called so")
     for number in value if isinstance(value, tuple) else (value,):
-        if low is not None and not (math.isfinite(number) and low <= number <= high):
-            raise UserError(f"{origin}: {name} is {number:g}, allowed is {low:g} to {high:g}")
+        if low is not None and not low <= number <= high:
+            found = number_text(number)
+            raise UserError(f"{origin}: {name} is {found}, allowed is {number_text(low)} to {number_text(high)}")
 
 
 def _check_name(name: str, origin: str) -> None:
@@ -526,7 +598,12 @@ def _check_name(name: str, origin: str) -> None:
     bad = [c for c in name if c in "/\\\0" or not c.isprintable()]
     if bad or name.strip() in ("", ".", ".."):
         found = f"has the character {bad[0]!r}" if bad else "names no folder"
-        raise UserError(f"{origin}: name is {name!r}, which {found}: give a plain name")
+        raise UserError(f"{origin}: name is {shown(name)}, which {found}: give a plain name")
+    size = len(name.encode("utf-8"))
+    if size > _LONGEST_NAME:
+        raise UserError(
+            f"{origin}: name is {shown(name)}, which has {size} bytes, allowed are {_LONGEST_NAME}: shorten it"
+        )
 
 
 def _check_backends(backend: str, origin: str) -> None:
@@ -534,17 +611,21 @@ def _check_backends(backend: str, origin: str) -> None:
     names = backend.split("+")
     if not set(names) <= set(BACKENDS):
         raise UserError(
-            f"{origin}: audio.backend is {backend!r}, allowed is one of {', '.join(BACKENDS)}, or several joined by +"
+            f"{origin}: audio.backend is {shown(backend)}, allowed is one of {', '.join(BACKENDS)}, or several joined by +"
         )
     several = len(names) > 1 and ("deepspeech" in names or {"hubert", "wav2vec2"} <= set(names))
     if several or len(set(names)) < len(names):
         raise UserError(
-            f"{origin}: audio.backend {backend!r} cannot be joined: each name once, hubert or wav2vec2, and deepspeech alone "
+            f"{origin}: audio.backend {shown(backend)} cannot be joined: each name once, hubert or wav2vec2, and deepspeech alone "
             "(its windows are the published ones)"
         )
 
 
+def is_device(name: str) -> bool:
+    """Whether a device may be asked for by this name, here or on another machine."""
+    return re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,2}))?", name) is not None
+
+
 def _check_device(device: str, origin: str) -> None:
-    kind, _, number = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdigit())):
-        raise UserError(f"{origin}: train.device is {device!r}, allowed is auto, cpu, cuda, cuda:N or mps")
+    if not is_device(device):
+        raise UserError(f"{origin}: train.device is {shown(device)}, allowed is {DEVICES}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from dataclasses import Field, is_dataclass
 from typing import Any
 
 import yaml
 
-from .config import Config, entries
+from .config import Config, entries, number_text
 
 _COLUMN, _WIDTH = 30, 120  # where comments begin, and where they end
 _HEADER = """\
@@ -40,7 +41,7 @@ def as_table(config: Config, under: str = "", only_changed: bool = False) -> str
         if is_dataclass(value) or not inside or (only_changed and value == default[name]):
             continue
         changed = f"  (default {scalar(default[name])})" if value != default[name] else ""
-        meaning = textwrap.fill(_explained(item), _WIDTH, initial_indent="    ", subsequent_indent="    ")
+        meaning = "\n".join(f"    {line}" for line in _wrapped(_explained(item), _WIDTH - 4))
         lines += [f"{name} = {scalar(value)}{changed}", meaning]
     return "\n".join(lines)
 
@@ -52,8 +53,15 @@ def scalar(value: Any) -> str:
     if isinstance(value, str) and value and _is_plain(value):
         return value
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + "".join(map(_escaped, value)) + '"'
     return str(value).lower() if isinstance(value, bool) else f"{value!r}"
+
+
+def _escaped(character: str) -> str:
+    """Within double quotes."""
+    if character in '\\"':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08X}"
 
 
 def _is_plain(text: str) -> bool:
@@ -67,11 +75,20 @@ def _explained(item: Field[Any]) -> str:
     low, high, choices = (item.metadata[k] for k in ("low", "high", "choices"))
     if choices:
         return f"{item.metadata['meaning']} [{', '.join(map(str, choices))}]"
-    return f"{item.metadata['meaning']} [{low:g} to {high:g}]" if low is not None else str(item.metadata["meaning"])
+    allowed = f" [{number_text(low)} to {number_text(high)}]" if low is not None else ""
+    return f"{item.metadata['meaning']}{allowed}"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines that do not break within [brackets]."""
+    held = re.sub(r"\[[^]]*\]", lambda found: found[0].replace(" ", "\0"), text)
+    return [line.replace("\0", " ") for line in textwrap.wrap(held, width)]
 
 
 def _commented(entry: str, comment: str) -> list[str]:
-    """`entry  # comment`, the comment wrapped into a column of its own."""
+    """`entry  # comment`, the comment wrapped into a column of its own; below entries that leave no room for it."""
     column = max(_COLUMN, len(entry) + 2)
-    first, *rest = textwrap.wrap(comment, _WIDTH - column - 2)
+    if column > _WIDTH - _COLUMN:
+        return [entry, *(f"{'':<{_COLUMN}}# {line}" for line in _wrapped(comment, _WIDTH - _COLUMN - 2))]
+    first, *rest = _wrapped(comment, _WIDTH - column - 2)
     return [f"{entry:<{column}}# {first}", *(f"{'':<{column}}# {line}" for line in rest)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Callable
 
@@ -15,9 +17,12 @@ class UserError(Exception):
 
 
 def run_guarded(work: Callable[[], int]) -> int:
-    """Turn UserError into one sentence and status 2, and Ctrl-C into status 130."""
+    """Turn UserError into one sentence and status 2, Ctrl-C into status 130, and a reader of our output that has
+    left (`| head`) into status 141."""
     try:
-        return work()
+        status = work()
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -25,3 +30,20 @@ def run_guarded(work: Callable[[], int]) -> int:
         said = str(interrupt) or "interrupted; what was finished is kept, run the same command to continue"
         print(said, file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        return 141
+
+
+def _reader_has_left() -> bool:
+    """Whether it is our standard output that broke; what waits in it is thrown away, or Python would complain at exit."""
+    try:
+        stdout, poll = sys.stdout.fileno(), select.poll()
+    except (AttributeError, OSError):  # no such thing on Windows; no file where output is captured
+        return False
+    poll.register(stdout, 0)
+    left = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+    return left

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from speech2lip.cli import main
+from speech2lip.errors import UserError, run_guarded
 from speech2lip.media.encode import VideoWriter
 from speech2lip.media.images import write_image
 from speech2lip.media.sound import SAMPLE_RATE, save_wav
@@ -101,6 +102,39 @@ def test_config_shows_what_is_asked_for(capsys):
     assert main(["config", "--yaml", "name=007"]) == 0
     assert 'name: "007"' in capsys.readouterr().out
     assert "no key or section" in _fails(capsys, "config", "trian")
+
+
+@pytest.mark.parametrize("option", ["--yaml", "--changed"])
+def test_config_refuses_what_it_does_not_know_and_suggests(capsys, option):
+    assert "did you mean train.batch?" in _fails(capsys, "config", "train.bach", option)
+    assert "no key or section 'nonsense'" in _fails(capsys, "config", option, "nonsense")
+
+
+def test_output_may_be_cut_off():
+    """`speech2lip config | head -1`"""
+    command = f"{sys.executable} -m speech2lip config --yaml; echo $? >&2"
+    run = subprocess.run(f"({command}) | true", shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert run.stderr.strip() in ("0", "141")  # 0 where all of it went into the pipe before its reader left
+
+
+def test_another_broken_pipe_is_no_end_of_our_output():
+    def work() -> int:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run_guarded(work)
+
+
+def test_the_folder_that_is_worked_in_names_the_subject(capsys, monkeypatch, tmp_path):
+    from speech2lip.preparation import pipeline
+
+    def stand_in(config, *_):
+        raise UserError(f"name is {config.name!r}, root is {config.data.root!r}")
+
+    (tmp_path / "anna").mkdir()
+    monkeypatch.chdir(tmp_path / "anna")
+    monkeypatch.setattr(pipeline, "preprocess", stand_in)
+    assert "name is 'anna', root is '.'" in _fails(capsys, "preprocess", "--video", "a.mp4", "--out", ".")
 
 
 def test_an_unknown_command_lists_the_commands(capsys):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
-from ..config import Config, config_to_dict, default_config
+from ..config import Config, config_from_dict, config_to_dict, parse_setting, shown, switch
 from ..errors import UserError
 from ..files import atomic_path
-from .checkpoint import (
-    PUBLISHED_SETTINGS,
-    imported_root,
-)
+from ..yaml_reader import read_yaml
+from .checkpoint import PUBLISHED_SETTINGS, imported_root
 
 _REQUIRED = {  # what the published networks are; other values name variants that never were published
     "model.uv_embed": 10, "model.audio_net": True, "model.use_uv_audio_sep": True, "model.MLP_version": "v2",
@@ -24,20 +23,14 @@ _REQUIRED = {  # what the published networks are; other values name variants tha
 
 def import_config(path: Path, out: Path) -> list[str]:
     """Turn a published YAML file into ours; returns its entries that have no meaning here."""
-    raw = _read_yaml(path)
-    flat = {
-        f"{section}.{key}": value
-        for section, content in raw.items()
-        if isinstance(content, dict)
-        for key, value in content.items()
-    }
+    flat = _read(path)
     for key, wanted in _REQUIRED.items():
-        if key in flat and flat[key] != wanted:
+        if key in flat and not _is(flat[key], wanted):
             raise UserError(
-                f"{path}: {key} is {flat[key]!r}, the published networks have {wanted!r}: other variants cannot be imported"
+                f"{path}: {key} is {shown(flat[key])}, the published networks have {wanted!r}: other variants cannot be imported"
             )
-    settings = _settings(flat, path)
-    config = default_config([*PUBLISHED_SETTINGS, "face.tracker=bfm", "face.parsing=bisenet", *settings])
+    settings = [*PUBLISHED_SETTINGS, "face.tracker=bfm", "face.parsing=bisenet", *_settings(_Entries(flat, path), path)]
+    config = config_from_dict(dict(map(parse_setting, settings)), str(path))
     with atomic_path(out) as temporary:
         temporary.write_text(_yaml_of(config, path), encoding="utf-8")
     return sorted(set(flat) - set(_REQUIRED) - _USED)
@@ -50,39 +43,71 @@ _USED = {
 }  # fmt: skip
 
 
-def _settings(flat: Mapping[str, Any], path: Path) -> list[str]:
-    out = Path(str(flat.get("training.out_dir", f"log/face_simple/{path.stem}")))
+@dataclass(frozen=True)
+class _Entries:
+    """The authors' entries by dotted key, all of them text."""
 
-    def weight(switch: str, name: str, default: float) -> float:
-        return float(flat.get(name, default)) if flat.get(switch) else 0.0
+    flat: Mapping[str, Any]
+    path: Path
 
+    def text(self, name: str, default: str) -> str:
+        value = self.flat.get(name, default)
+        return value if isinstance(value, str) else self._refuse(name, "text")
+
+    def number(self, name: str, default: float) -> float:
+        try:
+            return float(self.text(name, str(default)))
+        except ValueError:
+            self._refuse(name, "a number")
+
+    def switch(self, name: str) -> bool:
+        try:
+            return switch(_SPELT.get(self.text(name, "false"), self.text(name, "false")))
+        except ValueError:
+            self._refuse(name, "true or false")
+
+    def weight(self, on: str, name: str) -> float:
+        """Of a loss that has a switch of its own."""
+        return self.number(name, 1.0) if self.switch(on) else 0.0
+
+    def _refuse(self, name: str, needed: str) -> NoReturn:
+        raise UserError(f"{self.path}: {name} is {shown(self.flat[name])}, needed is {needed}: mend the file")
+
+
+_SPELT = {"1": "true", "0": "false", "": "false", "~": "false", "null": "false"}  # as the authors' Python takes them
+
+
+def _settings(entry: _Entries, path: Path) -> list[str]:
+    out = Path(entry.text("training.out_dir", f"log/face_simple/{path.stem}"))
     return [
-        f"name={out.name}", f"data.root={imported_root(Path(str(flat.get('data.path', path.stem))))}", f"train.output={out.parent}",
-        f"train.batch={flat.get('training.batch_size', 1)}", f"train.rate={flat.get('training.learning_rate', 1e-4)}",
-        f"loss.photometric={flat.get('model.lambda_rgb', 1.0)}", f"loss.fused={flat.get('training.w_post_fusion', 1.0)}",
-        "loss.perceptual=lpips", f"loss.perceptual_weight={weight('training.use_perceptual_loss', 'training.w_perceptual_loss', 1.0)}",
-        "loss.shape=0", f"loss.sync={weight('training.use_syncloss', 'training.w_syncloss', 1.0)}",
-        f"loss.depth={1.0 if flat.get('training.use_canonical_depth_loss_photo_v2') else 0.0}",
-        f"loss.black_hole={0.5 if flat.get('model.use_post_fusion_blackaug') else 0.0}", "loss.swap=0", "sync.expert=wav2lip", "sync.start_step=100001",
-        "sync.freeze_blend=true", f"model.lip.ensemble={'corners' if flat.get('training.use_local_ensemble') else 'center'}",
+        f"name={out.name}", f"data.root={imported_root(Path(entry.text('data.path', path.stem)))}", f"train.output={out.parent}",
+        f"train.batch={entry.text('training.batch_size', '1')}", f"train.rate={entry.number('training.learning_rate', 1e-4)}",
+        f"loss.photometric={entry.number('model.lambda_rgb', 1.0)}", f"loss.fused={entry.number('training.w_post_fusion', 1.0)}",
+        "loss.perceptual=lpips", f"loss.perceptual_weight={entry.weight('training.use_perceptual_loss', 'training.w_perceptual_loss')}",
+        "loss.shape=0", f"loss.sync={entry.weight('training.use_syncloss', 'training.w_syncloss')}",
+        f"loss.depth={1.0 if entry.switch('training.use_canonical_depth_loss_photo_v2') else 0.0}",
+        f"loss.black_hole={0.5 if entry.switch('model.use_post_fusion_blackaug') else 0.0}", "loss.swap=0", "sync.expert=wav2lip", "sync.start_step=100001",
+        "sync.freeze_blend=true", f"model.lip.ensemble={'corners' if entry.switch('training.use_local_ensemble') else 'center'}",
         "train.steps=400000", "train.speech_share=0",
     ]  # fmt: skip
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): give the authors' YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} is not valid YAML ({str(error).splitlines()[0]}): give the authors' YAML file"
-        ) from error
-    if not isinstance(raw, dict) or not {"data", "training"} & set(raw):
+def _is(text: Any, wanted: Any) -> bool:
+    """Whether the text of an entry says what the published networks have."""
+    if isinstance(wanted, bool):
+        return isinstance(text, str) and text.lower() in (("true", "yes", "on") if wanted else ("false", "no", "off"))
+    return bool(text == str(wanted))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Entries of all sections by `section.key`."""
+    raw = read_yaml(path, str(path), "give the authors' YAML file")
+    if not {"data", "training"} & set(raw):
         raise UserError(
             f"{path} is no published configuration (it has no sections data and training): give the authors' YAML file"
         )
-    return raw
+    sections = {name: content for name, content in raw.items() if isinstance(content, dict)}
+    return {f"{name}.{key}": value for name, content in sections.items() for key, value in content.items()}
 
 
 def _yaml_of(config: Config, origin: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ..config import DEVICES, is_device, shown
 from ..errors import UserError
 
 _WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")  # of oneDNN
@@ -15,20 +16,19 @@ _WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512
 
 def pick_device(name: str) -> torch.device:
     """ "auto" is the GPU where there is one; UserError for a device that this machine lacks."""
+    if not is_device(name):
+        raise UserError(f"there is no device {shown(name)}: use {DEVICES}")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"there is no device {name!r}: use auto, cpu, cuda, cuda:N or mps") from error
-    count = torch.cuda.device_count() if device.type == "cuda" else 0
-    missing = device.type == "cuda" and (count == 0 or (device.index or 0) >= count)
-    if missing or (device.type == "mps" and not torch.backends.mps.is_available()):
+    kind, _, index = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 0
+    missing = kind == "cuda" and int(index or 0) >= count
+    if missing or (kind == "mps" and not torch.backends.mps.is_available()):
         found = f"{count} CUDA devices" if count else "none that PyTorch can use"
         raise UserError(
             f"device {name} was asked for, this machine has {found}: use --device auto, or train.device=auto"
         )
-    return device
+    return torch.device(name)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -137,7 +137,7 @@ def test_alignment_weighs_landmarks_by_the_configured_noise(subject_config, monk
     information = []
 
     def stand_in(start, clip, points, keys, terms, options):
-        information.append(terms(start, keys[:3])[0])
+        information.append(terms(start, np.arange(len(start.poses)))[0])
         return start
 
     monkeypatch.setattr(alignment, "refine", stand_in)
