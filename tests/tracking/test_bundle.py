@@ -136,8 +136,8 @@ def test_alignment_weighs_landmarks_by_the_configured_noise(subject_config, monk
     clip = ClipObservations(found.landmarks, found.seen, [(0, len(found.seen))], (191.5, 191.5), 384.0, lambda f: None)
     information = []
 
-    def stand_in(start, clip, points, keys, terms, options):
-        information.append(terms(start, np.arange(len(start.poses)))[0])
+    def stand_in(start, problem, options):
+        information.append(problem.landmark_terms(start, np.arange(len(start.poses)))[0])
         return start
 
     monkeypatch.setattr(alignment, "refine", stand_in)
