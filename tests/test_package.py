@@ -212,6 +212,7 @@ def source(workspace, tmp_path_factory, monkeypatch):
     )
     python.chmod(0o755)
     monkeypatch.delenv("SPEECH2LIP_INSTALL")
+    monkeypatch.delenv("EXTRAS", raising=False)
 
     def source(status: int = 0, **more: str) -> list[str]:
         (environment / "log").write_text("")
