@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +24,58 @@ from ..training.trainer import fit
 from .speaker import HELD_OUT_SENTENCE, TRAINING_SENTENCES, make_speaker
 
 
+class _Plan:
+    """What will happen and how long it takes on two cores, said at once and at each step."""
+
+    def __init__(self, steps: dict[str, float]):
+        self._steps, self._begin, self._number = steps, time.monotonic(), 0
+        total = sum(steps.values()) / 60
+        print(f"The demo takes about {max(1, round(total))} minutes on two cores, in {len(steps)} steps:")
+        for number, (name, seconds) in enumerate(steps.items(), 1):
+            print(f"  {number}. {name} (about {_duration(seconds)})")
+
+    def next(self) -> None:
+        """Say which step begins."""
+        self._number += 1
+        spent = _duration(time.monotonic() - self._begin)
+        print(f"\n[{self._number}/{len(self._steps)}, after {spent}] {list(self._steps)[self._number - 1]}", flush=True)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
 def run_demo(config: Config, out: Path) -> dict[str, float]:
-    """Synthesise, preprocess, train, render a held-out sentence and judge it; returns the figures."""
+    """Synthesise, preprocess, train, render a held-out sentence and judge it; returns the figures.
+
+    The last line printed is the path of the generated video.
+    """
     needs("demo", "espeakng_loader", "jinja2", "matplotlib", "skimage")
+    training = 60 * config.train.minutes or 0.15 * config.train.steps
+    plan = _Plan(
+        {
+            "draw a synthetic speaker": 30, "find the face, track the head": 25, "learn the mouth": training,
+            "let the speaker say a new sentence": 10, "measure how good it is, write a report": 50,
+        }
+    )  # fmt: skip
+    plan.next()
     speaker, held_out = _clips(out)
+    plan.next()
     preprocess(config, speaker)
+    plan.next()
     model = fit(config)
-    result = out / "generated.mp4"
+    plan.next()
+    result, both = out / "generated.mp4", out / "real_and_generated.mp4"
     count = render_video(model, held_out.with_suffix(".wav"), result, device=config.train.device)
-    join_side_by_side(held_out, result, out / "real_and_generated.mp4")
+    join_side_by_side(held_out, result, both)
+    plan.next()
     evaluate(model, Path(config.data.root), out / "evaluation", device=config.train.device)
     figures = judge(result, held_out, SubjectLayout(config.data.root), config.data.fps)
     preview(held_out, result, config.data.fps, out / "preview.jpg")
     with atomic_path(out / "figures.json") as path:
         path.write_text(json.dumps(figures, indent=1))
     print(f"\nheld-out sentence, {count} frames: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-    print(
-        f"video:              {result}\nreal | generated:   {out / 'real_and_generated.mp4'}\nfigures:            {out / 'figures.json'}"
-    )
+    print(f"figures: {out / 'figures.json'}\nreal beside generated: {both}\nvideo of the new sentence:\n{result}")
     return figures
 
 
