@@ -10,12 +10,15 @@ pair    any generated video beside the real one of the same frames
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 
 from ..audio.rows import FeatureWindows
 from ..errors import UserError
@@ -79,6 +82,20 @@ class Measured:
     source: np.ndarray
 
 
+@contextmanager
+def shared_cores() -> Iterator[None]:
+    """While it lasts, PyTorch has half of the cores; the measures, which run beside it, have the others.
+
+    More threads than cores wait for each other at every layer, which costs more than all measures.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(threads, (os.cpu_count() or 1) // 2)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @dataclass(frozen=True)
 class Result:
     """One protocol, measured: recordings and figures by row, in the order of the table.
@@ -133,25 +150,10 @@ def evaluate_new(
     return bench.result("new", recordings, None, "base", load_audio(audio), source)
 
 
-@contextmanager
-def frozen_mouth(predictor: Predictor, frozen: bool = True) -> Iterator[None]:
-    """While it lasts, the model pastes its mean lip image, whatever is said: the control."""
-    if not frozen:
-        yield
-        return
-    model = predictor.model
-    drawing, base = model.decode_lips, model.lip.base
-    model.decode_lips = lambda embedding, codes, transform: base.expand(len(codes), -1, -1, -1)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        model.decode_lips = drawing  # type: ignore[method-assign]
-
-
 def _outside(frame: Rendered) -> float:
     """Largest difference of levels from the frame painted on where the mask is 0."""
-    kept = frame.full_mask == 0
-    return float(np.abs(frame.image[kept].astype(np.int16) - frame.original[kept]).max(initial=0))
+    change = cv2.absdiff(frame.image, frame.original).max(2)
+    return float(change.max(initial=0, where=frame.full_mask == 0))
 
 
 class _ModelUnderTest:
@@ -189,20 +191,19 @@ class _ModelUnderTest:
         sources: list[int] = []
         for name in ("generated", "frozen") if frozen else ("generated",):
             sources.clear()
-            with frozen_mouth(self.predictor, name == "frozen"):
-                rendered = self.predictor.render(windows, first, loop)
-                made, base = self._recorder(name), self._recorder("base") if name == "generated" else None
-                for frame in progress(rendered, f"measuring {name}", len(windows)):
-                    image, real = extract(frame.image, self.crop), extract(frame.original, self.crop)
-                    mask = extract(frame.full_mask, self.crop)
-                    cut = bool(sources) and not self._same_shot(sources[-1], frame.source)
-                    made.add(image, mask, real if faithful else None, cut=cut, outside=_outside(frame))
-                    if base is not None:
-                        base.add(real, mask, real if faithful else None, cut=cut)
-                    sources.append(frame.source)
-                out[name] = made.finish()
+            rendered = self.predictor.render(windows, first, loop, frozen=name == "frozen")
+            made, base = self._recorder(name), self._recorder("base") if name == "generated" else None
+            for frame in progress(rendered, f"measuring {name}", len(windows)):
+                image, real = extract(frame.image, self.crop), extract(frame.original, self.crop)
+                mask = extract(frame.full_mask, self.crop)
+                cut = bool(sources) and not self._same_shot(sources[-1], frame.source)
+                made.add(image, mask, real if faithful else None, cut=cut, outside=_outside(frame))
                 if base is not None:
-                    out["base"] = base.finish()
+                    base.add(real, mask, real if faithful else None, cut=cut)
+                sources.append(frame.source)
+            out[name] = made.finish()
+            if base is not None:
+                out["base"] = base.finish()
         return out, np.array(sources)
 
     def watch(self, first: int, last: int) -> Recording:

@@ -12,7 +12,7 @@ from ..model.checkpoint import load_checkpoint
 from ..model.device import pick_device
 from ..subject.layout import SubjectLayout
 from .pair import evaluate_pair
-from .protocols import Result, evaluate_cross, evaluate_new, evaluate_self
+from .protocols import Result, evaluate_cross, evaluate_new, evaluate_self, shared_cores
 from .report import Evaluation, machine_facts, print_table, subject_facts, training_facts, write_evaluation
 
 PROTOCOLS = ("self", "cross")
@@ -39,12 +39,12 @@ def evaluate(
     layout = SubjectLayout(root or checkpoint.config.data.root)
     with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
         kept, results = Path(folder), {}
-        if audio is not None:
-            results["new"] = evaluate_new(checkpoint, layout, audio, kept, device)
-        else:
-            if "self" in protocols:
+        with shared_cores():
+            if audio is not None:
+                results["new"] = evaluate_new(checkpoint, layout, audio, kept, device)
+            if audio is None and "self" in protocols:
                 results["self"] = evaluate_self(checkpoint, layout, kept, device)
-            if "cross" in protocols:
+            if audio is None and "cross" in protocols:
                 known = results["self"].recordings["real"] if "self" in results else None
                 results["cross"] = evaluate_cross(checkpoint, layout, kept, device, known)
         if out is not None:

@@ -88,10 +88,13 @@ class Predictor:
         return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes
 
     def render(
-        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None
-    ) -> Iterator[Rendered]:
+        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None, frozen: bool = False,
+    ) -> Iterator[Rendered]:  # fmt: skip
         """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
-        and back inside `loop` [start, end) (default: the whole clip)."""
+        and back inside `loop` [start, end) (default: the whole clip).
+
+        frozen: paste the mean lip image, whatever is said; the control of an evaluation.
+        """
         start, end = loop or (0, self.subject.frames)
         if end - start < 1:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
@@ -103,7 +106,7 @@ class Predictor:
             for at in range(0, len(order), size):
                 part = order[at : at + size]
                 images = [next(frames) for _ in part]
-                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size])
+                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size], frozen)
 
     def render_live(
         self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
@@ -129,8 +132,8 @@ class Predictor:
 
     @torch.no_grad()
     def _paint(
-        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor
-    ) -> Iterator[Rendered]:
+        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor, frozen: bool = False,
+    ) -> Iterator[Rendered]:  # fmt: skip
         """One batch; frames without a tracked face pass unchanged."""
         crop, size = self.subject.crop, self.subject.region_size
         faces = [self.track.valid[s] for s in sources]
@@ -144,7 +147,8 @@ class Predictor:
                 picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
                 self.transforms[at].to(self.device), self.exposure[at].to(self.device), self._grids(sources[keep]),
             )  # fmt: skip
-            lip = self.model.decode_lips(embedding[keep], codes[keep], region.transform)
+            mean = self.model.lip.base.expand(len(keep), -1, -1, -1)
+            lip = mean if frozen else self.model.decode_lips(embedding[keep], codes[keep], region.transform)
             blended, mask = self.model.composite(lip, region, self.depth)
             pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
