@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
+AHEAD = 8  # items that work in the background may be away from the one that is at hand
 _POLL = 0.1  # seconds after which a waiting thread looks whether it is still wanted
 
 
@@ -65,13 +64,10 @@ def prefetch(items: Iterator[T], ahead: int) -> Generator[T, None, None]:
         thread.join()
 
 
-AHEAD = 8  # items that work in the background may be away from the one that is at hand
-
-
 class OrderedPool:
     """Threads with a bounded queue whose results keep their order; errors surface at the next call.
 
-    Use as a context manager: leaving it ends the threads.
+    Use as a context manager, or close it: either ends the threads.
     """
 
     def __init__(self, threads: int = 0, ahead: int = AHEAD):
@@ -83,6 +79,10 @@ class OrderedPool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads; work that has not begun is dropped."""
         self._pool.shutdown(cancel_futures=True)
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> None:

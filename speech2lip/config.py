@@ -261,7 +261,7 @@ class TrainConfig:
     ema: float = key(0.999, "decay of the averaged weights, which are what is kept", 0, 0.99999)
     seed: int = key(0, "of all random choices", 0, 2**31 - 1)
     device: str = key("auto", DEVICES)
-    amp: bool = key(True, "bfloat16 where the device gains by it")
+    amp: bool = key(True, "bfloat16 where the device computes in it")
     validate_every: float = key(0.1, "of the budget", 0.001, 1)
     validation_frames: int = key(64, "test frames that are drawn for the curves", 1, 100_000)
     save_every_minutes: float = key(5.0, "minutes between savings of the state", 0.01, 1e5)
@@ -275,7 +275,7 @@ class RenderConfig:
     preset: str = key("medium", "of x264: how long it searches", choices=X264_PRESETS)
     batch: int = key(8, "frames at once", 1, 256)
     articulation: float = key(1.0, "factor on the predicted mouth shape", 0, 3)
-    amp: bool = key(True, "bfloat16 where the device gains by it")
+    amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")
 
 

@@ -19,14 +19,8 @@ from .mfcc import CEPSTRA, mfcc
 from .rows import resample_rows
 
 CONTEXT = 9
-
-
 ROWS_PER_SECOND = 50.0
-
-
 INPUTS = CEPSTRA * (2 * CONTEXT + 1)
-
-
 LOGITS = 29
 
 
@@ -59,7 +53,8 @@ def logit_rows(wav: np.ndarray, weights: Path | None = None) -> np.ndarray:
 
 def converted() -> Path:
     """The safetensors file beside the frozen graph, converted now if it has to be."""
-    target = find("deepspeech").file.with_suffix(".safetensors")
+    entry = find("deepspeech")
+    target = entry.sibling(f"{entry.file.stem}.safetensors")
     if not target.is_file():
         from .deepspeech_graph import convert_graph
 

@@ -17,13 +17,9 @@ from ..files import atomic_path
 from ..nets.pretrained.deepspeech import state_from_graph
 
 _LAYERS = tuple(f"{kind}{k}" for k in (1, 2, 3, 5, 6) for kind in "hb")
-
-
 _CELLS = {
     f"{d}/{part}": (f"bidirectional_rnn/{d}/basic_lstm_cell", part) for d in ("fw", "bw") for part in ("kernel", "bias")
 }
-
-
 _OLD_NAMES = {"kernel": "weights", "bias": "biases"}  # of cells before TensorFlow 1.2
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from ..media.sound import SAMPLE_RATE
 
 _BLOCK = 800  # samples of 50 ms, over which loudness is measured
-
-
 _TARGET_LEVEL = 0.1
 
 

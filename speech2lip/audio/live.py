@@ -19,14 +19,8 @@ from .moonshine import Moonshine
 from .rows import FeatureWindows, Rows
 
 _MEMORY = round(30 * ROWS_PER_SECOND)  # rows whose statistics count
-
-
 _PRIOR = round(3 * ROWS_PER_SECOND)  # rows of the subject's own sound to start from
-
-
 _KEPT = 4.0  # seconds of rows, more than a window of frames to come can reach back
-
-
 _HEARD = 2 * SAMPLE_RATE // HOP * HOP  # samples that the speech recogniser hears again for every new frame
 
 

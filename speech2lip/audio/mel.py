@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 N_FFT, HOP, BANDS = 800, 200, 80
-
-
 ROWS_PER_SECOND = 16_000 / HOP
-
-
 _AT_ONCE = 512  # rows that are transformed together
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 CEPSTRA, N_FFT = 26, 512
-
-
 _FRAME, _STEP, _LIFTER = 400, 160, 22
 
 

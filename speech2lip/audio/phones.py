@@ -15,14 +15,8 @@ PHONES = (
     "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K",
     "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
 )  # fmt: skip
-
-
 ROWS_PER_SECOND = 100.0
-
-
 _CHUNK_SECONDS = 20
-
-
 _SILENCE = 1e-3  # root mean square below which nothing is said; speech is levelled to 0.1
 
 

@@ -14,11 +14,7 @@ from ..media.sound import SAMPLE_RATE
 from .rows import chunks_at_silence
 
 DEFAULT_MODELS = {"hubert": "facebook/hubert-base-ls960", "wav2vec2": "facebook/wav2vec2-base-960h"}
-
-
 _CHUNK_SECONDS = 30
-
-
 _CONTEXT_SECONDS = 2  # heard on both sides of a chunk, and thrown away
 
 

@@ -11,11 +11,7 @@ import json
 import sys
 
 _SYNCHRONOUS, _PHONEME_EVENTS = 2, 1
-
-
 _EVENT_END, _EVENT_PHONEME = 0, 7
-
-
 _UTF8 = 1
 
 

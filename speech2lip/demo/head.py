@@ -13,26 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 SKIN, CAVITY, UPPER_TEETH, LOWER_TEETH, TONGUE, EAR, NECK, TORSO = range(8)
-
-
 MOUTH = np.array([0.0, 62.0])  # x, y of the mouth's centre
-
-
 EYE = np.array([31.5, -3.0])  # x, y of the left-of-image eye is (-31.5, -3)
-
-
 LIP_WIDTH = 24.0  # half width of the closed inner lip line
-
-
 _POLE_RADIUS = 92.0  # mm of surface per radian from the pole
-
-
 SEGMENTS = 96  # of every ring
-
-
 VERMILION = 5  # rings from the inner lip line to the lips' outer border
-
-
 _LAST_RING = 29.5
 
 

@@ -19,26 +19,14 @@ from . import head as h
 from .skin import Skin, near_eyes, paint_eyes, remap
 
 SUPERSAMPLE = 1.5
-
-
 _LIGHT = np.array([-0.30, -0.60, -0.74], np.float32)
-
-
 _HALF = (_LIGHT + np.array([0, 0, -1], np.float32)) / np.linalg.norm(_LIGHT + np.array([0, 0, -1]))
-
-
 _COLOURS = {
     h.CAVITY: (0.13, 0.04, 0.04), h.UPPER_TEETH: (0.90, 0.87, 0.80), h.LOWER_TEETH: (0.80, 0.77, 0.70),
     h.TONGUE: (0.62, 0.27, 0.27), h.EAR: (0.80, 0.56, 0.46), h.NECK: (0.78, 0.57, 0.46), h.TORSO: (0.17, 0.24, 0.38),
 }  # fmt: skip
-
-
 _ROWS, _COLUMNS = 24, 16  # texels of the skin's texture per ring and per segment
-
-
 _WHITE = 1.5  # albedo that the texture's largest level stands for
-
-
 _THIN = (h.CAVITY, h.UPPER_TEETH, h.LOWER_TEETH, h.TONGUE)  # sheets inside the mouth
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import Config
 from ..evaluation.recording import Recorder
-from ..evaluation.run import evaluate
+from ..evaluation.run import check_packages, evaluate
 from ..extras import needs
 from ..files import atomic_path
 from ..media.decode import read_frames
@@ -50,7 +50,8 @@ def run_demo(config: Config, out: Path) -> dict[str, float]:
 
     The last line printed is the path of the generated video.
     """
-    needs("demo", "espeakng_loader", "jinja2", "matplotlib", "skimage")
+    needs("demo", "espeakng_loader")
+    check_packages()
     training = 60 * config.train.minutes or 0.15 * config.train.steps
     plan = _Plan(
         {

@@ -8,14 +8,8 @@ import numpy as np
 from . import head as h
 
 _SKIN = np.array([0.86, 0.64, 0.52], np.float32)
-
-
 _LIP = np.array([0.70, 0.34, 0.33], np.float32)
-
-
 _HAIR = np.array([0.23, 0.15, 0.10], np.float32)
-
-
 _EYE_REACH = 22.0, 14.0  # mm around an eye's centre, across and down, that its lids and lashes change
 
 

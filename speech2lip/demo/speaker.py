@@ -36,14 +36,8 @@ TRAINING_SENTENCES = (
     "Give them enough time to finish the job, and they will manage it perfectly.",
     "What a lovely voice you have, and how far it carries across the valley!",
 )
-
-
 HELD_OUT_SENTENCE = "Maybe you have never heard these words before, but my mouth moves with them all the same."
-
-
 _AHEAD = 4  # frames per process that may wait to be drawn or written
-
-
 _PAUSE = 0.36  # seconds of silence between sentences
 
 

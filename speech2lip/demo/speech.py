@@ -53,8 +53,6 @@ class Viseme:
 
 
 _REST = Viseme(0.0, 0.0, 0.0, 0.7)
-
-
 # By espeak mnemonic, longest prefix wins. Values are ours, after common viseme charts.
 _VISEMES = {
     "p": Viseme(-1.5, -0.02, 0.5, 6.0), "b": Viseme(-1.5, -0.02, 0.5, 6.0), "m": Viseme(-1.5, -0.02, 0.5, 6.0),
@@ -72,8 +70,6 @@ _VISEMES = {
     "O": Viseme(10.0, -0.18, 3.0, 1.2), "o": Viseme(8.0, -0.20, 4.0, 1.2), "u": Viseme(4.0, -0.28, 5.0, 1.4),
     "U": Viseme(5.0, -0.18, 3.0, 1.1), "3": Viseme(6.5, -0.10, 1.5), "@": Viseme(5.5, 0.0, 0.0, 0.7),
 }  # fmt: skip
-
-
 _TAU = 0.055  # seconds; how far a phoneme's influence reaches (Cohen and Massaro 1993 dominance)
 
 

@@ -16,8 +16,6 @@ from ..weights.registry import require
 
 # The detector inside the file sees faces down to a tenth of the picture: look at the whole, then at parts.
 _LEVELS = ((1.0, 1), (0.6, 2), (0.36, 4))
-
-
 _FRAME_MS = 40  # between frames of a shot; only the order matters to the tracker
 
 

@@ -7,10 +7,14 @@ import numpy as np
 import torch
 
 from ..facemesh import FACE_OVAL
-from ..nets.pretrained.bisenet import BiSeNet
-from ..weights.registry import find, require
-from ..weights.safeload import fill, load_state
+from ..weights.loaders import load_bisenet
 from .detect import person_mask
+
+SIDE = 512
+# Skin, brows, eyes, glasses, ears, earring, nose, mouth, lips, hair and hat: the published head.
+HEAD_CLASSES = np.array([*range(1, 14), 17, 18])
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet
+_SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def head_mask(person: np.ndarray, mesh_pixels: np.ndarray) -> np.ndarray:
@@ -25,25 +29,11 @@ def head_mask(person: np.ndarray, mesh_pixels: np.ndarray) -> np.ndarray:
     return np.where(person > 0.5, area, 0).astype(np.uint8)
 
 
-SIDE = 512
-
-
-# Skin, brows, eyes, glasses, ears, earring, nose, mouth, lips, hair and hat: the published head.
-HEAD_CLASSES = np.array([*range(1, 14), 17, 18])
-
-
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet
-
-
-_SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
-
-
 class FaceParser:
     """BiSeNet with the weights of `79999_iter.pth`."""
 
     def __init__(self) -> None:
-        path, remedy = require("face-parsing"), find("face-parsing").remedy()
-        self._net = fill(BiSeNet(), load_state(path, remedy), path, remedy)
+        self._net = load_bisenet()
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray) -> np.ndarray:

@@ -17,14 +17,8 @@ from .detect import FaceDetector
 from .shots import find_shots, thumbnail
 
 MIN_FRAMES = 50  # (2 s) below which nothing can be learned
-
-
 _DETECT_EVERY = 0.4  # seconds between the frames on which all faces are looked for
-
-
 _SURVEY_SIDE = 640
-
-
 _AHEAD = 8  # frames that decoding may be ahead of looking for faces
 
 

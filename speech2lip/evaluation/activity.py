@@ -8,11 +8,7 @@ from ..media.sound import SAMPLE_RATE
 from ..metrics.basic import runs
 
 _FLOOR = -80.0  # dB of full scale: nothing is quieter
-
-
 _QUIET = -60.0  # dB: a file that never gets louder is silent throughout
-
-
 _SPAN = 12.0  # dB between noise and speech below which a file has no pauses
 
 

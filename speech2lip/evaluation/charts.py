@@ -13,11 +13,7 @@ import numpy as np
 from ..metrics.basic import runs
 
 COLOURS = {"real": "#20242c", "base": "#8a93a3", "generated": "#1668c7", "frozen": "#d9822b"}
-
-
 WIDE, NARROW = 11.2, 3.5  # inches at 100 pixels per inch
-
-
 _numbers = itertools.count()
 
 

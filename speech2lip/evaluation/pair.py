@@ -24,8 +24,6 @@ from .recording import Recorder, landmark_mask
 from .summary import STILL
 
 _MAX_CROP = 640
-
-
 _CANDIDATES = 60  # frames among which the control's mouth is looked for
 
 

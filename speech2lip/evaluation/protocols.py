@@ -40,8 +40,6 @@ from .recording import Recorder, Recording
 from .summary import Scene, make_scene, summarise
 
 _SYNC, _LPIPS = "LSE-C, LSE-D, SyncNet offset", "LPIPS"
-
-
 LEAST = 10  # frames below which nothing is measured
 
 

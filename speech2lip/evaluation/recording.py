@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict, deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 
+from ..background import OrderedPool
 from ..detection.detect import FaceMesh
 from ..facemesh import LANDMARKS, LIPS, MOUTH, face_box, interocular, mouth_opening, mouth_width
 from ..media.images import write_image
@@ -60,8 +60,7 @@ class Recorder:
         self._landmarks: list[np.ndarray] = []
         self._faces: list[np.ndarray] = []
         self._cuts: list[bool] = []
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
-        self._pending: deque[Future[dict[str, float]]] = deque()
+        self._pool = OrderedPool(ahead=2 * (os.cpu_count() or 1))
         self._values: defaultdict[str, list[float]] = defaultdict(list)
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
@@ -82,8 +81,7 @@ class Recorder:
             self._mesh.reset()
         points = self._mesh(image)
         self._landmarks.append(points[:, :2] if points is not None else np.full((LANDMARKS, 2), np.nan))
-        self._pending.append(self._pool.submit(picture_measures, image, mask, truth, self._lpips))
-        self._collect(2 * (os.cpu_count() or 1))
+        self._pool.submit(picture_measures, image, mask, truth, self._lpips)
         for name, value in more.items():
             self._values[name].append(value)
         if self._wants_faces:
@@ -92,15 +90,11 @@ class Recorder:
         if self._keep is not None:
             write_image(self._keep / f"{number:05d}.jpg", image, 97)
 
-    def _collect(self, most: int) -> None:
-        """Take finished measures, in order, until at most `most` are under way."""
-        while len(self._pending) > most:
-            for name, value in self._pending.popleft().result().items():
-                self._values[name].append(value)
-
     def finish(self) -> Recording:
-        self._collect(0)
-        self._pool.shutdown()
+        for measures in self._pool.results():
+            for name, value in measures.items():
+                self._values[name].append(value)
+        self._pool.close()
         self._mesh.close()
         landmarks = np.stack(self._landmarks)
         scale = interocular(landmarks)

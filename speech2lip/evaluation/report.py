@@ -31,39 +31,25 @@ from .protocols import Result
 from .summary import BY_NAME, METRICS, frame_table
 
 FORMAT = 1
-
-
 _VIDEO_SECONDS = 60  # of a long render, that the page carries
-
-
 _AMPLIFY = 4  # of shown differences
-
-
 _ROWS = {"real": "real", "base": "painted on", "generated": "generated", "frozen": "frozen mouth"}
-
-
 TITLES = {
     "self": "Test sound on the test frames",
     "cross": "Test sound on training frames",
     "new": "New sound on the clip",
     "pair": "Generated beside real video",
 }
-
-
 MEANINGS = {
     "self": "As in the paper. The real chin and cheeks around the painted region belong to the right mouth and help every measure of it.",
     "cross": "Nothing of the right mouth can leak into these frames. Mouths are compared with the real test frames, in steady coordinates.",
     "new": "Nobody filmed the right mouth, so only measures that need none are given; “painted on” are the frames of the clip as they were.",
     "pair": "The region that may differ was taken from the real video's landmarks. The frozen mouth is one real mouth, pasted into all frames.",
 }
-
-
 # Shown over time, in this order, where there are values.
 _PLOTS = (
     "psnr_lip", "ssim_lip", "psnr_face", "ssim_face", "lpips", "lmd_stable", "cpbd_face", "cpbd_lip", "seam", "jitter", "outside",
 )  # fmt: skip
-
-
 # measures per frame that no figure of the table is named after: title, unit
 _FRAME_TITLES = {
     "seam": ("Slope across the region's edge", "levels/px"), "opening": ("Mouth opening", "of eye distance"),

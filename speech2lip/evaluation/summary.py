@@ -14,8 +14,6 @@ from .activity import frame_level, silent_frames
 from .recording import Recording
 
 STILL = np.concatenate([EYE_CORNERS, NOSE_BRIDGE])  # points that speech does not move
-
-
 LIPS_68 = FROM_MESH[48:]  # lips among the 68 landmarks
 
 
@@ -70,11 +68,7 @@ METRICS = (
     Metric("frames", "Frames", "", "", "frames measured"),
     Metric("silent", "Frames in silence", "", "", "of them in pauses of the sound"),
 )  # fmt: skip
-
-
 BY_NAME = {metric.name: metric for metric in METRICS}
-
-
 # Per-frame values whose mean is a figure of the row.
 _MEANS = ("psnr_lip", "psnr_face", "ssim_lip", "ssim_face", "lpips", "cpbd_face", "cpbd_lip")
 

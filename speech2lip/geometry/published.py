@@ -14,8 +14,6 @@ from torch import Tensor
 from .camera import Intrinsics, pixel_to_grid, project, transform_points, unproject
 
 UNIT = 100.0  # mm per published unit of length
-
-
 FLIP = np.array([1.0, -1.0, -1.0])  # published axes <-> OpenCV's
 
 

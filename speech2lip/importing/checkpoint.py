@@ -23,11 +23,7 @@ from ..subject.layout import SubjectLayout
 from ..weights.safeload import load_torch
 
 _MARK = "encoder_conv.0.weight"  # a name that every published checkpoint has
-
-
 _CONVOLUTIONS = {"0": "0", "2": "3", "4": "6", "6": "9"}  # ours have a dropout after every activation
-
-
 _LINEARS = {"0": "0", "2": "3"}
 
 

@@ -13,11 +13,7 @@ from ..errors import UserError
 from .sound import SAMPLE_RATE
 
 _READ = 1280  # bytes of 16-bit sound at once: one frame at 25 per second
-
-
 POLL = 0.01  # seconds between looks at a file that may grow
-
-
 _RATE = SAMPLE_RATE.to_bytes(4, "little")
 
 

@@ -10,14 +10,8 @@ import numpy as np
 from scipy.signal import convolve2d
 
 BLOCK = 64
-
-
 _EDGE_SHARE = 0.002  # of a block's pixels; more edge pixels make it an edge block
-
-
 _BETA = 3.6
-
-
 _LONGEST = 100  # pixels an edge is followed to each side
 
 

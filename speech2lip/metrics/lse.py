@@ -14,14 +14,8 @@ from ..audio.mfcc import mfcc
 from ..nets.pretrained.syncnet import SyncNet
 
 SIDE, WINDOW, SHIFT = 224, 5, 15
-
-
 SAMPLES_PER_FRAME = 640  # 16 kHz at 25 frames per second
-
-
 _MFCC_ROWS, _ROWS_PER_FRAME, _CEPSTRA = 20, 4, 13
-
-
 _AROUND = 0.4  # of the box, that the authors' pipeline keeps around it
 
 

@@ -26,8 +26,6 @@ from .paste import Rendered, paste_back, untouched
 from .walk import endless_runs, forth_and_back, frames_in_order, runs_of
 
 _AHEAD = 16  # frames decoded ahead of rendering
-
-
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 
 

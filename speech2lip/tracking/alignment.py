@@ -25,11 +25,7 @@ from .result import FitState, HeadTrack
 from .surface import SurfacePoints
 
 _POINTS = 600
-
-
 _RASTER = 256  # pixels per side of the frontal view on which points are spread
-
-
 _KEYFRAMES = 60
 
 

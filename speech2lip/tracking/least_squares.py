@@ -12,8 +12,6 @@ from ..geometry.camera import Intrinsics, project
 from ..shapes import check_shape
 
 PUPIL_DISTANCE = 63.0
-
-
 _IRISES = (468, 473)
 
 

@@ -33,8 +33,6 @@ from .result import FitState
 from .surface import sh_basis
 
 _BATCH = 64  # frames
-
-
 _MARGIN = 2  # frames of the neighbouring batch that take part in the smoothness of one
 
 

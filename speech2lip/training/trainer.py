@@ -266,6 +266,8 @@ def make_sync(context: Context) -> SyncObjective | None:
     """The sync expert that `sync.expert` names, where its loss counts."""
     config = context.config
     metadata = metadata_of(context.index.subject, context.index.track.mouth.shape[1])
+    # Made even where none is wanted: its first weights take random numbers, and a seed shall give the same training
+    # with and without an expert.
     net = build_expert(config, metadata).to(context.device)
     if config.loss.sync <= 0 or config.sync.expert == "none":
         return None

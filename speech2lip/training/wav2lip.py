@@ -25,8 +25,6 @@ from .context import Context, Sample
 from .sync import FrameWindows
 
 SIDE = 96
-
-
 MEL_WINDOW = 16
 _JUDGED = 2  # windows per step
 

@@ -15,8 +15,6 @@ from platformdirs import user_cache_path
 from ..errors import UserError
 
 BLOCK = 1 << 20
-
-
 _TRACKING = "preprocess/data_util/face_tracking/3DMM"
 
 
@@ -58,8 +56,6 @@ class WeightFile:
 
 
 _EXPRESSIONS = "https://github.com/YudongGuo/AD-NeRF/raw/master/data_util/face_tracking/3DMM"
-
-
 FILES = (
     WeightFile(
         "bfm", f"{_TRACKING}/01_MorphableModel.mat", "head geometry and texture of the published tracker",

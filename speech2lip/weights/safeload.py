@@ -10,7 +10,7 @@ import io
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ import torch.nn as nn
 from torch import Tensor
 
 from ..errors import UserError
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 def load_torch(path: Path, remedy: str, kind: str = "PyTorch file") -> Any:
@@ -47,7 +49,7 @@ def load_state(path: Path, remedy: str) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path, remedy: str) -> nn.Module:
+def fill(module: Net, state: Mapping[str, Tensor], path: Path, remedy: str) -> Net:
     """Load a state into a module, in eval mode; says what does not fit. Returns the module."""
     wanted = module.state_dict()
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]

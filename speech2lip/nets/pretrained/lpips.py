@@ -9,8 +9,6 @@ import torch.nn as nn
 from torch import Tensor
 
 WIDTHS = (64, 192, 384, 256, 256)
-
-
 _TAPS = (1, 4, 7, 9, 11)  # the ReLUs of AlexNet's `features` whose activations are compared
 
 

@@ -10,11 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 HOP = 384  # samples per row
-
-
 FIRST = 447  # the sample that row 0 is centred on
-
-
 FIELD = 895  # samples that one row's convolutions see
 
 

@@ -10,11 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _Stride = int | tuple[int, int]
-
-
 _Shape = tuple[int, int, _Stride, int, bool]
-
-
 # (output channels, kernel, stride, padding, residual) of each block.
 _FACE: tuple[_Shape, ...] = (
     (32, 7, 1, 3, False), (64, 5, (1, 2), 1, False), (64, 3, 1, 1, True), (64, 3, 1, 1, True), (128, 3, 2, 1, False),
@@ -22,8 +18,6 @@ _FACE: tuple[_Shape, ...] = (
     (256, 3, 1, 1, True), (512, 3, 2, 1, False), (512, 3, 1, 1, True), (512, 3, 1, 1, True), (512, 3, 2, 1, False),
     (512, 3, 1, 0, False), (512, 1, 1, 0, False),
 )  # fmt: skip
-
-
 _AUDIO: tuple[_Shape, ...] = (
     (32, 3, 1, 1, False), (32, 3, 1, 1, True), (32, 3, 1, 1, True), (64, 3, (3, 1), 1, False), (64, 3, 1, 1, True),
     (64, 3, 1, 1, True), (128, 3, 3, 1, False), (128, 3, 1, 1, True), (128, 3, 1, 1, True), (256, 3, (3, 2), 1, False),

@@ -17,14 +17,8 @@ from ...weights.safeload import load_pickled_dict
 from .model import LandmarkKeys, MorphableModel
 
 CONVERTED = "3DMM_info.safetensors"  # beside 01_MorphableModel.mat
-
-
 VERTICES, COMPONENTS, SUBSET, EXPRESSIONS = 53_490, 199, 34_650, 79
-
-
 _SCALE = 1e5  # file units (micrometres) per unit of the published tracker
-
-
 _MAT_FIELDS = {
     "shapeMU": (3 * VERTICES, 1), "shapePC": (3 * VERTICES, COMPONENTS), "shapeEV": (COMPONENTS, 1),
     "texMU": (3 * VERTICES, 1), "texPC": (3 * VERTICES, COMPONENTS), "texEV": (COMPONENTS, 1),

@@ -11,11 +11,7 @@ from ...weights.safeload import load_arrays
 from .model import MorphableModel
 
 _MM_PER_UNIT = 1000.0  # the file is in metres, y up, z to the viewer
-
-
 _CLAY = (201.0, 167.0, 148.0)  # the model has no texture: an even skin colour to be found by a face detector
-
-
 _FIELDS = ("template_vertex_positions", "vertex_identity_basis", "expression_basis", "triangles")
 
 

@@ -24,11 +24,7 @@ from ..surface import SurfacePoints
 from .model import MorphableModel
 
 _VIEWS = ((0, 0), (-12, 0), (12, 0), (-25, 0), (25, 0), (0, -12), (0, 12))  # degrees of yaw and pitch
-
-
 _SIZE = 512
-
-
 _FACING = 0.25  # least cosine between a point's normal and the line of sight for a view to count
 
 

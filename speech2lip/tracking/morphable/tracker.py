@@ -40,8 +40,6 @@ from .model import MorphableModel
 from .template import find_mesh_points, render_template
 
 _COLOUR_POINTS = 700
-
-
 _TEXTURE_FRAMES = 40  # about so many key frames teach the texture
 
 
