@@ -50,7 +50,6 @@ from speech2lip.training.losses import masked_mse
 from speech2lip.training.phases import Position
 from speech2lip.training.trainer import Trainer
 
-ROOT = Path(__file__).resolve().parents[1]
 FACE, LIP = 500, (120, 80)  # the May configuration
 SHORT = ("Papa moved the piano upstairs before the movers came.",)
 PRESETS = ("fast", "faithful")
@@ -206,7 +205,7 @@ def synthetic(out: Path, sentences: tuple[str, ...]) -> Path:
 
 def preset(name: str, options: argparse.Namespace, *more: str) -> Config:
     settings = [f"name={name}", f"data.root={options.out / 'subject'}", f"train.output={options.out / 'log'}"]
-    return load_config(ROOT / "configs" / f"{name}.yaml", [*settings, f"train.device={options.device}", *more])
+    return load_config(name, [*settings, f"train.device={options.device}", *more])
 
 
 def preprocess_afresh(options: argparse.Namespace, clip: Path) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The benchmark scripts: their variants load, their tables are right."""
 
+import argparse
 import importlib.util
 import subprocess
 import sys
@@ -21,7 +22,7 @@ def _script(name: str):
     return module
 
 
-quality = _script("quality")
+quality, speed = _script("quality"), _script("speed")
 
 
 @pytest.mark.parametrize("variant", quality.VARIANTS)
@@ -33,6 +34,12 @@ def test_every_variant_is_a_valid_configuration_that_differs(variant):
 def test_faithful_is_the_preset():
     assert default_config(list(quality.VARIANTS["faithful"])) == load_config("faithful")
     assert default_config([]) == load_config("fast")
+
+
+@pytest.mark.parametrize("name", speed.PRESETS)
+def test_what_is_timed_is_the_preset(name, tmp_path):
+    config = speed.preset(name, argparse.Namespace(out=tmp_path, device="cpu"))
+    assert config.model == load_config(name).model and Path(config.data.root).parent == tmp_path
 
 
 def test_table_tells_figures_from_the_frozen_mouth():
