@@ -24,6 +24,7 @@ _MOST_PARENTS = 50  # of a file, in a row
 _SHOWN = 60  # characters of a value in a message
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes follow
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
+MORPHABLE = ("bfm", "gnm")  # trackers that fit a head model
 BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
@@ -53,7 +54,7 @@ class DataConfig:
 class FaceConfig:
     tracker: str = key(
         "bundle", "bundle: FaceMesh landmarks and bundle adjustment; bfm, gnm: a morphable model (docs/published.md)",
-        choices=("bundle", "bfm", "gnm"),
+        choices=("bundle", *MORPHABLE),
     )  # fmt: skip
     parsing: str = key(
         "mediapipe", "head mask: mediapipe: selfie segmentation; bisenet: the published 19 classes",
@@ -426,7 +427,7 @@ def _merged(layers: Sequence[_Layer]) -> Config:
 def _renamed(layer: _Layer, tracker: Any) -> dict[str, Any]:
     """Values by the keys of today; old ones of trackers that are not in use had no effect, and have none."""
     used, unused = _RENAMED_OF_BUNDLE, _RENAMED_OF_MODELS
-    if tracker != "bundle":
+    if tracker in MORPHABLE:
         used, unused = unused, used
     new = {**_RENAMED, **used}
     for old in new.keys() & layer.values.keys():

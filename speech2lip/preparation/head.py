@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config import Config
+from ..config import MORPHABLE, Config
 from ..files import save_arrays
 from ..geometry.camera import Intrinsics, Poses
 from ..geometry.rasterizer import make_rasterizer
@@ -61,13 +61,13 @@ def _observations(config: Config, layout: SubjectLayout, found: ClipLandmarks) -
 
 def _track(config: Config, clip: ClipObservations) -> HeadTrack:
     """The tracker that `face.tracker` names."""
-    if config.face.tracker == "bundle":
-        head = track_head(clip, config.bundle, config.face.smooth)
-        return align(head, clip, config.photometric, config.bundle) if config.photometric.weight > 0 else head
-    from ..tracking.morphable.tracker import load_model, track_morphable
+    if config.face.tracker in MORPHABLE:
+        from ..tracking.morphable.tracker import load_model, track_morphable
 
-    model, rasterizer = load_model(config.face.tracker, config.fit), make_rasterizer(config.rasterizer)
-    return track_morphable(model, clip, config.fit, config.photometric, config.face.smooth, rasterizer)
+        model, rasterizer = load_model(config.face.tracker, config.fit), make_rasterizer(config.rasterizer)
+        return track_morphable(model, clip, config.fit, config.photometric, config.face.smooth, rasterizer)
+    head = track_head(clip, config.bundle, config.face.smooth)
+    return align(head, clip, config.photometric, config.bundle) if config.photometric.weight > 0 else head
 
 
 def _save(layout: SubjectLayout, clip: ClipObservations, head: HeadTrack) -> None:

@@ -84,8 +84,8 @@ def _choose_view(config: Config, layout: SubjectLayout, clip: ClipLandmarks, tra
 
 def _surface(config: Config, tracked: TrackedClip, index: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Vertices and triangles whose depth is the canonical one: the fitted model in that frame's
-    expression, or the tracker's own 468 points (None: triangulated in the picture)."""
-    if config.face.tracker == "bundle":
+    expression, or, of a tracker without a model, its own 468 points (None: triangulated in the picture)."""
+    if not tracked.coefficients:
         return tracked.head.mesh, None
     from ..tracking.morphable.tracker import load_model
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..config import Config
+from ..config import MORPHABLE, Config
 from ..errors import UserError
 from ..media.ffmpeg import check_video
 from ..subject.layout import SubjectLayout
@@ -74,7 +74,7 @@ def _chosen(config: Config, *names: str) -> dict[str, Any]:
 
 def _tracker(config: Config) -> dict[str, Any]:
     """What the chosen tracker alone reads."""
-    return _chosen(config, "bundle") if config.face.tracker == "bundle" else _chosen(config, "fit", "rasterizer")
+    return _chosen(config, "fit", "rasterizer") if config.face.tracker in MORPHABLE else _chosen(config, "bundle")
 
 
 def _make_folder(root: Path) -> None:
