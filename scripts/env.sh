@@ -33,10 +33,12 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
     source .venv/bin/activate
 fi
 
-# What is installed is remembered for each set of extras: the larger set serves the smaller one.
+# What is installed is remembered for each set of extras; dev holds what demo and evaluate need.
 EXTRAS=${EXTRAS:-demo,evaluate}
 stamp="$VIRTUAL_ENV/.speech2lip-${EXTRAS//,/-}"
-[ -f "$VIRTUAL_ENV/.speech2lip-dev" ] && [ ! -f "$stamp" ] && stamp="$VIRTUAL_ENV/.speech2lip-dev"
+if [ "$EXTRAS" = demo,evaluate ] && [ -f "$VIRTUAL_ENV/.speech2lip-dev" ] && [ ! -f "$stamp" ]; then
+    stamp="$VIRTUAL_ENV/.speech2lip-dev"
+fi
 if [ "${SPEECH2LIP_INSTALL:-yes}" != no ] && ! cat pyproject.toml constraints.txt | cmp -s - "$stamp"; then
     echo "installing Speech2Lip with $EXTRAS (once; some minutes)"
     python -m pip install --quiet --constraint constraints.txt --editable ".[$EXTRAS]"

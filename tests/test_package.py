@@ -243,6 +243,8 @@ def test_what_developers_installed_serves_the_demo(source):
     (line,) = source(EXTRAS="dev")
     assert line.endswith(".[dev]")
     assert source() == []
+    (line,) = source(EXTRAS="docs")  # which it does not hold
+    assert line.endswith(".[docs]")
 
 
 def test_scripts_leave_the_environment_alone_when_told_so(source):
