@@ -29,7 +29,7 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"[playlist]", b"<smil", b"[Reference]", b"file ")
 _LEAD = Fraction(1, 10)  # seconds of sound before the picture that are left out
 _STILL = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")  # codecs of cover art
-INSTALL = 'reading video and sound needs PyAV, which is not installed: run pip install "av>=15,<18"'
+INSTALL = 'reading video and sound needs PyAV, which is not installed: run pip install "av>=17,<19"'
 
 
 def open_media(path: Path) -> InputContainer:

@@ -177,16 +177,20 @@ def _timed(
 ) -> Iterator[tuple[Fraction, Fraction, VideoFrame]]:
     """Frames with the seconds at which they begin and end; those without a time stamp follow each other."""
     usual = 1 / Fraction(source.facts.fps or source.fps).limit_denominator(100_000)
+    before: Fraction | None = None
     end = begin
     for frame in frames:
         base = frame.time_base or Fraction(0)
         time = end if frame.pts is None else Fraction(frame.pts * base)
-        if time < end - _LONGEST_JUMP:
+        if before is not None and time < before - _LONGEST_JUMP:
             raise UserError(
-                f"{source.path} has time stamps that fall back by {float(end - time):.1f} s after {float(end - begin):.1f} s: "
-                "cut it there, and use one part"
+                f"{source.path} has time stamps that fall back by {float(before - time):.1f} s after "
+                f"{float(before - begin):.1f} s: cut it there, and use one part"
             )
-        end = time + (frame.duration * base or usual)
+        if before is not None and time > before:
+            usual = time - before
+        length = frame.duration * base  # of a last frame some encoders do not know it
+        before, end = time, time + (length if 2 * length > usual else usual)
         yield time, end, frame
 
 
