@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -72,6 +73,8 @@ def written_colour(stored: Colour) -> Colour:
         return SDR
     if stored.matrix == "gbr":
         return Colour("bt709", stored.primaries, stored.transfer, False)
+    if stored.matrix == "bt2020c":
+        return replace(stored, matrix="bt2020nc")
     return stored
 
 

@@ -27,9 +27,10 @@ _FORMATS = (
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"[playlist]", b"<smil", b"[Reference]", b"file ")
+_RAW, _TRANSPORT = ("h264", "hevc", "mpegvideo"), (".ts", ".m2ts", ".mts")
 _LEAD = Fraction(1, 10)  # seconds of sound before the picture that are left out
 _STILL = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")  # codecs of cover art
-INSTALL = 'reading video and sound needs PyAV, which is not installed: run pip install "av>=17,<19"'
+INSTALL = 'reading video and sound needs PyAV, which is not installed: run pip install "av>=17"'
 
 
 def open_media(path: Path) -> InputContainer:
@@ -43,8 +44,13 @@ def open_media(path: Path) -> InputContainer:
         import av  # here, so that training starts where it is missing
     except ImportError as error:
         raise UserError(INSTALL) from error
+    name = f"file:{path.resolve()}"  # whatever it looks like, it is no protocol and no option
     try:
-        return av.open(f"file:{path.resolve()}", "r", options=dict(_OPTIONS), metadata_errors="replace")
+        container = av.open(name, "r", options=dict(_OPTIONS), metadata_errors="replace")
+        if container.format.name in _RAW and path.suffix.lower() in _TRANSPORT:
+            container.close()  # what begins within a packet is taken for the stream that it carries
+            container = av.open(name, "r", "mpegts", options=dict(_OPTIONS), metadata_errors="replace")
+        return container
     except (OSError, ValueError) as error:  # FFmpegError is one or the other
         raise UserError(_unreadable(path, error)) from error
 

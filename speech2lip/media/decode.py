@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _BACK = (0.5, 4.0, 15.0, 60.0)  # seconds before a wanted frame from which decoding is tried, before it begins at 0
 _SEEK_FROM = 2.0  # seconds into the clip from which seeking is worth it
 _AROUND = 2  # frames that deinterlacing must have seen before the first that counts
-_LONGEST_JUMP = 1.0  # seconds by which time stamps may fall back
+_LONGEST_JUMP = 0.5  # seconds by which time stamps may fall back
 
 
 def read_frames(
@@ -146,12 +146,13 @@ def _read(source: _Source, start: int, back: float | None) -> Generator[_Timed, 
         stream = video_stream(container, source.path, source.select.video)
         assert stream is not None
         clock = _Clock(stream, origin(container, source.path, source.select), source.fps)
-        if back is not None and not _seek(container, stream, clock.time(start) - Fraction(back)):
+        decoding = _lacks_times(container, stream)
+        if back is not None and (decoding or not _seek(container, stream, clock.time(start) - Fraction(back))):
             return
         frames: Iterator[VideoFrame] = decoded(container, stream, source.tally, landed=back is not None)
         if source.facts.interlaced:
             frames = _deinterlaced(frames, Deinterlacer(stream, source.fps > 1.5 * source.facts.fps))
-        for time, end, frame in _timed(frames, source, clock.begin):
+        for time, end, frame in _timed(frames, source, clock.begin, decoding):
             yield clock.slot(time), clock.slot(end), frame
 
 
@@ -172,16 +173,28 @@ def _deinterlaced(frames: Iterator[VideoFrame], filtered: Deinterlacer) -> Itera
     yield from filtered(None)
 
 
+def _lacks_times(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether a file has times of decoding alone, and its frames are shown in another
+    order: distances of those times count then, from the beginning."""
+    return container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+
+
 def _timed(
-    frames: Iterator[VideoFrame], source: _Source, begin: Fraction
+    frames: Iterator[VideoFrame], source: _Source, begin: Fraction, decoding: bool
 ) -> Iterator[tuple[Fraction, Fraction, VideoFrame]]:
     """Frames with the seconds at which they begin and end; those without a time stamp follow each other."""
     usual = 1 / Fraction(source.facts.fps or source.fps).limit_denominator(100_000)
     before: Fraction | None = None
+    first: int | None = None
     end = begin
     for frame in frames:
         base = frame.time_base or Fraction(0)
-        time = end if frame.pts is None else Fraction(frame.pts * base)
+        if decoding:
+            first = frame.dts if first is None else first
+            known = frame.dts is not None and first is not None
+            time = begin + (frame.dts - first) * base if known else end  # type: ignore[operator]
+        else:
+            time = end if frame.pts is None else Fraction(frame.pts * base)
         if before is not None and time < before - _LONGEST_JUMP:
             raise UserError(
                 f"{source.path} has time stamps that fall back by {float(before - time):.1f} s after "

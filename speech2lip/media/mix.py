@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
-_CANCELLED = 0.25  # energy of a mix over the mean of its channels', below which they cancel; unrelated ones give 0.5
+_CANCELLED = 0.5  # energy of a mix over that of unrelated channels, below which they cancel
 _HEARD = 0.1  # energy of the centre over the loudest channel's, from which it carries the speech
 _GAP = 0.03  # seconds by which time stamps may be off before sound is moved: less than a frame
 _LONGEST_GAP = 3600.0  # seconds beyond which a time stamp is a mistake
@@ -47,8 +47,7 @@ def mix_weights(names: tuple[str, ...], energy: np.ndarray) -> np.ndarray:
         return np.eye(len(names))[names.index(_CENTRE)]
     used = np.array([name not in _BASS for name in names], float)
     weights = used / max(used.sum(), 1)
-    mixed = weights @ energy @ weights
-    if mixed < _CANCELLED * (loud * weights).sum():
+    if weights @ energy @ weights < _CANCELLED * (loud * weights**2).sum():
         return np.eye(len(names))[int((loud * used).argmax())]
     return weights
 

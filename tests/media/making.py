@@ -83,7 +83,12 @@ def make_sound(
 ) -> Path:  # fmt: skip
     """Float channels [C, N] in [-1, 1] -> a file. start: seconds of the first time stamp; gap: (at, length) in seconds
     of a hole in the time stamps."""
-    kinds = {"u8": (np.uint8, 127, 128), "s16": (np.int16, 32767, 0), "s32": (np.int32, 2**31 - 200, 0), "flt": (np.float32, 1, 0)}
+    kinds = {
+        "u8": (np.uint8, 127, 128),
+        "s16": (np.int16, 32767, 0),
+        "s32": (np.int32, 2**31 - 200, 0),
+        "flt": (np.float32, 1, 0),
+    }
     kind, factor, offset = kinds[fmt]
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=rate, layout=layout)

@@ -48,7 +48,9 @@ def test_open_groups_of_pictures_do_not_show_what_leans_on_unread_frames(tmp_pat
 
 
 def test_mpeg2_program_stream(tmp_path):
-    video = make_video(tmp_path / "a.mpg", counted(200), "mpeg2video", options={"g": "12", "bf": "2", "b": "3M"})
+    noise = np.random.default_rng(0).integers(-30, 30, (256, 384, 3))
+    frames = [(frame + np.roll(noise, 5 * k, 1)).astype(np.uint8) for k, frame in enumerate(counted(200, (384, 256)))]
+    video = make_video(tmp_path / "a.mpg", frames, "mpeg2video", options={"g": "12", "bf": "2", "b": "3M"})
     whole = numbers(read_frames(video, 25.0))
     assert whole == list(range(200))
     for start in (75, 100, 150):
@@ -69,12 +71,18 @@ def test_edit_list_that_begins_inside_a_group_of_pictures(tmp_path, plain):
     assert number(next(read_frames(tmp_path / "cut.mp4", 25.0, start=120))) == 145
 
 
-@pytest.mark.parametrize("name, offset", [("a.nut", "-3"), ("a.mkv", "7"), ("a.ts", "60000")])
+@pytest.mark.parametrize("name, offset", [("a.mkv", "7"), ("a.mov", "0.04"), ("a.ts", "60000")])
 def test_first_time_stamps_that_are_not_zero(tmp_path, plain, name, offset):
     video = tmp_path / name
     ffmpeg("-itsoffset", offset, "-i", plain, "-c", "copy", "-copyts", "-avoid_negative_ts", "disabled", video)
     assert numbers(read_frames(video, 25.0)) == list(range(COUNT))
     assert number(next(read_frames(video, 25.0, start=90))) == 90
+
+
+def test_negative_time_stamps_of_decoding(tmp_path, plain):
+    ffmpeg("-i", plain, "-c", "copy", "-movflags", "negative_cts_offsets", "-use_editlist", "0", tmp_path / "a.mp4")
+    assert numbers(read_frames(tmp_path / "a.mp4", 25.0)) == list(range(COUNT))
+    assert number(next(read_frames(tmp_path / "a.mp4", 25.0, start=90))) == 90
 
 
 def test_variable_frame_rate_from_the_middle(tmp_path):
