@@ -31,7 +31,7 @@ from speech2lip.detection.detect import FaceMesh
 from speech2lip.errors import UserError, run_guarded
 from speech2lip.facemesh import CORNER_LEFT, CORNER_RIGHT, MOUTH, interocular, mouth_opening, opening_of_points
 from speech2lip.media.decode import read_frames
-from speech2lip.media.ffmpeg import probe
+from speech2lip.media.probe import probe
 from speech2lip.media.sound import load_audio
 from speech2lip.metrics.basic import correlation
 from speech2lip.nets.speech2lip import Speech2Lip

@@ -73,6 +73,19 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_streams(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--video-stream", type=int, metavar="N", help="the clip's picture, by the file's number (default: the main one)"
+    )
+    parser.add_argument(
+        "--audio-stream", type=int, metavar="N", help="the clip's sound, by the file's number (default: the main one)"
+    )
+
+
+def _streams(options: argparse.Namespace) -> dict[str, int | None]:
+    return {"data__video_stream": options.video_stream, "data__audio_stream": options.audio_stream}
+
+
 def _config(options: argparse.Namespace, **given: Any) -> Config:
     """given: values that other options stand for, `section__key=value`; None where the option was not used."""
     values = {name.replace("__", "."): value for name, value in given.items() if value is not None}
@@ -88,6 +101,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
     parser.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
     parser.add_argument("--name", help="name of the subject (default: the video's file name)")
+    _add_streams(parser)
     _add_config(parser)
 
 
@@ -99,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
 
     name = options.name or options.video.stem
     root = Path("dataset") / name
-    config = _config(options, name=name, data__root=str(root), train__minutes=options.minutes)
+    config = _config(options, name=name, data__root=str(root), train__minutes=options.minutes, **_streams(options))
     check_sound(options.audio)
     check_writable(options.out)
     preprocess(config, options.video)
@@ -117,6 +131,7 @@ def _add_preprocess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", type=Path, help="sound to use instead of the video's own")
     parser.add_argument("--out", type=Path, help="the subject's folder (default: data.root)")
     parser.add_argument("--name", help="name of the subject (default: the folder's name)")
+    _add_streams(parser)
     _add_config(parser)
 
 
@@ -124,7 +139,7 @@ def _preprocess(options: argparse.Namespace) -> int:
     from .preparation.pipeline import preprocess
 
     name = options.name or (options.out.resolve().name if options.out else None)
-    config = _config(options, name=name, data__root=str(options.out) if options.out else None)
+    config = _config(options, name=name, data__root=str(options.out) if options.out else None, **_streams(options))
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:
         raise UserError("no video was given: use --video, or set data.video in the configuration")

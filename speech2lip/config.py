@@ -46,6 +46,11 @@ class DataConfig:
     root: str = key("dataset/subject", "the subject's folder")
     video: str = key("", "source video or folder of frames, for preprocess without --video")
     fps: float = key(25.0, "frames per second of the subject; sources of any rate are resampled by time", 1, 240)
+    video_stream: int = key(
+        -1, "the clip's picture, by the number that the file gives it; -1: the main one", -1, 10_000
+    )
+    audio_stream: int = key(-1, "the clip's sound, by the number that the file gives it; -1: the main one", -1, 10_000)
+    allow_partial: bool = key(False, "go on where only a part of the clip can be decoded")
     test_fraction: float = key(0.1, "last part of the clip, kept for testing and never trained on", 0, 0.5)
     memory_gb: float = key(1.5, "training pictures beyond this live in a memory-mapped file", 0, 1e4)
 

@@ -10,7 +10,8 @@ import numpy as np
 from ..background import prefetch
 from ..errors import UserError
 from ..media.decode import read_frames
-from ..media.ffmpeg import expected_frames
+from ..media.facts import Selection
+from ..media.probe import expected_frames
 from ..progress import track as progress
 from .crop import dominant_face
 from .detect import FaceDetector
@@ -33,16 +34,17 @@ class Survey:
     frames: int
 
 
-def survey_clip(video: Path, fps: float, least: int = MIN_FRAMES) -> Survey:
-    """Decode a clip once, small; UserError when it has fewer than `least` frames or shows no face."""
+def survey_clip(video: Path, fps: float, least: int = MIN_FRAMES, select: Selection = Selection()) -> Survey:
+    """Decode a clip once, small; UserError when it has fewer than `least` frames, shows no face, or can be decoded
+    only in part (unless `select` allows that)."""
     detector = FaceDetector()
     every = max(1, round(_DETECT_EVERY * fps))
     thumbs: list[np.ndarray] = []
     samples: list[tuple[int, np.ndarray]] = []
-    shape = _first_frame(video, fps).shape
+    shape = _first_frame(video, fps, select).shape
     previous: np.ndarray | None = None
-    frames = prefetch(((f, thumbnail(f)) for f in read_frames(video, fps, _SURVEY_SIDE)), _AHEAD)
-    for index, (frame, small) in enumerate(progress(frames, "survey", expected_frames(video, fps))):
+    frames = prefetch(((f, thumbnail(f)) for f in read_frames(video, fps, _SURVEY_SIDE, select=select)), _AHEAD)
+    for index, (frame, small) in enumerate(progress(frames, "survey", expected_frames(video, fps, select))):
         thumbs.append(small)
         jump = previous is None or np.abs(thumbs[-1] - previous).mean() > 3
         if index % every == 0 or jump:
@@ -58,8 +60,8 @@ def survey_clip(video: Path, fps: float, least: int = MIN_FRAMES) -> Survey:
     return Survey(shots, dominant_face(samples, shots), shape[1], shape[0], len(thumbs))
 
 
-def _first_frame(video: Path, fps: float) -> np.ndarray:
-    frames = read_frames(video, fps)
+def _first_frame(video: Path, fps: float, select: Selection) -> np.ndarray:
+    frames = read_frames(video, fps, select=select)
     frame = next(frames, None)
     frames.close()
     if frame is None:

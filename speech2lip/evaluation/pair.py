@@ -15,7 +15,7 @@ from ..detection.survey import survey_clip
 from ..errors import UserError
 from ..facemesh import interocular, mouth_opening
 from ..media.decode import read_frames
-from ..media.ffmpeg import check_video, probe
+from ..media.probe import check_video, probe
 from ..media.sound import SAMPLE_RATE, load_audio
 from ..progress import track as progress
 from ..subject.records import Crop, extract

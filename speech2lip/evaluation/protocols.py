@@ -32,7 +32,7 @@ from ..progress import track as progress
 from ..rendering.paste import Rendered
 from ..rendering.predictor import Predictor
 from ..subject.index import SubjectIndex, parse_subject
-from ..subject.layout import SubjectLayout
+from ..subject.layout import SubjectLayout, source_selection
 from ..subject.records import extract
 from ..weights import registry
 from ..weights.loaders import load_lpips, load_syncnet
@@ -207,7 +207,9 @@ class _ModelUnderTest:
     def watch(self, first: int, last: int) -> Recording:
         """The real frames [first, last), unchanged."""
         recorder = self._recorder("real")
-        frames = read_frames(self.layout.source_path(self.index.subject), self.fps, start=first)
+        subject = self.index.subject
+        source = self.layout.source_path(subject)
+        frames = read_frames(source, self.fps, start=first, select=source_selection(subject))
         with closing(frames):
             for number in range(first, last):
                 cut = number > first and not self._same_shot(number - 1, number)

@@ -2,54 +2,126 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 import wave
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import UserError
-from .ffmpeg import ffmpeg, probe
+from .container import audio_stream, check_file, open_media, origin
+from .facts import Selection
+from .mix import channel_names, mix_weights, planar, timeline
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
 
 SAMPLE_RATE = 16_000
+_Mixes = Mapping[tuple[str, ...], np.ndarray]  # weights by the channels' names, which may change inside a file
 
 
-def load_audio(path: Path) -> np.ndarray:
-    """Decode a file's first audio stream to float32 [samples] in [-1, 1], 16 kHz mono.
+def load_audio(path: Path, select: Selection = Selection()) -> np.ndarray:
+    """Decode a file's main audio stream, or the selected one, to float32 [samples] in [-1, 1], 16 kHz mono.
 
     Sample 0 is the container's start, as frame 0 is for video: a stream that starts later
     is preceded by silence, so sound and picture keep their offset.
     """
-    return np.concatenate(list(stream_audio(path)))
+    return np.concatenate(list(stream_audio(path, select=select)))
 
 
-def stream_audio(path: Path, seconds: float = 30.0) -> Generator[np.ndarray, None, None]:
+def stream_audio(
+    path: Path, seconds: float = 30.0, select: Selection = Selection()
+) -> Generator[np.ndarray, None, None]:
     """`load_audio` in pieces of `seconds`, so that memory does not grow with the file."""
-    if not probe(path).has_audio:
+    size, parts, held = round(seconds * SAMPLE_RATE), list[np.ndarray](), 0
+    for part in _mono(path, select):
+        parts.append(part)
+        held += len(part)
+        if held >= size:
+            whole = np.concatenate(parts)
+            yield from np.split(whole[: held // size * size], held // size)
+            parts, held = [whole[held // size * size :]], held % size
+    if held:
+        yield np.concatenate(parts)
+
+
+def _mono(path: Path, select: Selection) -> Iterator[np.ndarray]:
+    """Sound in pieces of any length: channels mixed, gaps filled, at 16 kHz."""
+    mixes, heard = _mixes(path, select), False
+    with open_media(path) as container:
+        frames = _decoded(container, _stream(container, path, select))
+        for piece in _resampled(timeline(frames, origin(container, path, select)), mixes):
+            heard = heard or len(piece) > 0
+            yield piece
+    if not heard:
+        raise UserError(f"{path} has an empty or undecodable audio track: give a file with speech")
+
+
+def _stream(container: InputContainer, path: Path, select: Selection) -> AudioStream:
+    stream = audio_stream(container, path, select.audio)
+    if stream is None:
         raise UserError(f"{path} has no audio track: give a file with speech")
-    command = [ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), "-map", "0:a:0", "-ac", "1"]
-    command += ["-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0", "-f", "f32le", "-"]
-    heard = False
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
-        assert process.stdout is not None
-        try:
-            while piece := process.stdout.read(4 * round(seconds * SAMPLE_RATE)):
-                heard = True
-                yield np.frombuffer(piece[: len(piece) // 4 * 4], "<f4")
-            process.wait()
-            if not heard:
-                errors.seek(0)
-                reason = errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-                raise UserError(
-                    f"{path} has an empty or undecodable audio track ({''.join(reason)}): give a file with speech"
-                )
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+    return stream
+
+
+def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+    """All frames of a stream; what cannot be decoded leaves a gap in the time stamps."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except (OSError, ValueError):
+                continue
+            yield from frames  # type: ignore[misc]
+    except (OSError, ValueError):
+        return  # the rest of a damaged file
+
+
+def _mixes(path: Path, select: Selection) -> _Mixes:
+    """How the channels of a file are mixed, from all of its sound; known until the file changes."""
+    check_file(path)
+    status = path.stat()
+    return _listen(path, select, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(64)
+def _listen(path: Path, select: Selection, version: tuple[int, ...]) -> _Mixes:
+    energy: dict[tuple[str, ...], np.ndarray] = {}
+    with open_media(path) as container:
+        stream = _stream(container, path, select)
+        if stream.channels == 1:
+            return {}
+        for frame in _decoded(container, stream):
+            names, samples = channel_names(frame), np.nan_to_num(planar(frame).astype(np.float64))
+            energy[names] = energy.get(names, 0.0) + samples @ samples.T
+    return {names: mix_weights(names, total) for names, total in energy.items()}
+
+
+def _resampled(pieces: Iterable[tuple[np.ndarray, tuple[str, ...], int]], mixes: _Mixes) -> Iterator[np.ndarray]:
+    """(samples [channels, N], channels' names, rate) -> mono samples at 16 kHz."""
+    from av.audio.frame import AudioFrame
+    from av.audio.resampler import AudioResampler
+
+    resampler, before = AudioResampler("flt", "mono", SAMPLE_RATE), 0
+    for samples, names, rate in pieces:
+        if before not in (0, rate):  # some transmissions change their rate
+            yield from _taken(resampler.resample(None))
+            resampler = AudioResampler("flt", "mono", SAMPLE_RATE)
+        mono = mixes[names] @ samples if names in mixes else samples.mean(0)
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(mono[None], np.float32), "flt", "mono")
+        frame.sample_rate, before = rate, rate
+        yield from _taken(resampler.resample(frame))
+    if before:
+        yield from _taken(resampler.resample(None))
+
+
+def _taken(frames: Iterable[AudioFrame]) -> Iterator[np.ndarray]:
+    for frame in frames:
+        yield np.asarray(frame.to_ndarray()[0], np.float32)
 
 
 def check_sound(path: Path) -> None:

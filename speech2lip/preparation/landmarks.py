@@ -22,11 +22,12 @@ from ..media.images import write_image
 from ..progress import track as progress
 from ..subject.layout import SubjectLayout
 from ..subject.records import ClipLandmarks, Crop, extract
+from .source import selection
 
 
 def find_landmarks(config: Config, video: Path, layout: SubjectLayout) -> None:
     """Keep the head's square of every frame as JPEG, and its landmarks."""
-    survey = survey_clip(video, config.data.fps)
+    survey = survey_clip(video, config.data.fps, select=selection(config))
     crop = head_crop(survey.boxes, survey.width, survey.height, config.face.max_crop)
     shutil.rmtree(layout.face_images, ignore_errors=True)
     layout.face_images.mkdir(parents=True)
@@ -46,7 +47,7 @@ def find_landmarks(config: Config, video: Path, layout: SubjectLayout) -> None:
 
 def _cut_out(config: Config, video: Path, crop: Crop) -> Generator[np.ndarray, None, None]:
     """The crop of every frame, decoded ahead."""
-    frames = read_frames(video, config.data.fps)
+    frames = read_frames(video, config.data.fps, select=selection(config))
     return prefetch((np.ascontiguousarray(extract(frame, crop)) for frame in frames), AHEAD)
 
 

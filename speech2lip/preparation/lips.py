@@ -65,7 +65,7 @@ def make_canonical(config: Config, video: Path, layout: SubjectLayout) -> None:
             name=config.name, source=keep_source(video, layout), fps=config.data.fps, frames=len(tracked.valid),
             size=clip.size, crop=clip.crop, shots=clip.shots, camera=head.camera, canonical_frame=view.index,
             lip_box=region.box, lip_size=lip_size, region_size=_region_size(view, region, head.poses[tracked.valid]),
-            audio=make_backend(config.audio).params(),
+            audio=make_backend(config.audio).params(), stream=config.data.video_stream,
         )
     )  # fmt: skip
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from ..config import MORPHABLE, Config
 from ..errors import UserError
-from ..media.ffmpeg import check_video
+from ..media.facts import Selection
+from ..media.probe import check_video, describe
 from ..subject.layout import SubjectLayout
 from ..subject.records import Subject
 from .head import track_clip
 from .landmarks import find_landmarks
 from .lips import make_canonical
 from .sound import extract_audio, sound_source
-from .source import fingerprint
+from .source import fingerprint, selection
 from .stages import Stage, run_stages
 
 
@@ -28,8 +29,9 @@ def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subjec
     """
     layout = SubjectLayout(config.data.root)
     _make_folder(layout.root)
-    info = check_video(video)
+    info = check_video(video, selection(config))
     sound = sound_source(video, audio, info.has_audio, layout)
+    print(f"{video}: {describe(info)}")
     run_stages(stages_of(config, video, sound, layout), layout.stages, layout.subject)
     return layout.load_subject()
 
@@ -38,7 +40,7 @@ def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -
     """All stages; each names what enters it, so that nothing is redone or kept wrongly."""
     return [
         Stage(
-            "frames", 2, {"video": fingerprint(video), **_chosen(config, "data.fps", "face.max_crop", "face.jpeg_quality")},
+            "frames", 3, {"video": fingerprint(video), **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.max_crop", "face.jpeg_quality")},
             (layout.landmarks, layout.face_images), lambda: find_landmarks(config, video, layout),
         ),
         Stage(
@@ -46,8 +48,8 @@ def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -
             (layout.head,), lambda: track_clip(config, layout),
         ),
         Stage(
-            "audio", 2, {"sound": fingerprint(sound), **_chosen(config, "audio")},
-            (layout.audio, layout.features), lambda: extract_audio(config, sound, layout),
+            "audio", 3, {"sound": fingerprint(sound), **_chosen(config, "audio", "data.audio_stream")},
+            (layout.audio, layout.features), lambda: extract_audio(config, sound, layout, selection(config) if sound == video else Selection()),
         ),
         Stage(
             "canonical", 2,

@@ -8,6 +8,7 @@ from ..audio.features import extract_windows, make_backend, save_features
 from ..config import Config
 from ..errors import UserError
 from ..files import atomic_path
+from ..media.facts import Selection
 from ..media.sound import load_audio, save_wav
 from ..subject.layout import SubjectLayout
 
@@ -24,8 +25,8 @@ def sound_source(video: Path, audio: Path | None, own: bool, layout: SubjectLayo
     raise UserError(f"{video} has no audio track: give the speech with --audio, or put it at {layout.audio}")
 
 
-def extract_audio(config: Config, sound: Path, layout: SubjectLayout) -> None:
-    wav = load_audio(sound)
+def extract_audio(config: Config, sound: Path, layout: SubjectLayout, select: Selection = Selection()) -> None:
+    wav = load_audio(sound, select)
     backend = make_backend(config.audio)
     windows = extract_windows([wav], config.data.fps, backend, sound)[:]
     if sound.resolve() != layout.audio.resolve():

@@ -7,9 +7,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ..config import Config
 from ..files import atomic_path
+from ..media.facts import Selection
 from ..media.images import frame_files
 from ..subject.layout import SubjectLayout
+
+
+def selection(config: Config) -> Selection:
+    """Which streams of the clip are read."""
+    return Selection(config.data.video_stream, config.data.audio_stream, config.data.allow_partial)
 
 
 def fingerprint(path: Path) -> list[Any]:

@@ -14,13 +14,15 @@ from ..audio.rows import FeatureWindows
 from ..background import prefetch
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
+from ..media.facts import Colour
+from ..media.probe import probe
 from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from ..model.device import has_bfloat16, pick_device
 from ..nets.compositor import ObservedRegion
 from ..subject.dataset import crop_region, load_grids
 from ..subject.index import load_canonical, region_of
-from ..subject.layout import SubjectLayout
+from ..subject.layout import SubjectLayout, source_selection
 from ..subject.records import extract
 from .paste import Rendered, paste_back, untouched
 from .walk import endless_runs, forth_and_back, frames_in_order, runs_of
@@ -41,6 +43,7 @@ class Predictor:
         self.subject, self.track = layout.load_subject(), layout.load_track()
         check_same_subject(checkpoint.metadata, self.subject, Path("the checkpoint"))
         self.source = layout.source_path(self.subject)
+        self.select = source_selection(self.subject)
         self.device = pick_device(device)
         self.model = checkpoint.model.to(self.device).eval()
         self.model.use_bf16 = checkpoint.config.render.amp and has_bfloat16(self.device)
@@ -60,6 +63,12 @@ class Predictor:
         """A checkpoint, ready to render on its subject: a folder, by default the one that it was trained on."""
         checkpoint = load_checkpoint(model)
         return cls(checkpoint, SubjectLayout(subject or checkpoint.config.data.root), device)
+
+    @property
+    def colour(self) -> Colour:
+        """What the rendered frames are to be written with: the source's colour."""
+        video = probe(self.source, self.select).video
+        return video.colour if video is not None else Colour()
 
     def features(self, audio: str | Path) -> FeatureWindows:
         """Windows [N, rows, channels] for a file with speech, made when they are asked for."""
@@ -98,7 +107,7 @@ class Predictor:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
         order = forth_and_back(len(windows), first - start, end - start) + start
         embedding, codes = self.codes(windows, order)
-        frames = prefetch(frames_in_order(self.source, self.subject.fps, runs_of(order)), _AHEAD)
+        frames = prefetch(frames_in_order(self.source, self.subject.fps, runs_of(order), self.select), _AHEAD)
         size = self.config.render.batch
         with closing(frames):
             for at in range(0, len(order), size):
@@ -111,7 +120,9 @@ class Predictor:
     ) -> Iterator[Rendered]:
         """Frames for windows [n, rows, channels] as they arrive, n from 0 on, without end."""
         start, end = loop or (0, self.subject.frames)
-        frames = prefetch(frames_in_order(self.source, self.subject.fps, endless_runs(first, start, end)), _AHEAD)
+        frames = prefetch(
+            frames_in_order(self.source, self.subject.fps, endless_runs(first, start, end), self.select), _AHEAD
+        )
         position = 0
         with closing(frames):
             for windows in arrivals:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..media.decode import read_frames
+from ..media.facts import Selection
 
 _PIECE_BYTES = 2**30  # of decoded frames in a temporary file while the clip is walked backwards
 
@@ -47,7 +48,9 @@ def endless_runs(first: int, start: int, end: int) -> Iterator[np.ndarray]:
         yield np.array([start])
 
 
-def frames_in_order(source: Path, fps: float, runs: Iterable[np.ndarray]) -> Generator[np.ndarray, None, None]:
+def frames_in_order(
+    source: Path, fps: float, runs: Iterable[np.ndarray], select: Selection = Selection()
+) -> Generator[np.ndarray, None, None]:
     """Decoded frames for runs of neighbouring indices, rising or falling.
 
     Rising runs are streamed; falling ones are decoded in pieces from their end, so memory
@@ -55,11 +58,14 @@ def frames_in_order(source: Path, fps: float, runs: Iterable[np.ndarray]) -> Gen
     """
     for run in runs:
         falling = len(run) > 1 and run[1] < run[0]
-        yield from _reversed_run(source, fps, run) if falling else _forward_run(source, fps, int(run[0]), len(run))
+        if falling:
+            yield from _reversed_run(source, fps, run, select)
+        else:
+            yield from _forward_run(source, fps, int(run[0]), len(run), select)
 
 
-def _forward_run(source: Path, fps: float, start: int, count: int) -> Iterator[np.ndarray]:
-    frames = read_frames(source, fps, start=start)
+def _forward_run(source: Path, fps: float, start: int, count: int, select: Selection) -> Iterator[np.ndarray]:
+    frames = read_frames(source, fps, start=start, select=select)
     with closing(frames):
         for number in range(count):
             frame = next(frames, None)
@@ -70,14 +76,14 @@ def _forward_run(source: Path, fps: float, start: int, count: int) -> Iterator[n
             yield frame
 
 
-def _reversed_run(source: Path, fps: float, run: np.ndarray) -> Iterator[np.ndarray]:
+def _reversed_run(source: Path, fps: float, run: np.ndarray, select: Selection) -> Iterator[np.ndarray]:
     """Each piece is decoded forwards, up to its end, which costs a seek to the key frame before it; pieces
     are therefore large, and lie in a temporary file."""
     size, at = 16, 0
     while at < len(run):
         part = run[at : at + size]
         with TemporaryFile() as chunk:
-            for frame in _forward_run(source, fps, int(part[-1]), len(part)):
+            for frame in _forward_run(source, fps, int(part[-1]), len(part), select):
                 chunk.write(frame.data)
             for number in reversed(range(len(part))):
                 chunk.seek(number * frame.nbytes)

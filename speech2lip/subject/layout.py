@@ -11,7 +11,14 @@ import numpy as np
 from ..errors import UserError
 from ..files import atomic_path, save_arrays
 from ..geometry.camera import Poses
+from ..media.facts import Selection
 from .records import ClipLandmarks, Crop, Subject, Track, subject_from_json
+
+
+def source_selection(subject: Subject) -> Selection:
+    """How the source is read again: the streams that preprocessing read. How much of it can be decoded was
+    settled then."""
+    return Selection(video=subject.stream, allow_partial=True)
 
 
 class SubjectLayout:

@@ -55,7 +55,7 @@ class Subject:
     lip_box: in canonical crop pixels; lip_size: (width, height) of a lip image;
     region_size: side of the square the compositor works on, in crop pixels;
     audio: name and parameters of the feature backend; source: the video, absolute or
-    relative to the subject's folder.
+    relative to the subject's folder; stream: number of its picture (-1: the main one).
     """
 
     name: str
@@ -71,6 +71,7 @@ class Subject:
     lip_size: tuple[int, int]
     region_size: int
     audio: dict[str, Any]
+    stream: int = -1
     version: int = FORMAT_VERSION
 
 

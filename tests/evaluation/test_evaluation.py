@@ -23,7 +23,7 @@ from speech2lip.evaluation.run import evaluate
 from speech2lip.evaluation.summary import METRICS, frame_table, make_scene, summarise
 from speech2lip.media.decode import read_frames
 from speech2lip.media.encode import VideoWriter
-from speech2lip.media.ffmpeg import probe
+from speech2lip.media.probe import probe
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.nets.pretrained.syncnet import SyncNet
 

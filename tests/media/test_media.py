@@ -8,8 +8,9 @@ import pytest
 from speech2lip.errors import UserError
 from speech2lip.media.decode import read_frames
 from speech2lip.media.encode import VideoWriter
-from speech2lip.media.ffmpeg import check_video, ffmpeg, probe
+from speech2lip.media.ffmpeg import ffmpeg
 from speech2lip.media.images import write_image
+from speech2lip.media.probe import check_video, probe
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 
 

@@ -11,8 +11,8 @@ from speech2lip.config import AudioConfig
 from speech2lip.errors import UserError
 from speech2lip.facemesh import opening_of_points
 from speech2lip.media.decode import read_frames
-from speech2lip.media.ffmpeg import probe
 from speech2lip.media.images import frame_files
+from speech2lip.media.probe import probe
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.metrics.basic import correlation
 from speech2lip.model.checkpoint import load_checkpoint
