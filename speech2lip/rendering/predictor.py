@@ -14,6 +14,7 @@ from ..audio.rows import FeatureWindows
 from ..background import prefetch
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
+from ..media.facts import Colour
 from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from ..model.device import has_bfloat16, pick_device
@@ -60,6 +61,11 @@ class Predictor:
         """A checkpoint, ready to render on its subject: a folder, by default the one that it was trained on."""
         checkpoint = load_checkpoint(model)
         return cls(checkpoint, SubjectLayout(subject or checkpoint.config.data.root), device)
+
+    @property
+    def colour(self) -> Colour:
+        """What the rendered frames are to be written with: the source's colour."""
+        return Colour()
 
     def features(self, audio: str | Path) -> FeatureWindows:
         """Windows [N, rows, channels] for a file with speech, made when they are asked for."""
