@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -79,15 +79,18 @@ class _Encoder:
         self._worker: Worker | None = None
 
     def write(self, frame: np.ndarray) -> None:
-        self._worker = self._worker or Worker()
-        self._worker.do(self._encode, frame)
+        self._do(self._encode, frame)
         self.frames += 1
 
     def close(self) -> None:
         if self._worker is None:
             raise UserError(f"no frame was rendered for {self.out}: give longer audio")
-        self._worker.do(self._end)
+        self._do(self._end)
         self._worker.finish()
+
+    def _do(self, work: Callable[..., object], *arguments: object) -> None:
+        self._worker = self._worker or Worker()
+        self._worker.do(work, *arguments)
 
     # ---- in the thread
 
@@ -232,13 +235,30 @@ class LiveWriter(_Encoder):
 
     def hear(self, samples: np.ndarray) -> None:
         """Sound float [N] in [-1, 1], 16 kHz, that goes with the frames; may run ahead of them."""
-        self._worker = self._worker or Worker()
-        self._worker.do(self._hear, samples)
+        with self._refused():
+            self._do(self._hear, samples)
+
+    def write(self, frame: np.ndarray) -> None:
+        with self._refused():
+            super().write(frame)
 
     def close(self) -> None:
         if not self.frames:
             raise UserError(f"no frame was rendered for {self.out}: give longer audio")
-        super().close()
+        with self._refused():
+            super().close()
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """A place that takes nothing is a UserError; a reader of standard output that has left stays what it is."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.out} ({error.strerror}): make room, or choose another place"
+            ) from error
 
     def _options(self) -> dict[str, str]:
         speed = {"preset": "veryfast", "tune": "zerolatency", "g": str(round(2 * self.rate))}

@@ -16,6 +16,7 @@ from ..media.images import write_image
 from ..media.sound import SAMPLE_RATE, load_audio, save_wav
 from ..progress import bar
 from ..subject.index import parse_subject
+from .output import check_output, unwritten
 from .predictor import Predictor
 
 
@@ -28,9 +29,10 @@ def render_video(
     begin on; frames are walked forth and back.
     """
     predictor = Predictor.open(model, root, device)
+    check_output(out, audio, predictor.source)
     windows = predictor.features(audio)
     render = predictor.config.render
-    with atomic_path(out) as path:
+    with unwritten(out), atomic_path(out) as path:
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
         with VideoWriter(path, predictor.subject.fps, audio, **quality) as video:
             frames = predictor.render(windows, first)
