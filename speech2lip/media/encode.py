@@ -79,14 +79,24 @@ class _Encoder:
         self._worker: Worker | None = None
 
     def write(self, frame: np.ndarray) -> None:
-        self._do(self._encode, frame)
+        with self._refused():
+            self._do(self._encode, frame)
         self.frames += 1
 
     def close(self) -> None:
         if self._worker is None:
             raise UserError(f"no frame was rendered for {self.out}: give longer audio")
-        self._do(self._end)
-        self._worker.finish()
+        with self._refused():
+            self._do(self._end)
+            self._worker.finish()
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """What the file system says, with the name of the file."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.out)) from error
 
     def _do(self, work: Callable[..., object], *arguments: object) -> None:
         self._worker = self._worker or Worker()
@@ -238,15 +248,10 @@ class LiveWriter(_Encoder):
         with self._refused():
             self._do(self._hear, samples)
 
-    def write(self, frame: np.ndarray) -> None:
-        with self._refused():
-            super().write(frame)
-
     def close(self) -> None:
         if not self.frames:
             raise UserError(f"no frame was rendered for {self.out}: give longer audio")
-        with self._refused():
-            super().close()
+        super().close()
 
     @contextmanager
     def _refused(self) -> Iterator[None]:
