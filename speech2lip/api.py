@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from .config import load_settings
-from .files import check_writable
 from .subject.records import Subject
 
 Settings = Mapping[str, Any]
@@ -70,9 +69,10 @@ def render(
     """
     from .media.sound import check_sound
     from .rendering.files import render_video
+    from .rendering.output import check_output
 
     check_sound(Path(audio))
-    check_writable(Path(out))
+    check_output(Path(out), Path(audio))
     return render_video(
         Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start
     )

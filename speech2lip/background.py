@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -115,3 +116,49 @@ def ordered_map(
         finally:
             for future in pending:
                 future.cancel()
+
+
+class Worker:
+    """One thread that does work in the order in which it is given, behind the caller; at most `ahead` pieces wait.
+
+    An error of the work is raised by the next call, and the rest of the work is dropped.
+    """
+
+    def __init__(self, ahead: int = AHEAD):
+        self._waiting: queue.Queue[Callable[[], object] | None] = queue.Queue(ahead)
+        self._error: BaseException | None = None
+        self._dropped = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def do(self, work: Callable[..., object], *arguments: Any) -> None:
+        """Add work; waits while too much is under way."""
+        self._raise()
+        self._waiting.put(partial(work, *arguments))
+
+    def finish(self) -> None:
+        """Wait for all work, and end the thread."""
+        self._end()
+        self._raise()
+
+    def abandon(self) -> None:
+        """Drop what has not begun, and end the thread."""
+        self._dropped = True
+        self._end()
+
+    def _end(self) -> None:
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        while (work := self._waiting.get()) is not None:
+            if self._error is None and not self._dropped:
+                try:
+                    work()
+                except BaseException as error:  # raised where the caller sees it
+                    self._error = error

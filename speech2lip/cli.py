@@ -12,7 +12,6 @@ from typing import Any
 from . import __version__
 from .config import DEVICES, Config, entries, load_settings, preset_names, suggestion
 from .errors import UserError, run_guarded
-from .files import check_writable
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -109,13 +108,14 @@ def _run(options: argparse.Namespace) -> int:
     from .media.sound import check_sound
     from .preparation.pipeline import preprocess
     from .rendering.files import render_video
+    from .rendering.output import check_output
     from .training.trainer import fit
 
     name = options.name or options.video.stem
     root = Path("dataset") / name
     config = _config(options, name=name, data__root=str(root), train__minutes=options.minutes, **_streams(options))
     check_sound(options.audio)
-    check_writable(options.out)
+    check_output(options.out, options.video, options.audio, *root.glob("source.*"))
     preprocess(config, options.video)
     model = fit(config)
     count = render_video(model, options.audio, options.out, device=config.train.device)
@@ -183,9 +183,10 @@ def _render(options: argparse.Namespace) -> int:
         return _render_live(options)
     from .media.sound import check_sound
     from .rendering.files import render_video
+    from .rendering.output import check_output
 
     check_sound(options.audio)
-    check_writable(options.out)
+    check_output(options.out, options.audio, options.model)
     count = render_video(options.model, options.audio, options.out, options.data, options.device, options.start)
     print(f"{options.out}: {count} frames")
     return 0
@@ -246,8 +247,10 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 def _demo(options: argparse.Namespace) -> int:
     from .demo.run import run_demo
+    from .rendering.output import check_output
 
     out = options.out
+    check_output(out / "generated.mp4")
     run_demo(
         _config(
             options, name="demo", data__root=str(out / "subject"), train__minutes=options.minutes, train__output=str(out / "log")

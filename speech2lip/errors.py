@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
 class UserError(Exception):
@@ -16,11 +19,16 @@ class UserError(Exception):
     """
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends work as Ctrl-C does."""
+
+
 def run_guarded(work: Callable[[], int]) -> int:
-    """Turn UserError into one sentence and status 2, Ctrl-C into status 130, and a reader of our output that has
-    left (`| head`) into status 141."""
+    """Turn UserError into one sentence and status 2, Ctrl-C into status 130, SIGTERM into 143, and a reader of
+    our output that has left (`| head`) into status 141."""
     try:
-        status = work()
+        with _terminable():
+            status = work()
         sys.stdout.flush()
         return status
     except UserError as error:
@@ -29,11 +37,29 @@ def run_guarded(work: Callable[[], int]) -> int:
     except KeyboardInterrupt as interrupt:
         said = str(interrupt) or "interrupted; what was finished is kept, run the same command to continue"
         print(said, file=sys.stderr)
-        return 130
+        return 143 if isinstance(interrupt, Terminated) else 130
     except BrokenPipeError:
         if not _reader_has_left():
             raise
         return 141
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises `Terminated`, so that temporary files are removed on the way out."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not the main thread: whoever runs us there handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _reader_has_left() -> bool:

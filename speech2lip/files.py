@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
+
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # said of places that are written to
 
 
 @contextmanager
@@ -32,6 +35,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
+    except OSError as error:
+        if error.errno in _UNWRITTEN or str(error.filename).endswith(name):
+            raise UserError(f"cannot write {target} ({error.strerror}): make room, or choose another place") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

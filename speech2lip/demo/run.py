@@ -68,7 +68,7 @@ def run_demo(config: Config, out: Path) -> dict[str, float]:
     plan.next()
     result, both = out / "generated.mp4", out / "real_and_generated.mp4"
     count = render_video(model, held_out.with_suffix(".wav"), result, device=config.train.device)
-    join_side_by_side(held_out, result, both)
+    join_side_by_side(held_out, result, both, config.data.fps, held_out.with_suffix(".wav"))
     plan.next()
     evaluate(model, Path(config.data.root), out / "evaluation", device=config.train.device)
     figures = judge(result, held_out, SubjectLayout(config.data.root), config.data.fps)

@@ -328,7 +328,7 @@ def _video(result: Result) -> str:
     if len(result.wav):
         save_wav(sound, result.wav)
     audio = sound if len(result.wav) else None
-    with VideoWriter(target, result.scene.fps, audio, count / result.scene.fps, crf=24) as video:
+    with atomic_path(target) as path, VideoWriter(path, result.scene.fps, audio, crf=24) as video:
         for frame in range(count):
             video.write(np.hstack([_picture(result, row, frame) for row in (_left(result), "generated")]))
     return _data_uri(target.read_bytes(), "video/mp4")

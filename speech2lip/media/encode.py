@@ -2,159 +2,313 @@
 
 from __future__ import annotations
 
-import os
-import queue
-import subprocess
-import tempfile
-import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import cv2
 import numpy as np
 
+from ..background import Worker
 from ..errors import UserError
-from .ffmpeg import ffmpeg
+from .facts import Colour
+from .soundtrack import Soundtrack
+from .yuv import padded_to_even, to_yuv420
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
 
 E = TypeVar("E", bound="_Encoder")
+_NTSC = tuple(Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120))
+_SAME_RATE = 5e-6  # relative; an hour at a rate that is off by so much is off by less than a frame
+_BITS = 192_000  # of sound, per second
+_PIECE = 1024  # samples that AAC encodes at once
+_LIVE_RATE = 16_000  # of the sound that live rendering hears
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of file: ffmpeg's name of its format, the codec of its sound, options of the muxer."""
+
+    format: str
+    sound: str = "aac"
+    options: dict[str, str] = field(default_factory=dict)
+
+
+_FASTSTART = {"movflags": "+faststart"}
+_FRAGMENTS = {"movflags": "frag_every_frame+empty_moov+default_base_moof+skip_trailer"}
+_CLUSTERS = {"cluster_time_limit": "0"}  # else a second of frames waits for its end
+CONTAINERS = {  # of whole videos
+    ".mp4": Container("mp4", options=_FASTSTART), ".m4v": Container("mp4", options=_FASTSTART),
+    ".mov": Container("mov", options=_FASTSTART), ".mkv": Container("matroska"), ".ts": Container("mpegts"),
+}  # fmt: skip
+LIVE_CONTAINERS = {
+    ".mkv": Container("matroska", "pcm_s16le", _CLUSTERS),  # sound as it is: an encoder would hold some back
+    ".ts": Container("mpegts"),
+    ".mp4": Container("mp4", options=_FRAGMENTS),
+}
+
+
+def exact_rate(fps: float | Fraction) -> Fraction:
+    """29.97 and 29.97003 are 30000/1001; other rates are the simplest fraction that they can be."""
+    for rate in _NTSC:
+        if abs(float(fps) / float(rate) - 1) < _SAME_RATE:
+            return rate
+    return Fraction(fps).limit_denominator(1001)
 
 
 class _Encoder:
-    """ffmpeg, which is started by the first frame and fed with frames: RGB uint8 of one size; odd sizes are
-    padded by repeating the last column or row."""
+    """H.264 in a container, made by a thread so that whoever draws the frames does not wait.
 
-    def __init__(self, out: Path | str, fps: float):
-        self.out, self.fps = out, fps
+    Frames are RGB uint8 of one size, and not changed after they were given; odd sizes are padded by repeating the
+    last column or row. OSError where the file cannot be written: at a later frame, or when it is closed.
+    """
+
+    def __init__(self, out: Path | str, fps: float | Fraction, kind: Container, colour: Colour):
+        self.out, self.rate, self.colour = out, exact_rate(fps), colour
         self.frames = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
-
-    def _start(self, width: int, height: int) -> subprocess.Popen[bytes]:
-        raise NotImplementedError
-
-    def _end_sound(self) -> None:
-        """No more sound will come."""
+        self._kind, self._shown = kind, 0
+        self._file: OutputContainer | None = None
+        self._picture: VideoStream | None = None
+        self._worker: Worker | None = None
 
     def write(self, frame: np.ndarray) -> None:
-        height, width = frame.shape[:2]
-        if height % 2 or width % 2:
-            frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        if self._process is None:
-            self._process = self._start(frame.shape[1], frame.shape[0])
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(np.ascontiguousarray(frame).data)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            self._failed(self._process)
+        with self._refused():
+            self._do(self._encode, frame)
         self.frames += 1
 
     def close(self) -> None:
-        if self._process is None:
+        if self._worker is None:
             raise UserError(f"no frame was rendered for {self.out}: give longer audio")
-        assert self._process.stdin is not None
-        self._end_sound()
-        self._process.stdin.close()
-        if self._process.wait() != 0:
-            self._failed(self._process)
+        with self._refused():
+            self._do(self._end)
+            self._worker.finish()
 
-    def _failed(self, process: subprocess.Popen[bytes]) -> NoReturn:
-        """Raise what ffmpeg said when it stopped."""
-        process.wait()
-        self._errors.seek(0)
-        reason = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise UserError(f"ffmpeg could not write {self.out} ({''.join(reason)}): choose another place or format")
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """What the file system says, with the name of the file."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.out)) from error
+
+    def _do(self, work: Callable[..., object], *arguments: object) -> None:
+        self._worker = self._worker or Worker()
+        self._worker.do(work, *arguments)
+
+    # ---- in the thread
+
+    def _options(self) -> dict[str, str]:
+        """Of the H.264 encoder."""
+        raise NotImplementedError
+
+    def _sound_stream(self, file: OutputContainer) -> AudioStream | None:
+        raise NotImplementedError
+
+    def _end_sound(self) -> None:
+        """All frames are encoded, and no more sound will come."""
+
+    def _start(self, width: int, height: int) -> None:
+        import av  # here, so that training starts where it is missing
+
+        target = "pipe:1" if self.out == "-" else f"file:{self.out}"
+        options = {**self._kind.options, "flush_packets": "1"}
+        self._file = av.open(target, "w", format=self._kind.format, container_options=options)
+        colour = self.colour
+        tags = {"colorspace": colour.matrix, "color_primaries": colour.primaries, "color_trc": colour.transfer}
+        tags["color_range"] = "pc" if colour.full_range else "tv"
+        self._picture = self._file.add_stream("libx264", self.rate, options={**self._options(), **tags})
+        self._picture.width, self._picture.height, self._picture.pix_fmt = width, height, "yuv420p"
+        self._picture.codec_context.time_base = 1 / self.rate
+        self._picture.codec_context.thread_type = "FRAME"
+        self._sound = self._sound_stream(self._file)
+
+    def _encode(self, image: np.ndarray) -> None:
+        from av.video.frame import VideoFrame
+
+        image = padded_to_even(image)
+        if self._picture is None:
+            self._start(image.shape[1], image.shape[0])
+        assert self._picture is not None
+        frame = VideoFrame.from_ndarray(to_yuv420(image, self.colour), "yuv420p")
+        frame.pts, frame.time_base = self._shown, 1 / self.rate
+        self._shown += 1
+        self._mux(self._picture.encode(frame))
+
+    def _mux(self, packets: Iterable[Packet]) -> None:
+        assert self._file is not None
+        for packet in packets:
+            self._file.mux(packet)
+
+    def _end(self) -> None:
+        assert self._file is not None and self._picture is not None
+        self._end_sound()
+        self._mux(self._picture.encode(None))
+        self._file.close()
 
     def __enter__(self: E) -> E:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        elif self._process is not None:
-            self._end_sound()
-            self._process.kill()
-            self._process.wait()
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """End the thread and close the file, whatever has happened."""
+        if self._worker is not None:
+            self._worker.abandon()
+        if self._file is not None:
+            with suppress(OSError, ValueError):  # of a file that has failed already, or is not wanted
+                self._file.close()
 
 
 class VideoWriter(_Encoder):
-    """H.264 (yuv420p, even size, faststart, BT.709) with optional audio, written atomically by the caller.
+    """H.264 (yuv420p, even size), the index in front, with optional sound (AAC); written atomically by the caller.
 
-    `audio` is any file with sound; the result lasts `duration` seconds when given
-    (silence is appended where the audio ends sooner).
+    `audio` is any file with sound, which is cut, or followed by silence, to the length of the picture.
+    colour: what the RGB values of the frames mean; the file is tagged with it.
     """
 
     def __init__(
-        self, path: Path, fps: float, audio: Path | None = None, duration: float | None = None,
-        crf: int = 17, preset: str = "medium",
+        self, path: Path, fps: float | Fraction, audio: Path | None = None, *, crf: int = 17, preset: str = "medium",
+        colour: Colour = Colour(),
     ):  # fmt: skip
-        super().__init__(path, fps)
-        self.audio, self.duration, self.crf, self.preset = audio, duration, crf, preset
+        super().__init__(path, fps, container_of(path), colour)
+        self.crf, self.preset = crf, preset
+        self._track = Soundtrack(audio) if audio is not None else None
+        self._heard = 0  # samples
 
-    def _start(self, width: int, height: int) -> subprocess.Popen[bytes]:
-        command = [ffmpeg(), "-v", "error", "-nostdin", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-        command += ["-s", f"{width}x{height}", "-framerate", f"{self.fps:.8g}", "-i", "-"]
-        if self.audio is not None:
-            command += ["-i", str(self.audio), "-map", "0:v:0", "-map", "1:a:0"]
-            command += ["-af", "aresample=async=1:first_pts=0,apad", "-c:a", "aac", "-b:a", "192k", "-shortest"]
-        if self.duration is not None:
-            command += ["-t", f"{self.duration:.6f}"]
-        command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"]
-        command += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
-        command += ["-c:v", "libx264", "-preset", self.preset, "-crf", str(self.crf), "-movflags", "+faststart"]
-        return subprocess.Popen([*command, str(self.out)], stdin=subprocess.PIPE, stderr=self._errors)
+    def _options(self) -> dict[str, str]:
+        return {"preset": self.preset, "crf": str(self.crf)}
+
+    def _sound_stream(self, file: OutputContainer) -> AudioStream | None:
+        if self._track is None:
+            return None
+        stream = _add_sound(file, self._kind.sound, self._track.rate, self._track.layout)
+        stream.bit_rate = _BITS
+        return stream
+
+    def _encode(self, image: np.ndarray) -> None:
+        super()._encode(image)
+        self._hear(_PIECE)
+
+    def _hear(self, least: int) -> None:
+        """Encode the sound of the frames so far, in pieces of at least so many samples: an encoder's frame."""
+        from av.audio.frame import AudioFrame
+
+        if self._track is None or self._sound is None:
+            return
+        until = round(self._shown / self.rate * self._track.rate)
+        while until - self._heard >= least:
+            size = min(_PIECE, until - self._heard)
+            frame = AudioFrame.from_ndarray(self._track.take(size), "fltp", self._track.layout)
+            frame.sample_rate, frame.pts = self._track.rate, self._heard
+            frame.time_base = Fraction(1, self._track.rate)
+            self._heard += size
+            self._mux(self._sound.encode(frame))
+
+    def _end_sound(self) -> None:
+        if self._track is not None and self._sound is not None:
+            self._hear(1)
+            self._mux(self._sound.encode(None))
+
+    def _release(self) -> None:
+        super()._release()
+        if self._track is not None:
+            self._track.close()
 
 
 class LiveWriter(_Encoder):
-    """H.264 and sound that players can read while it is written: frames and sound go in as they come.
+    """H.264 and sound that players can read while it is written: frames and sound go in as they come, and
+    every frame goes out at once.
 
     out: file (.mkv, .ts, or .mp4 in fragments), or "-" for Matroska on standard output.
-    Sound is float [N] in [-1, 1], 16 kHz.
     """
 
-    _FORMATS: ClassVar[dict[str, list[str]]] = {
-        ".mkv": ["-c:a", "pcm_s16le", "-f", "matroska"],  # sound as it is: an encoder would hold some back
-        ".ts": ["-c:a", "aac", "-f", "mpegts"],
-        ".mp4": ["-c:a", "aac", "-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof"],
-    }
-
-    def __init__(self, out: str, fps: float, crf: int = 20):
+    def __init__(self, out: str, fps: float | Fraction, crf: int = 20, colour: Colour = Colour()):
         suffix = ".mkv" if out == "-" else Path(out).suffix.lower()
-        if suffix not in self._FORMATS:
+        if suffix not in LIVE_CONTAINERS:
             raise UserError(f"{out} cannot be written live: use .mkv, .ts, .mp4, or - for standard output")
-        super().__init__(out, fps)
-        self.crf, self._container = crf, self._FORMATS[suffix]
-        self._sound: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        super().__init__(out, fps, LIVE_CONTAINERS[suffix], colour)
+        self.crf = crf
+        self._before: list[np.ndarray] = []  # sound that came before the first frame
+        self._heard = 0  # samples
 
     def hear(self, samples: np.ndarray) -> None:
-        """Sound that goes with the frames; may run ahead of them."""
-        self._sound.put((np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes())
+        """Sound float [N] in [-1, 1], 16 kHz, that goes with the frames; may run ahead of them."""
+        with self._refused():
+            self._do(self._hear, samples)
+
+    def close(self) -> None:
+        if not self.frames:
+            raise UserError(f"no frame was rendered for {self.out}: give longer audio")
+        super().close()
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """A place that takes nothing is a UserError; a reader of standard output that has left stays what it is."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.out} ({error.strerror}): make room, or choose another place"
+            ) from error
+
+    def _options(self) -> dict[str, str]:
+        speed = {"preset": "veryfast", "tune": "zerolatency", "g": str(round(2 * self.rate))}
+        return {**speed, "crf": str(self.crf)}
+
+    def _sound_stream(self, file: OutputContainer) -> AudioStream | None:
+        return _add_sound(file, self._kind.sound, _LIVE_RATE, "mono")
+
+    def _encode(self, image: np.ndarray) -> None:
+        super()._encode(image)
+        waiting, self._before = self._before, []
+        for samples in waiting:
+            self._hear(samples)
+
+    def _hear(self, samples: np.ndarray) -> None:
+        from av.audio.frame import AudioFrame
+
+        if self._picture is None:
+            self._before.append(samples)
+            return
+        pcm = (np.clip(samples, -1, 1) * 32767).round().astype(np.int16)
+        frame = AudioFrame.from_ndarray(pcm[None], "s16", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = _LIVE_RATE, self._heard, Fraction(1, _LIVE_RATE)
+        self._heard += len(samples)
+        assert self._sound is not None
+        self._mux(self._sound.encode(frame))
 
     def _end_sound(self) -> None:
-        self._sound.put(None)
+        assert self._sound is not None
+        self._mux(self._sound.encode(None))
 
-    def _start(self, width: int, height: int) -> subprocess.Popen[bytes]:
-        """ffmpeg reads frames from its standard input and sound from a second pipe, which a thread fills:
-        it waits for whichever is behind, so neither may block the other."""
-        ear, mouth = os.pipe()
-        command = [ffmpeg(), "-v", "error", "-y", "-probesize", "32", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-        command += ["-s", f"{width}x{height}", "-framerate", f"{self.fps:.8g}", "-i", "pipe:0"]
-        command += ["-probesize", "32", "-f", "s16le", "-ar", "16000", "-ac", "1", "-i", f"pipe:{ear}"]
-        command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264"]
-        command += ["-preset", "veryfast", "-tune", "zerolatency", "-crf", str(self.crf)]
-        command += ["-g", str(round(2 * self.fps))]
-        command += ["-flush_packets", "1", *self._container, "pipe:1" if self.out == "-" else str(self.out)]
-        target = None if self.out == "-" else subprocess.DEVNULL
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=target, stderr=self._errors, pass_fds=(ear,))
-        os.close(ear)
-        threading.Thread(target=self._speak, args=(mouth,), daemon=True).start()
-        return process
 
-    def _speak(self, mouth: int) -> None:
-        with open(mouth, "wb", buffering=0) as pipe:
-            while (data := self._sound.get()) is not None:
-                try:
-                    pipe.write(data)
-                except BrokenPipeError:
-                    return
+def _add_sound(file: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
+    stream: Any = file.add_stream(codec, rate)
+    stream.layout, stream.codec_context.time_base = layout, Fraction(1, rate)
+    return stream  # type: ignore[no-any-return]
+
+
+def container_of(path: Path) -> Container:
+    """The kind of video that a file's name asks for; UserError where it can be none."""
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS:
+        known = ", ".join(CONTAINERS)
+        found = (
+            f"videos are not written as {suffix}" if suffix else "its name does not say what kind of video it shall be"
+        )
+        raise UserError(f"{path} cannot be written ({found}): give a name that ends in one of {known}")
+    return CONTAINERS[suffix]

@@ -205,7 +205,9 @@ class Converter:
         nodes = [
             graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
         ]
-        scale = f"w={self._size[0]}:h={self._size[1]}:out_range=pc:flags=bicubic"
+        # Repeated chroma is what writing takes the mean of: what is not painted comes back as it was.
+        kernel = "neighbor" if self._size == (frame.width, frame.height) else "bicubic"
+        scale = f"w={self._size[0]}:h={self._size[1]}:out_range=pc:flags={kernel}+accurate_rnd+full_chroma_int"
         if stored.matrix != "gbr":
             scale += f":in_color_matrix={scale_matrix(stored)}:in_range={'pc' if stored.full_range else 'tv'}"
         nodes.append(graph.add("scale", scale))

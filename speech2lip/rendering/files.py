@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..audio.features import load_features
 from ..errors import UserError
 from ..files import atomic_path
+from ..media.decode import read_frames
 from ..media.encode import VideoWriter
-from ..media.ffmpeg import ffmpeg
 from ..media.images import write_image
 from ..media.sound import SAMPLE_RATE, load_audio, save_wav
 from ..progress import bar
 from ..subject.index import parse_subject
+from .output import check_output, unwritten
 from .predictor import Predictor
 
 
@@ -26,11 +29,12 @@ def render_video(
     begin on; frames are walked forth and back.
     """
     predictor = Predictor.open(model, root, device)
+    check_output(out, audio, predictor.source)
     windows = predictor.features(audio)
     render = predictor.config.render
-    with atomic_path(out) as path:
-        length = len(windows) / predictor.subject.fps
-        with VideoWriter(path, predictor.subject.fps, audio, length, render.crf, render.preset) as video:
+    with unwritten(out), atomic_path(out) as path:
+        quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
+        with VideoWriter(path, predictor.subject.fps, audio, **quality) as video:
             frames = predictor.render(windows, first)
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(frame.image)
@@ -81,14 +85,9 @@ def _cut_audio(source: Path, target: Path, start: float, length: float) -> None:
         save_wav(path, wav[begin : begin + round(length * SAMPLE_RATE)])
 
 
-def join_side_by_side(left: Path, right: Path, out: Path) -> None:
-    """Stack two videos of equal height and rate horizontally, with the right one's sound."""
-    with atomic_path(out) as path:
-        command = [ffmpeg(), "-v", "error", "-nostdin", "-y", "-i", str(left), "-i", str(right)]
-        command += ["-filter_complex", "[0:v][1:v]hstack=inputs=2:shortest=1[v]", "-map", "[v]", "-map", "1:a:0?"]
-        command += ["-c:v", "libx264", "-crf", "17", "-pix_fmt", "yuv420p", "-c:a", "copy", "-movflags", "+faststart"]
-        run = subprocess.run([*command, str(path)], capture_output=True)
-        if run.returncode != 0:
-            raise UserError(
-                f"{left} and {right} could not be joined ({run.stderr.decode(errors='replace').strip()[-200:]})"
-            )
+def join_side_by_side(left: Path, right: Path, out: Path, fps: float, sound: Path) -> None:
+    """Put two videos of one height beside each other, for as long as both last, with the sound of a file."""
+    pairs = zip(read_frames(left, fps), read_frames(right, fps), strict=False)
+    with atomic_path(out) as path, VideoWriter(path, fps, sound) as video:
+        for pair in pairs:
+            video.write(np.hstack(pair))

@@ -51,7 +51,7 @@ def render_live(
         )
     fps = predictor.subject.fps
     latency: list[float] = []
-    with LiveWriter(out, fps) as writer:
+    with LiveWriter(out, fps, colour=predictor.colour) as writer:
         ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
         for number, frame in enumerate(predictor.render_live(ears.windows(), first)):
             writer.write(frame.image)

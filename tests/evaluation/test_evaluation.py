@@ -177,7 +177,7 @@ def scene(clip, tmp_path_factory):
         "late": [frames[0]] * 3 + frames[:72],
     }  # fmt: skip
     for name, pictures in versions.items():
-        with VideoWriter(folder / f"{name}.mp4", 25.0, clip / "speaker.wav", 3.0, crf=10) as video:
+        with VideoWriter(folder / f"{name}.mp4", 25.0, clip / "speaker.wav", crf=10) as video:
             for picture in pictures:
                 video.write(picture)
     return folder

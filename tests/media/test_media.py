@@ -94,7 +94,7 @@ def test_folder_of_frames_in_natural_order(tmp_path):
 
 def test_writer_makes_even_h264_of_the_audio_length(tmp_path):
     save_wav(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(3 * SAMPLE_RATE))
-    with VideoWriter(tmp_path / "out.mp4", 25.0, tmp_path / "a.wav", 75 / 25) as video:
+    with VideoWriter(tmp_path / "out.mp4", 25.0, tmp_path / "a.wav") as video:
         for i in range(75):
             video.write(np.full((51, 67, 3), i, np.uint8))
     text = subprocess.run([ffmpeg(), "-i", tmp_path / "out.mp4"], capture_output=True).stderr.decode()
