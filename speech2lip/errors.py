@@ -7,6 +7,8 @@ import select
 import sys
 from collections.abc import Callable
 
+from .terminal import printable, safe_streams
+
 
 class UserError(Exception):
     """Something the user gave cannot be used.
@@ -18,13 +20,18 @@ class UserError(Exception):
 
 def run_guarded(work: Callable[[], int]) -> int:
     """Turn UserError into one sentence and status 2, Ctrl-C into status 130, and a reader of our output that has
-    left (`| head`) into status 141."""
+    left (`| head`) into status 141. What is printed is `printable`."""
+    with safe_streams():
+        return _guarded(work)
+
+
+def _guarded(work: Callable[[], int]) -> int:
     try:
         status = work()
         sys.stdout.flush()
         return status
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         said = str(interrupt) or "interrupted; what was finished is kept, run the same command to continue"
