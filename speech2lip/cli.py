@@ -189,7 +189,7 @@ def _render_live(options: argparse.Namespace) -> int:
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
     report = render_live(options.model, options.data, sound, str(options.out), options.device, options.start)
     print(f"{options.out}: {report}", file=sys.stderr)
-    return 0
+    return 130 if report.interrupted else 0
 
 
 # ---------------------------------------------------------------- evaluate

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import json
 import os
 import re
 import stat
@@ -283,3 +284,33 @@ def test_every_script_is_sound_shell(script):
     text = script.read_text()
     assert subprocess.run(["bash", "-n", str(script)], timeout=20).returncode == 0
     assert not re.search(r"\beval\b|\bcurl\b|\bwget\b|\| *(ba)?sh\b|/tmp/", text)
+
+
+# ---------------------------------------------------------------- known vulnerabilities
+
+KNOWN = {"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}
+FINE, UNASKED = {"name": "a", "version": "1", "vulns": []}, {"name": "c", "skip_reason": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("report", "status", "said"),
+    [
+        (None, 3, "could not be asked about any package"), ({"dependencies": []}, 3, "any package"),
+        ({"dependencies": [UNASKED, UNASKED]}, 3, "2 of 2"), ({"dependencies": [FINE, UNASKED]}, 3, "1 of 2"),
+        ({"dependencies": [FINE, KNOWN, UNASKED]}, 1, "b 2: CVE-1, mended in 3"), ({"dependencies": [FINE]}, 0, "1 packages"),
+    ],
+)  # fmt: skip
+def test_audit_never_passes_silently(tmp_path, report, status, said):
+    """pip-audit itself says "No known vulnerabilities found" of packages that it could not look up."""
+    path = tmp_path / "report.json"
+    path.write_text("" if report is None else json.dumps(report))
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/audit_report.py"), str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == status and said in run.stdout
+
+
+def test_every_exception_from_bandit_has_its_reason():
+    for path in SOURCES:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert "nosec" not in line or re.search(r"# nosec B\d+ # \w{2,}.* ", line), f"{path}: {line}"
