@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -149,6 +150,7 @@ def run(options: argparse.Namespace) -> int:
     speech = load_audio(options.audio or options.out / "speaker.wav")
     shown = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where the video goes
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it otherwise
     started = time.monotonic()
     report, samples = soak(model, speech, options.hours * 3600, options.writer)
     seconds = time.monotonic() - started
