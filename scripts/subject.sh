@@ -7,6 +7,12 @@ if [ $# -gt 0 ] && [[ "$1" != *=* ]]; then
     SUBJECT=$1
     shift
 fi
+case $SUBJECT in
+"" | */* | . | .. | -*)
+    echo "error: '$SUBJECT' is no subject's name: give one without slashes that does not begin with a dash" >&2
+    exit 2
+    ;;
+esac
 SUBJECT_CONFIG="configs/face_simple_configs/$SUBJECT/$SUBJECT.yaml"
 SUBJECT_ROOT="dataset/${SUBJECT}_face_crop_lip"
 SUBJECT_MODEL="log/face_simple/$SUBJECT/model_$SUBJECT.pt"
@@ -21,15 +27,24 @@ source scripts/env.sh
 
 join_frames() { # frames folder, audio, video
     python - "$@" <<'PYTHON'
-import subprocess
 import sys
+from pathlib import Path
 
-from speech2lip.media.ffmpeg import ffmpeg
+from speech2lip.errors import run_guarded
+from speech2lip.media.decode import read_frames
+from speech2lip.media.encode import VideoWriter
 
-frames, audio, target = sys.argv[1:]
-command = [ffmpeg(), "-v", "error", "-y", "-framerate", "25", "-i", f"{frames}/%05d.jpg", "-i", audio]
-command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", "17", "-pix_fmt", "yuv420p"]
-sys.exit(subprocess.run([*command, "-c:a", "aac", "-shortest", "-movflags", "+faststart", target]).returncode)
+frames, audio, target = map(Path, sys.argv[1:])
+
+
+def join() -> int:
+    with VideoWriter(target, 25.0, audio) as video:
+        for frame in read_frames(frames, 25.0):
+            video.write(frame)
+    return 0
+
+
+sys.exit(run_guarded(join))
 PYTHON
-    echo "video: $3"
+    printf 'video: %s\n' "$3"
 }

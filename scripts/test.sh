@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lint, types, the import contracts and the fast tests. usage: bash scripts/test.sh [--cov] [pytest options]
-# The slow tests (over a minute each): bash scripts/test.sh -m slow
+# Lint, types, security (bandit), the import contracts and the fast tests. usage: bash scripts/test.sh [--cov] [pytest options]
+# All tests, with those that take over a minute: bash scripts/test.sh --slow
 # With coverage and its gate (fail_under in pyproject.toml): bash scripts/test.sh --cov
 set -euo pipefail
 EXTRAS=dev
@@ -8,5 +8,7 @@ source "$(dirname "$0")/env.sh"
 ruff check .
 ruff format --check .
 mypy
+bandit --quiet --recursive --configfile pyproject.toml speech2lip scripts preprocess benchmarks examples train.py inference.py
+[ "${1:-}" != --slow ] || set -- -m "slow or not slow" "${@:2}"
 [ "${1:-}" != --cov ] || set -- --cov=speech2lip "${@:2}"
 exec python -m pytest "$@"

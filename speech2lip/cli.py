@@ -12,6 +12,7 @@ from typing import Any
 from . import __version__
 from .config import DEVICES, Config, entries, load_settings, preset_names, suggestion
 from .errors import UserError, run_guarded
+from .terminal import safe_streams
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -29,6 +30,11 @@ class Command:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for unusable input, 130 when interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with safe_streams():
+        return _main(given)
+
+
+def _main(given: list[str]) -> int:
     if not given or given[0] not in COMMANDS:
         _overview().parse_args(given or ["--help"])
         return 2  # only an unknown command comes here, and argparse has ended that
@@ -199,7 +205,7 @@ def _render_live(options: argparse.Namespace) -> int:
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
     report = render_live(options.model, options.data, sound, str(options.out), options.device, options.start)
     print(f"{options.out}: {report}", file=sys.stderr)
-    return 0
+    return 130 if report.interrupted else 0
 
 
 # ---------------------------------------------------------------- evaluate
@@ -332,6 +338,7 @@ def _import(options: argparse.Namespace) -> int:
 def _add_weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=("list", "fetch", "where"), default="list", help="default: list")
     parser.add_argument("name", nargs="?", help="name of a file, from the list")
+    parser.add_argument("--yes", action="store_true", help="fetch: also a file for which no checksum is known")
 
 
 def _weights(options: argparse.Namespace) -> int:
@@ -343,7 +350,7 @@ def _weights(options: argparse.Namespace) -> int:
     elif options.name is None:
         raise UserError(f"`speech2lip weights {options.action}` needs a name: `speech2lip weights` lists them")
     elif options.action == "fetch":
-        fetch(options.name)
+        fetch(options.name, agreed=options.yes)
     else:
         print(explain(options.name))
     return 0

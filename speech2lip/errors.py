@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from .terminal import printable, safe_streams
+
 
 class UserError(Exception):
     """Something the user gave cannot be used.
@@ -25,14 +27,19 @@ class Terminated(KeyboardInterrupt):
 
 def run_guarded(work: Callable[[], int]) -> int:
     """Turn UserError into one sentence and status 2, Ctrl-C into status 130, SIGTERM into 143, and a reader of
-    our output that has left (`| head`) into status 141."""
+    our output that has left (`| head`) into status 141. What is printed is `printable`."""
+    with safe_streams():
+        return _guarded(work)
+
+
+def _guarded(work: Callable[[], int]) -> int:
     try:
         with _terminable():
             status = work()
         sys.stdout.flush()
         return status
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         said = str(interrupt) or "interrupted; what was finished is kept, run the same command to continue"

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from .terminal import printable
+
 T = TypeVar("T")
 
 
@@ -17,7 +19,9 @@ def track(items: Iterable[T], title: str, total: int | None = None, unit: str = 
 
 def bar(title: str, total: int | None, unit: str = "frame", items: Iterable[Any] | None = None) -> Any:
     """A tqdm bar in the project's one style."""
-    return tqdm(items, desc=title, total=total, unit=unit, dynamic_ncols=True, mininterval=0.5, smoothing=0.1)
+    return tqdm(
+        items, desc=printable(title), total=total, unit=unit, dynamic_ncols=True, mininterval=0.5, smoothing=0.1
+    )
 
 
 def _length(items: Iterable[Any]) -> int | None:

@@ -124,8 +124,12 @@ class FeatureWindows:
         return self.count
 
     def __getitem__(self, frames: slice | np.ndarray) -> np.ndarray:
-        """Windows float32 [N, W, C] of the frames that a slice or indices [N] choose."""
-        seconds = np.arange(self.count)[frames][:, None] / self.fps + self.offsets
+        """Windows float32 [N, W, C] of the frames that a slice or indices [N], from 0 on, choose."""
+        if isinstance(frames, slice):
+            frames = np.arange(*frames.indices(self.count))
+        if len(frames) and not 0 <= frames.min() <= frames.max() < self.count:
+            raise IndexError(f"frames {frames.min()} to {frames.max()} of {self.count}")
+        seconds = frames[:, None] / self.fps + self.offsets  # of these alone: live, the count has no end
         parts = [rows.at(seconds) for rows in self.streams]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, 2)
 

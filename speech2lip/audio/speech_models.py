@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..media.sound import SAMPLE_RATE
 from .rows import chunks_at_silence
 
 DEFAULT_MODELS = {"hubert": "facebook/hubert-base-ls960", "wav2vec2": "facebook/wav2vec2-base-960h"}
+HUB = "SPEECH2LIP_HUB"  # environment variable: yes lets models be downloaded
 _CHUNK_SECONDS = 30
 _CONTEXT_SECONDS = 2  # heard on both sides of a chunk, and thrown away
 
@@ -28,7 +30,7 @@ class SpeechModel:
         self._transformers = _import_transformers(kind)
         self.name, self.layer = name or DEFAULT_MODELS[kind], layer
         try:
-            self.config = self._transformers.AutoConfig.from_pretrained(self.name)
+            self.config = self._transformers.AutoConfig.from_pretrained(self.name, **_source())
         except (OSError, ValueError) as error:
             raise self._unusable(error) from error
         if self.config.model_type != kind:
@@ -69,7 +71,7 @@ class SpeechModel:
     def _states(self, wav: np.ndarray) -> np.ndarray:
         if self._model is None:
             try:
-                self._model = self._transformers.AutoModel.from_pretrained(self.name).eval()
+                self._model = self._transformers.AutoModel.from_pretrained(self.name, **_source()).eval()
             except (OSError, ValueError) as error:
                 raise self._unusable(error) from error
         # Pad so that the convolutions' field of row k is centred on sample k * hop.
@@ -82,8 +84,13 @@ class SpeechModel:
         reason = str(error).strip().splitlines()[0][:160]
         return UserError(
             f"the speech {what} {self.name} cannot be loaded ({reason}): give a folder with config.json and weights in "
-            "audio.model, connect to the hub once so that it is cached, or use audio.backend=mel"
+            f"audio.model, set {HUB}=yes once to download it (nothing vouches for what its hub sends), or use audio.backend=mel"
         )
+
+
+def _source() -> dict[str, bool]:
+    """Where models may come from: this computer, or, where the user said so, the hub; never with code of theirs."""
+    return {"local_files_only": os.environ.get(HUB) != "yes", "trust_remote_code": False}
 
 
 def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:

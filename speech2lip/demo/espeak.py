@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import json
+import signal
 import sys
 
+LIMIT = 60  # seconds, after which the process ends by itself, whatever became of the one that started it
 _SYNCHRONOUS, _PHONEME_EVENTS = 2, 1
 _EVENT_END, _EVENT_PHONEME = 0, 7
 _UTF8 = 1
@@ -70,6 +72,8 @@ def speak(text: str, voice: str, words_per_minute: int) -> tuple[int, bytes, lis
 
 
 def main() -> None:
+    if hasattr(signal, "alarm"):
+        signal.alarm(LIMIT)
     voice, words_per_minute, text = sys.argv[1:]
     rate, samples, phonemes = speak(text, voice, int(words_per_minute))
     header = json.dumps({"rate": rate, "phonemes": phonemes})

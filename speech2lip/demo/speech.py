@@ -12,6 +12,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from ..media.sound import SAMPLE_RATE
+from .espeak import LIMIT
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def synthesize(text: str, voice: str = "en-us", words_per_minute: int = 160) -> 
     """Speak `text` with espeak-ng; the same text always gives the same samples."""
     root = str(Path(__file__).resolve().parents[2])
     command = [sys.executable, "-m", "speech2lip.demo.espeak", voice, str(words_per_minute), text]
-    run = subprocess.run(command, cwd=root, capture_output=True)
+    run = subprocess.run(command, cwd=root, capture_output=True, timeout=2 * LIMIT)
     if run.returncode != 0:
         reason = run.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise RuntimeError(f"espeak-ng could not speak {text[:40]!r} ({''.join(reason)})")

@@ -12,6 +12,7 @@ import yaml
 from ..config import Config, config_from_dict, config_to_dict, parse_setting, shown, switch
 from ..errors import UserError
 from ..files import atomic_path
+from ..terminal import printable
 from ..yaml_reader import read_yaml
 from .checkpoint import PUBLISHED_SETTINGS, imported_root
 
@@ -78,7 +79,7 @@ _SPELT = {"1": "true", "0": "false", "": "false", "~": "false", "null": "false"}
 
 
 def _settings(entry: _Entries, path: Path) -> list[str]:
-    out = Path(entry.text("training.out_dir", f"log/face_simple/{path.stem}"))
+    out = _inside(entry.text("training.out_dir", f"log/face_simple/{path.stem}"), path)
     return [
         f"name={out.name}", f"data.root={imported_root(Path(entry.text('data.path', path.stem)))}", f"train.output={out.parent}",
         f"train.batch={entry.text('training.batch_size', '1')}", f"train.rate={entry.number('training.learning_rate', 1e-4)}",
@@ -90,6 +91,16 @@ def _settings(entry: _Entries, path: Path) -> list[str]:
         "sync.freeze_blend=true", f"model.lip.ensemble={'corners' if entry.switch('training.use_local_ensemble') else 'center'}",
         "train.steps=400000", "train.speech_share=0",
     ]  # fmt: skip
+
+
+def _inside(folder: str, path: Path) -> Path:
+    """A stranger's file may name folders below the current one only."""
+    out = Path(folder)
+    if out.is_absolute() or ".." in out.parts or not out.name:
+        raise UserError(
+            f"{path}: training.out_dir is {shown(folder)}, needed is a folder below this one: mend the file"
+        )
+    return out
 
 
 def _is(text: Any, wanted: Any) -> bool:
@@ -125,4 +136,4 @@ def _yaml_of(config: Config, origin: Path) -> str:
 
     content = difference(config_to_dict(config), config_to_dict(Config()))
     note = "# sync.mel_fmin: 95 for a female voice (the authors used it for May), 55 for a male one.\n"
-    return f"# From {origin.name} by `speech2lip import config`.\n{note}{yaml.safe_dump(content, sort_keys=False)}"
+    return f"# From {printable(origin.name)} by `speech2lip import config`.\n{note}{yaml.safe_dump(content, sort_keys=False)}"

@@ -7,7 +7,6 @@ stored correspondences tell otherwise (those of the canonical frame are the iden
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +42,7 @@ def import_dataset(source: Path, out: Path, name: str, fps: float = 25.0) -> Sub
     """Read the authors' folder `source` and write ours, `out`; the source stays as it is."""
     if out.resolve() == source.resolve():
         raise UserError(f"{out} is the authors' folder itself: give another folder with --out")
+    _check_inside(source)
     faces = frame_files(source / "ori_images_face") if (source / "ori_images_face").is_dir() else []
     if not faces:
         raise UserError(f"{source} has no pictures in ori_images_face: {_REMEDY}")
@@ -100,8 +100,16 @@ def _poses(path: Path, count: int) -> tuple[Poses, float]:
     return Poses(Rotation.from_matrix(matrices[:, :3, :3]).as_rotvec(), matrices[:, :3, 3]), float(focal.ravel()[0])
 
 
+def _check_inside(source: Path) -> None:
+    """Refuse links that lead out of the folder: what is imported is what the folder holds."""
+    inside = source.resolve()
+    for path in source.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise UserError(f"{path} leads out of {source}, to {path.resolve()}: copy what is meant into the folder")
+
+
 def _copy_numbered(files: Sequence[Path], folder: Path, suffix: str) -> None:
-    """Copy (link where possible) files in order as 00000, 00001, ..."""
+    """Copy files in order as 00000, 00001, ..."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for number, file in enumerate(files):
@@ -111,10 +119,7 @@ def _copy_numbered(files: Sequence[Path], folder: Path, suffix: str) -> None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+    shutil.copyfile(source, target)
 
 
 def _copy_grids(folder: Path, layout: SubjectLayout, count: int, size: int) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,22 +16,31 @@ from ..audio.live import LiveFeatures, can_be_live
 from ..errors import UserError
 from ..media.encode import LiveWriter
 from ..media.sound import SAMPLE_RATE, stream_audio
+from .paste import Rendered
 from .predictor import Predictor
+
+REMEMBERED = 90_000  # frames whose latency is kept: an hour of them
 
 
 @dataclass(frozen=True)
 class LiveReport:
-    """frames; seconds of work, without waiting for sound; latency [N] of every frame: seconds from the
-    arrival of the sound at the frame's time to the frame's leaving."""
+    """frames; seconds of work, without waiting for sound; latency [N] of the last hour's frames: seconds from the
+    arrival of the sound at the frame's time to the frame's leaving; dropped: frames whose sound had come and
+    that were not painted, because of an interruption; interrupted: by Ctrl-C."""
 
     frames: int
     busy: float
     latency: np.ndarray
+    dropped: int = 0
+    interrupted: bool = False
 
     def __str__(self) -> str:
+        dropped = f", {self.dropped} dropped" if self.interrupted else ""
+        if not self.frames:
+            return f"0 frames{dropped}"
         middle, most = np.percentile(self.latency, [50, 95]) * 1000
         return (
-            f"{self.frames} frames, latency {middle:.0f} ms (95 % within {most:.0f} ms), "
+            f"{self.frames} frames{dropped}, latency {middle:.0f} ms (95 % within {most:.0f} ms), "
             f"able to sustain {self.frames / max(self.busy, 1e-9):.0f} frames per second"
         )
 
@@ -40,7 +50,9 @@ def render_live(
 ) -> LiveReport:
     """Paint frames for `sound` (16 kHz pieces, as they arrive) into `out` (see `LiveWriter`).
 
-    Only mel and Moonshine features can be made while sound arrives; others need the whole file.
+    Ctrl-C ends the video after the last painted frame; a second one ends at once. Time per frame and memory do
+    not depend on how long it has run. Only mel and Moonshine features can be made while sound arrives; others
+    need the whole file.
     """
     predictor = Predictor.open(model, root, device)
     backend = backend_from_params(dict(predictor.metadata.audio))
@@ -50,25 +62,55 @@ def render_live(
             "audio.backend=mel+moonshine"
         )
     fps = predictor.subject.fps
-    latency: list[float] = []
-    with LiveWriter(out, fps, colour=predictor.colour) as writer:
-        ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
-        for number, frame in enumerate(predictor.render_live(ears.windows(), first)):
-            writer.write(frame.image)
-            latency.append(time.monotonic() - ears.arrival(number / fps))
-        started = time.monotonic()
-    busy = ears.busy + time.monotonic() - started
-    return LiveReport(len(latency), busy, np.array(latency))
+    painting = _Painting(fps)
+    try:
+        with LiveWriter(out, fps, colour=predictor.colour) as writer:
+            ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
+            painting.run(predictor.render_live(ears.windows(), first), writer, ears)
+            started = time.monotonic()
+    except (UserError, OSError):  # an encoder that the same Ctrl-C ended, or that got no frame
+        if not painting.interrupted:
+            raise
+    return painting.report(ears, time.monotonic() - started)
+
+
+class _Painting:
+    """Frames on their way to the writer, and what is known of them."""
+
+    def __init__(self, fps: float):
+        self._fps = fps
+        self._latency: deque[float] = deque(maxlen=REMEMBERED)
+        self.frames, self.interrupted = 0, False
+
+    def run(self, painted: Generator[Rendered, None, None], writer: LiveWriter, ears: _SoundBuffer) -> None:
+        """Until the sound ends, or Ctrl-C."""
+        try:
+            with closing(painted):
+                for frame in painted:
+                    writer.write(frame.image)
+                    self._latency.append(time.monotonic() - ears.arrival(self.frames / self._fps))
+                    self.frames += 1
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def report(self, ears: _SoundBuffer, closing_time: float) -> LiveReport:
+        heard = round(ears.seconds * self._fps)
+        dropped = max(heard - self.frames, 0) if self.interrupted else 0
+        return LiveReport(self.frames, ears.busy + closing_time, np.array(self._latency), dropped, self.interrupted)
 
 
 class _SoundBuffer:
-    """Passes sound on to the features and to the writer, and remembers when it came."""
+    """Passes sound on to the features and to the writer, and remembers when it came until its frames have left."""
 
     def __init__(self, sound: Iterable[np.ndarray], features: LiveFeatures, writer: LiveWriter):
         self._sound, self._features, self._writer = iter(sound), features, writer
-        self._samples: list[int] = []
-        self._times: list[float] = []
+        self._arrivals: deque[tuple[int, float]] = deque()  # samples so far, and when
         self.busy = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of sound so far."""
+        return self._features.samples / SAMPLE_RATE
 
     def windows(self) -> Iterator[np.ndarray]:
         while True:
@@ -77,8 +119,7 @@ class _SoundBuffer:
             if piece is not None:
                 self._writer.hear(piece)
                 ready = self._features.push(piece)
-                self._samples.append(self._features.samples)
-                self._times.append(now)
+                self._arrivals.append((self._features.samples, now))
             else:
                 ready = self._features.finish()
             yield ready
@@ -87,6 +128,7 @@ class _SoundBuffer:
                 return
 
     def arrival(self, seconds: float) -> float:
-        """When the sound at a time of the stream came."""
-        place = min(bisect_left(self._samples, seconds * SAMPLE_RATE), len(self._times) - 1)
-        return self._times[place]
+        """When the sound at a time of the stream came; times are asked for in their order."""
+        while len(self._arrivals) > 1 and self._arrivals[0][0] < seconds * SAMPLE_RATE:
+            self._arrivals.popleft()
+        return self._arrivals[0][1]

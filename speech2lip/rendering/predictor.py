@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -117,7 +117,7 @@ class Predictor:
 
     def render_live(
         self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
-    ) -> Iterator[Rendered]:
+    ) -> Generator[Rendered, None, None]:
         """Frames for windows [n, rows, channels] as they arrive, n from 0 on, without end."""
         start, end = loop or (0, self.subject.frames)
         frames = prefetch(
@@ -129,7 +129,7 @@ class Predictor:
                 if not len(windows):
                     continue
                 for part in np.array_split(windows, len(windows) // self.config.render.batch + 1):
-                    order = forth_and_back(position + len(part), first - start, end - start)[position:] + start
+                    order = forth_and_back(len(part), first - start, end - start, position) + start
                     embedding, codes = self.codes(part, order)
                     yield from self._paint([next(frames) for _ in part], order, embedding, codes)
                     position += len(part)

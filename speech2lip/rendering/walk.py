@@ -16,12 +16,12 @@ from ..media.facts import Selection
 _PIECE_BYTES = 2**30  # of decoded frames in a temporary file while the clip is walked backwards
 
 
-def forth_and_back(count: int, first: int, length: int) -> np.ndarray:
-    """`count` indices that start at `first` and walk 0 .. length - 1 forth and back without a jump."""
+def forth_and_back(count: int, first: int, length: int, done: int = 0) -> np.ndarray:
+    """`count` indices that walk 0 .. length - 1 forth and back without a jump, `done` steps after they were at `first`."""
     if length == 1:
         return np.zeros(count, np.int64)
     period = 2 * (length - 1)
-    phase = (np.arange(count) + first) % period
+    phase = (np.arange(done, done + count) + first) % period
     return np.where(phase < length, phase, period - phase).astype(np.int64)
 
 

@@ -110,6 +110,8 @@ class SubjectLayout:
         """The source video or image folder, checked to exist."""
         path = Path(subject.source)
         path = path if path.is_absolute() else self.root / path
+        if path.is_file() and not path.resolve().is_relative_to(self.root.resolve()):
+            raise UserError(f"{self.subject} names the source {path}, outside its folder: preprocess the video again")
         return _existing(path, f"put the source video of subject {subject.name} back there")
 
 

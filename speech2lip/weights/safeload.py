@@ -7,7 +7,7 @@ authors' datasets) by an unpickler that knows arrays and plain containers and no
 from __future__ import annotations
 
 import io
-import pickle
+import pickle  # nosec B403 # for an unpickler that refuses everything but arrays and plain containers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,12 +1,16 @@
 """Rendering while the audio arrives."""
 
+import importlib.util
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
 import time
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from speech2lip.audio.backend import Joined
 from speech2lip.audio.live import LiveFeatures
 from speech2lip.audio.log_mel import LogMel
 from speech2lip.audio.moonshine import Moonshine
+from speech2lip.audio.rows import FeatureWindows, Rows
 from speech2lip.background import prefetch
 from speech2lip.cli import main
 from speech2lip.errors import UserError
@@ -163,6 +168,105 @@ def test_odd_bytes_of_a_stream_are_put_together():
     heard = np.concatenate(list(pcm.sound_of_stream(reader)))
     os.close(reader)
     np.testing.assert_array_equal((heard * 32768).astype(int), values)
+
+
+# ---------------------------------------------------------------- without end
+
+
+@given(st.integers(1, 12), st.integers(0, 11), st.integers(0, 60), st.integers(0, 40))
+def test_walk_goes_on_where_it_was(length, first, done, count):
+    first = min(first, length - 1)
+    assert (
+        forth_and_back(count, first, length, done).tolist()
+        == forth_and_back(done + count, first, length)[done:].tolist()
+    )
+
+
+def test_frames_of_the_second_year_cost_what_the_first_cost():
+    """An array of all frames so far would not fit into memory here."""
+    start = 10**12
+    assert forth_and_back(3, 2, 50, start).max() < 50
+    rows = Rows(np.arange(400.0)[:, None], 80.0, -2.0, start / 25 - 2)
+    windows = FeatureWindows((rows,), 25.0, start + 9, np.array([0.0]))[np.arange(start, start + 9)]
+    np.testing.assert_allclose(windows[:, 0, 0], 160 + np.arange(9) * 3.2, atol=0.05)
+    with pytest.raises(IndexError):
+        FeatureWindows((rows,), 25.0, 4, np.array([0.0]))[np.array([4])]
+
+
+class _Quiet:
+    """Features and writer that keep nothing."""
+
+    def __init__(self):
+        self.samples = 0
+
+    def push(self, wav):
+        self.samples += len(wav)
+        return np.zeros((1, 20, 80))
+
+    finish = hear = write = lambda self, *_: np.zeros((0, 20, 80))
+
+
+def test_what_live_rendering_remembers_does_not_grow(monkeypatch):
+    monkeypatch.setattr(live, "REMEMBERED", 100)
+    quiet = _Quiet()
+    ears = live._SoundBuffer((np.zeros(640, np.float32) for _ in range(3000)), quiet, quiet)
+    painting = live._Painting(25.0)
+    frame = SimpleNamespace(image=None)
+    painting.run((frame for windows in ears.windows() for _ in windows), quiet, ears)
+    report = painting.report(ears, 0.0)
+    assert report.frames == 3000 and len(report.latency) == 100 and len(ears._arrivals) <= 2
+    assert (report.latency >= 0).all() and report.latency.max() < 1 and not report.interrupted
+
+
+def test_interruption_is_reported_with_what_was_dropped():
+    def until_interrupted():
+        for _ in range(10):
+            yield np.zeros(640, np.float32)
+        raise KeyboardInterrupt
+
+    quiet = _Quiet()
+    ears = live._SoundBuffer(until_interrupted(), quiet, quiet)
+    painting = live._Painting(25.0)
+    painting.run((SimpleNamespace(image=None) for k, _ in enumerate(ears.windows()) if k > 2), quiet, ears)
+    report = painting.report(ears, 0.0)
+    assert (report.frames, report.dropped, report.interrupted) == (7, 3, True) and "7 frames, 3 dropped" in str(report)
+    assert str(live.LiveReport(0, 0.0, np.zeros(0), 4, True)) == "0 frames, 4 dropped"
+
+
+@pytest.mark.parametrize("whole_group", [False, True])  # Ctrl-C reaches the encoder too
+def test_ctrl_c_ends_the_video_and_prints_the_report(model_path, sound, tmp_path, whole_group):
+    out = tmp_path / "live.mkv"
+    command = [sys.executable, "-m", "speech2lip", "render", "--model", str(model_path), "--stream", "--audio", "-"]
+    process = subprocess.Popen(
+        [*command, "--out", str(out)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, start_new_session=True
+    )
+    process.stdin.write((sound[: 2 * SAMPLE_RATE] * 32767).astype("<i2").tobytes())
+    process.stdin.flush()
+    until = time.monotonic() + 120
+    while not (out.exists() and out.stat().st_size > 20_000) and time.monotonic() < until:
+        time.sleep(0.2)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130 and "Traceback" not in said, said
+    frames, dropped = map(int, re.search(r"(\d+) frames, (\d+) dropped, latency", said).groups())
+    assert frames + dropped == 50 and frames > 10
+    shown = len(list(read_frames(out, 25.0)))
+    assert shown == frames if not whole_group else shown > 5
+
+
+@pytest.mark.slow
+def test_three_minutes_cost_what_half_a_minute_costs(model_path, sound, capfd):
+    """The benchmark over a day, small: memory within 8 MB, processor time per frame within a half."""
+    spec = importlib.util.spec_from_file_location("soak", ROOT / "benchmarks" / "soak.py")
+    soak = importlib.util.module_from_spec(spec)
+    sys.modules["soak"] = soak
+    spec.loader.exec_module(soak)
+    report, samples = soak.soak(model_path, sound, 180.0, "none")
+    assert report.frames >= 4490 and len(samples) > 90
+    warm = next(k for k, sample in enumerate(samples) if sample.hours * 3600 >= 30)
+    assert samples[-1].memory - samples[warm].memory < 8
+    first, *_, last = soak.tenths(samples)[1:]
+    assert last.per_frame < 1.5 * first.per_frame
 
 
 # ---------------------------------------------------------------- frames ahead of their use

@@ -99,6 +99,11 @@ class _Server(http.server.BaseHTTPRequestHandler):
         if self.path == "/nothing":
             self.send_error(404)
             return
+        if self.path == "/elsewhere":
+            self.send_response(302)
+            self.send_header("Location", f"ftp://127.0.0.1:{self.server.server_port}/file.bin")
+            self.end_headers()
+            return
         asked = self.headers.get("Range")
         start = int(asked.split("=")[1].rstrip("-")) if asked else 0
         self.server.asked.append(start)
@@ -129,6 +134,7 @@ def entry(home, server, monkeypatch):
         address = f"http://127.0.0.1:{server.server_port}/{path}"
         made = registry.WeightFile("invented", "models/file.bin", "tests", "none", 0, checksum, address, "", "nothing")
         monkeypatch.setattr(registry, "FILES", (made,))
+        monkeypatch.setattr(fetch, "SCHEMES", ("http",))  # a certificate for this machine would have to be made
         return made
 
     return make
@@ -160,6 +166,64 @@ def test_fetch_takes_the_file_out_of_an_archive(entry):
     made = entry("archive.zip")
     assert fetch.fetch("invented").read_bytes() == CONTENT
     assert list(made.file.parent.iterdir()) == [made.file]
+
+
+def test_fetch_refuses_addresses_and_redirects_that_are_not_https(entry, server, monkeypatch):
+    made = entry("elsewhere")
+    with pytest.raises(UserError, match=r"ftp://.* is not an http address"):
+        fetch.fetch("invented")
+    monkeypatch.setattr(fetch, "SCHEMES", ("https",))
+    with pytest.raises(UserError, match="is not an https address"):
+        fetch.fetch("invented")
+    assert not server.asked and not made.file.exists()
+
+
+def test_every_address_of_the_list_is_https():
+    assert fetch.SCHEMES == ("https",)
+    assert all(entry.url.startswith("https://") for entry in registry.FILES if entry.url)
+
+
+def test_file_that_nothing_vouches_for_needs_a_yes(entry, monkeypatch, capsys):
+    made = entry("file.bin", "")
+    assert main(["weights", "fetch", "invented"]) == 2  # nobody can answer here
+    assert "nothing vouches" in (said := capsys.readouterr().err) and "--yes" in said
+    monkeypatch.setattr(fetch.sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.setattr("builtins.input", lambda question: "" if "nothing vouches" in question else "y")
+    with pytest.raises(UserError, match="did not say yes"):
+        fetch.fetch("invented")
+    assert not made.file.exists()
+    assert main(["weights", "fetch", "invented", "--yes"]) == 0
+    assert hashlib.sha256(CONTENT).hexdigest() in capsys.readouterr().out and made.file.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("path", ["file.bin", "archive.zip"])
+def test_fetch_stops_at_the_size_that_a_file_may_have(entry, monkeypatch, path):
+    made = entry(path)
+    monkeypatch.setattr(fetch, "LARGEST", len(CONTENT) - 1)
+    with pytest.raises(UserError, match="more than"):
+        fetch.fetch("invented")
+    assert not any(made.file.parent.iterdir())
+
+
+def test_small_archive_of_a_large_file_is_not_unpacked(home, tmp_path, monkeypatch):
+    made = replace(registry.find("face-landmarker"), path="models/file.bin", size=0)
+    monkeypatch.setattr(fetch, "LARGEST", 10_000_000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("file.bin", bytes(20_000_000))
+    assert (tmp_path / "bomb.zip").stat().st_size < 50_000
+    with pytest.raises(UserError, match="more than"):
+        fetch._unzip(tmp_path / "bomb.zip", made)
+    assert not list(tmp_path.glob("*"))
+
+
+def test_partial_file_is_not_written_through_a_link(entry, tmp_path):
+    made, victim = entry("file.bin"), tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    made.file.parent.mkdir(parents=True)
+    made.file.with_name("file.bin.part").symlink_to(victim)
+    with pytest.raises(UserError):
+        fetch.fetch("invented")
+    assert victim.read_bytes() == b"mine"
 
 
 def test_fetch_reports_what_the_server_says(entry):
