@@ -289,10 +289,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from .evaluation.run import PROTOCOLS, evaluate, evaluate_videos
+    from .evaluation.run import PROTOCOLS, check_packages, evaluate, evaluate_videos
 
     if sum(v is not None for v in (options.model, options.name, options.generated)) != 1:
         raise UserError("give either --model, or --name, or --generated and --real")
+    check_packages()
     if options.generated is not None:
         if options.real is None:
             raise UserError("--generated needs --real, the real video of the same frames")

@@ -7,7 +7,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,16 @@ def save_arrays(target: Path, **arrays: Any) -> None:
 
 def check_writable(target: Path) -> None:
     """Refuse a file that could not be written later; leaves nothing behind."""
+    made = [folder for folder in target.parents if not folder.exists()]
     try:
         with atomic_path(target):
             raise InterruptedError
     except InterruptedError:
         pass
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def check_input(path: Path, what: str) -> None:

@@ -62,7 +62,7 @@ def run_demo(config: Config, out: Path, fresh: bool = False) -> dict[str, float]
     plan.next()
     speaker, held_out = _clips(out)
     plan.next()
-    preprocess(config, speaker)
+    preprocess(config, speaker, remedy="choose another folder with --out")
     plan.next()
     model = fit(config, fresh)
     plan.next()

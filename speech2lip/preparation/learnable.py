@@ -22,6 +22,7 @@ _CONTEXT = np.array([-0.16, -0.08, 0.0, 0.08, 0.16])  # seconds around a moment 
 _LAGS = (-0.24, -0.12, 0.0, 0.12, 0.24)  # by which picture and sound of real clips differ
 _FOLDS = 5
 _GAP = 0.32  # seconds beside what is held out that are not learned from either
+_FLOOR = 0.01  # of the loudness of speech: what is quieter is silence, digital or not
 _RIDGE = 2.0  # times the root of the number of frames
 # Of real clips, parts of 10, 15 and 20 s reach at least 0.11, 0.22 and 0.41; with the sound of another clip the mean
 # is 0.04, the deviation about 2.3 over the root of the number of frames, the most 0.26.
@@ -75,10 +76,12 @@ def _check_movement(need: LearnableConfig, video: Path, opening: np.ndarray, eye
 
 
 def _check_sync(config: Config, video: Path, sound: Path, opening: np.ndarray) -> None:
-    need, fps, frames = config.learnable.sync, config.data.fps, int(np.isfinite(opening).sum())
+    need, fps = config.learnable.sync, config.data.fps
+    rows = band_rows(sound, fps, len(opening))
+    frames = int((np.isfinite(opening) & np.isfinite(rows[:, 0])).sum())
     if need <= -1 or frames < _WARN_SECONDS * fps:
         return
-    found = sync_correlation(opening, band_rows(sound, fps, len(opening)), fps)
+    found = sync_correlation(opening, rows, fps)
     sure = frames >= _REFUSE_SECONDS * fps and found < need - _CHANCE / np.sqrt(frames)
     said = _sync_sentence(video, sound, found, "nothing" if sure else "little")
     if sure:
@@ -112,14 +115,14 @@ def lip_opening(clip: ClipLandmarks) -> tuple[np.ndarray, float]:
 
 
 def band_rows(sound: Path, fps: float, count: int) -> np.ndarray:
-    """Log loudness [count, 16] in groups of mel bands at each frame's time; silence after the sound's end."""
+    """Log loudness [count, 16] in groups of mel bands at each frame's time; NaN after the sound's end."""
     stream = MelStream()
     pieces = [_grouped(stream.push(piece)) for piece in stream_audio(sound)]
     rows = np.concatenate([*pieces, _grouped(stream.finish())])
-    floor = 1e-3 * float(np.percentile(rows.mean(1), 95)) + 1e-9
+    floor = _FLOOR * float(np.percentile(rows.mean(1), 95)) + 1e-9
     rows = np.log(rows + floor)
     at = np.arange(count) / fps * ROWS_PER_SECOND
-    return np.stack([np.interp(at, np.arange(len(rows)), band, right=np.log(floor)) for band in rows.T], 1)
+    return np.stack([np.interp(at, np.arange(len(rows)), band, right=np.nan) for band in rows.T], 1)
 
 
 def _grouped(rows: np.ndarray) -> np.ndarray:
@@ -139,7 +142,8 @@ def _windows(rows: np.ndarray, lag: float, fps: float) -> np.ndarray:
 
 
 def _held_out(opening: np.ndarray, windows: np.ndarray, fps: float) -> float:
-    seen, number, gap = np.isfinite(opening), np.arange(len(opening)), round(_GAP * fps)
+    seen = np.isfinite(opening) & np.isfinite(windows).all(1)
+    number, gap = np.arange(len(opening)), round(_GAP * fps)
     guess = np.full(len(opening), np.nan)
     edges = np.linspace(0, len(opening), _FOLDS + 1).astype(int)
     for start, end in pairwise(edges):
