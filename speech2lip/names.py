@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import unicodedata
 
@@ -37,7 +36,7 @@ def is_plain(text: str) -> bool:
 
 
 def _changed(text: str) -> str:
-    digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     letters = (c if c.isprintable() and c not in "/\\~" else " " for c in unicodedata.normalize("NFC", text))
     short = " ".join("".join(letters).split())[:_KEPT].strip(" .")
     return f"{short or 'subject'}~{digest}"
