@@ -53,7 +53,9 @@ def test_no_audio_track(capsys, tmp_path):
 
 
 def test_two_frame_clip(capsys, tmp_path, tone):
-    message = _fails(capsys, "preprocess", "--video", _video(tmp_path / "a.mp4", 2, tone), "--out", tmp_path / "s")
+    video = _video(tmp_path / "a.mp4", 2, tone)
+    assert "s of sound, needed are 2.5" in _fails(capsys, "preprocess", "--video", video, "--out", tmp_path / "s")
+    message = _fails(capsys, "preprocess", "--video", video, "--voice", tone, "--out", tmp_path / "s")
     assert "2 frames" in message or "frames at 25" in message
 
 
