@@ -16,7 +16,12 @@ def main() -> int:
     parser.add_argument("config", help="YAML configuration of the subject")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="entries to change")
     parser.add_argument("--video", type=Path, help="video or folder of frames (default: data.video)")
-    parser.add_argument("--audio", type=Path, help="sound (default: the video's, or audio/audio.wav of the folder)")
+    parser.add_argument(
+        "--voice",
+        "--audio",
+        type=Path,
+        help="the clip's own speech (default: the video's sound, or audio/audio.wav of the folder)",
+    )
     options = parser.parse_intermixed_args()
     return run_guarded(lambda: run(options))
 
@@ -26,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     video = options.video or Path(config.data.video)
     if not config.data.video and not options.video:
         raise UserError(f"{options.config} has no data.video: set it, or give --video")
-    subject = preprocess(config, video, options.audio)
+    subject = preprocess(config, video, options.voice)
     print(f"{config.data.root}: {subject.frames} frames of {subject.name} ready for training")
     return 0
 

@@ -12,28 +12,33 @@ from pathlib import Path
 from typing import Any
 
 from .config import load_settings
+from .files import check_input
+from .names import subject_name
 from .subject.records import Subject
 
 Settings = Mapping[str, Any]
 
 
 def preprocess(
-    video: str | Path, out: str | Path, audio: str | Path | None = None, name: str | None = None,
+    video: str | Path, out: str | Path, voice: str | Path | None = None, name: str | None = None,
     config: str | Path | None = None, settings: Settings | None = None,
 ) -> Subject:  # fmt: skip
     """Turn a video of one person talking into a subject's folder `out`; returns its record.
 
-    video: a file, or a folder of numbered frames; audio: sound to use instead of the video's own;
-    name: of the subject (default: the folder's name); config: a preset's name or a YAML file;
-    settings: entries to change. Stages that were finished with the same input are kept.
+    video: a file, or a folder of numbered frames; voice: the clip's own speech, where the video has no
+    sound; name: of the subject (default: the folder's name); config: a preset's name or a YAML file;
+    settings: entries to change. Stages that were finished with the same input are kept; a folder that was
+    made from another clip is refused.
 
         subject = preprocess("me.mp4", "dataset/me", settings={"data.fps": 29.97})
         print(subject.frames, subject.crop)
     """
     from .preparation.pipeline import preprocess as run
 
-    given = {"name": name or Path(out).name, "data.root": str(out), **(settings or {})}
-    return run(load_settings(config, given), Path(video), Path(audio) if audio is not None else None)
+    label = subject_name(Path(out).resolve().name) if name is None else name
+    given = {"name": label, "data.root": str(out), **(settings or {})}
+    speech = Path(voice) if voice is not None else None
+    return run(load_settings(config, given), Path(video), speech, "give this one another folder")
 
 
 def train(
@@ -71,6 +76,7 @@ def render(
     from .rendering.files import render_video
     from .rendering.output import check_output
 
+    check_input(Path(audio), "speech")
     check_sound(Path(audio))
     check_output(Path(out), Path(audio))
     return render_video(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import io
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .config import DEVICES, Config, entries, load_settings, preset_names, suggestion
 from .errors import UserError, run_guarded
+from .files import check_input, check_writable
+from .names import subject_name
 from .terminal import safe_streams
 
 _RAW = argparse.RawDescriptionHelpFormatter
@@ -39,13 +43,31 @@ def _main(given: list[str]) -> int:
         _overview().parse_args(given or ["--help"])
         return 2  # only an unknown command comes here, and argparse has ended that
     command = COMMANDS[given[0]]
-    options = _parser(given[0], command).parse_intermixed_args(given[1:])
+    parser = _parser(given[0], command)
+    options = parser.parse_intermixed_args(_with_their_values(parser, given[1:]))
     return run_guarded(lambda: command.run(options))
 
 
 def entry() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text in this encoding
     sys.exit(main())
+
+
+def _with_their_values(parser: argparse.ArgumentParser, given: Sequence[str]) -> list[str]:
+    """`--video -x.mp4` -> `--video=-x.mp4`: a file's name may begin like an option, but be none."""
+    known = parser._option_string_actions
+    out: list[str] = []
+    for word in given:
+        begins_like_one = word.startswith("-") and word != "-" and word.partition("=")[0] not in known
+        before = known.get(out[-1]) if out else None
+        if begins_like_one and before is not None and before.nargs is None:
+            out[-1] += f"={word}"
+        else:
+            out.append(word)
+    return out
 
 
 def _overview() -> argparse.ArgumentParser:
@@ -97,17 +119,41 @@ def _config(options: argparse.Namespace, **given: Any) -> Config:
     return load_settings(options.config, values, options.settings)
 
 
+def _add_name(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--name", help=f"name of the subject: dataset/NAME and log/NAME (default: {default})")
+
+
+def _subject_config(options: argparse.Namespace, name: str | None, **given: Any) -> Config:
+    """The configuration of one subject: its folder is dataset/NAME, unless something else was asked for.
+
+    name: where --name was not used; None: the configuration's.
+    """
+    chosen = name if options.name is None else options.name
+    config = _config(options, name=chosen, **given)
+    if chosen is None or config.data.root != Config().data.root:
+        return config
+    return replace(config, data=replace(config.data, root=str(Path("dataset") / config.name)))
+
+
+_APART = "give this one another name with --name"  # where a folder was made from another clip
+
+
 # ---------------------------------------------------------------- run
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, required=True, help="a video of one person talking")
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
+    parser.add_argument("--voice", type=Path, help=_VOICE_HELP)
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
     parser.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
-    parser.add_argument("--name", help="name of the subject (default: the video's file name)")
+    _add_name(parser, "the video's file name")
     _add_streams(parser)
+    parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
     _add_config(parser)
+
+
+_VOICE_HELP = "the clip's own speech, where the video has no sound or another (default: the video's sound)"
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -117,16 +163,33 @@ def _run(options: argparse.Namespace) -> int:
     from .rendering.output import check_output
     from .training.trainer import fit
 
-    name = options.name or options.video.stem
-    root = Path("dataset") / name
-    config = _config(options, name=name, data__root=str(root), train__minutes=options.minutes, **_streams(options))
+    minutes = {"train__minutes": options.minutes, **_streams(options)}
+    config = _subject_config(options, subject_name(options.video.stem), **minutes)
+    check_input(options.audio, "speech")
     check_sound(options.audio)
-    check_output(options.out, options.video, options.audio, *root.glob("source.*"))
-    preprocess(config, options.video)
-    model = fit(config)
+    check_output(options.out, options.video, options.audio, *Path(config.data.root).glob("source.*"))
+    _check_training(config, options.fresh)
+    preprocess(config, options.video, options.voice, _APART)
+    model = fit(config, options.fresh)
     count = render_video(model, options.audio, options.out, device=config.train.device)
-    print(f"how good it is: speech2lip evaluate --model {model}\n{options.out}: {count} frames")
+    print(f"how good it is: speech2lip evaluate --name {shlex.quote(config.name)}\n{options.out}: {count} frames")
     return 0
+
+
+def _check_training(config: Config, fresh: bool) -> None:
+    """Refuse, before anything slow, a training that could not be written, or that would be mixed with another's."""
+    from .model.device import pick_device
+    from .subject.layout import SubjectLayout
+
+    pick_device(config.train.device)
+    folder, layout = Path(config.train.output) / config.name, SubjectLayout(config.data.root)
+    check_writable(folder / "last.pt")
+    kept = [p for p in (folder / "last.pt", folder / "model.pt") if p.is_file()]
+    if kept and not fresh and not layout.subject.is_file() and not layout.source_record.is_file():
+        raise UserError(
+            f"{kept[0]} was trained on a subject whose folder {layout.root} is gone: give this clip another name with --name, or "
+            "train from the beginning with --fresh"
+        )
 
 
 # ---------------------------------------------------------------- preprocess
@@ -134,9 +197,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _add_preprocess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, help="video, or folder of frames (default: data.video)")
-    parser.add_argument("--audio", type=Path, help="sound to use instead of the video's own")
-    parser.add_argument("--out", type=Path, help="the subject's folder (default: data.root)")
-    parser.add_argument("--name", help="name of the subject (default: the folder's name)")
+    parser.add_argument("--voice", "--audio", type=Path, help=_VOICE_HELP)
+    parser.add_argument("--out", type=Path, help="the subject's folder (default: data.root, or else dataset/NAME)")
+    _add_name(parser, "the folder's or the video's name")
     _add_streams(parser)
     _add_config(parser)
 
@@ -144,12 +207,18 @@ def _add_preprocess(parser: argparse.ArgumentParser) -> None:
 def _preprocess(options: argparse.Namespace) -> int:
     from .preparation.pipeline import preprocess
 
-    name = options.name or (options.out.resolve().name if options.out else None)
-    config = _config(options, name=name, data__root=str(options.out) if options.out else None, **_streams(options))
+    config = _config(options, **_streams(options))
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:
         raise UserError("no video was given: use --video, or set data.video in the configuration")
-    subject = preprocess(config, video, options.audio)
+    if options.out is not None:
+        name = options.name if options.name is not None else subject_name(options.out.resolve().name)
+        config = _config(options, name=name, data__root=str(options.out), **_streams(options))
+    elif options.name is not None or config.data.root == Config().data.root:
+        named = config.name if config.name != Config().name else subject_name(video.resolve().stem)
+        config = _subject_config(options, named, **_streams(options))
+    apart = _APART if options.out is None else "give this one another folder with --out"
+    subject = preprocess(config, video, options.voice, apart)
     print(f"{config.data.root}: {subject.frames} frames of {subject.name} ready for training")
     return 0
 
@@ -158,6 +227,7 @@ def _preprocess(options: argparse.Namespace) -> int:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser, "the configuration's")
     parser.add_argument("--fresh", action="store_true", help="start over instead of continuing")
     _add_config(parser)
 
@@ -165,15 +235,31 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace) -> int:
     from .training.trainer import fit
 
-    print(f"model: {fit(_config(options), options.fresh)}")
+    config = _subject_config(options, None)
+    _check_training(config, fresh=True)
+    print(f"model: {fit(config, options.fresh)}")
     return 0
 
 
 # ---------------------------------------------------------------- render
 
 
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, help="checkpoint, log/NAME/model.pt")
+    parser.add_argument("--name", help="name of the subject, instead of --model: log/NAME/model.pt")
+
+
+def _model(options: argparse.Namespace) -> Path:
+    """The checkpoint that was asked for."""
+    if (options.model is None) == (options.name is None):
+        raise UserError("give either --model, or --name for log/NAME/model.pt")
+    if options.model is not None:
+        return Path(options.model)
+    return Path("log") / load_settings(None, {"name": options.name}).name / "model.pt"
+
+
 def _add_render(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint, log/NAME/model.pt")
+    _add_model(parser)
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
@@ -185,25 +271,27 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
 
 
 def _render(options: argparse.Namespace) -> int:
+    model = _model(options)
     if options.stream:
-        return _render_live(options)
+        return _render_live(options, model)
     from .media.sound import check_sound
     from .rendering.files import render_video
     from .rendering.output import check_output
 
+    check_input(options.audio, "speech")
     check_sound(options.audio)
-    check_output(options.out, options.audio, options.model)
-    count = render_video(options.model, options.audio, options.out, options.data, options.device, options.start)
+    check_output(options.out, options.audio, model)
+    count = render_video(model, options.audio, options.out, options.data, options.device, options.start)
     print(f"{options.out}: {count} frames")
     return 0
 
 
-def _render_live(options: argparse.Namespace) -> int:
+def _render_live(options: argparse.Namespace, model: Path) -> int:
     from .media.pcm import sound_of_growing_file, sound_of_stream
     from .rendering.live import render_live
 
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
-    report = render_live(options.model, options.data, sound, str(options.out), options.device, options.start)
+    report = render_live(model, options.data, sound, str(options.out), options.device, options.start)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0
 
@@ -212,7 +300,7 @@ def _render_live(options: argparse.Namespace) -> int:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, help="checkpoint, log/NAME/model.pt")
+    _add_model(parser)
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
     parser.add_argument("--protocol", choices=("self", "cross", "both"), default="both", help=(
         "frames to paint the test sound on: the test frames themselves, training frames, or both in turn (default)"))  # fmt: skip
@@ -225,19 +313,28 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from .evaluation.run import PROTOCOLS, evaluate, evaluate_videos
+    from .evaluation.run import PROTOCOLS, check_packages, evaluate, evaluate_videos
 
-    if (options.model is None) == (options.generated is None):
-        raise UserError("give either --model, or --generated and --real")
+    if sum(v is not None for v in (options.model, options.name, options.generated)) != 1:
+        raise UserError("give either --model, or --name, or --generated and --real")
+    check_packages()
     if options.generated is not None:
         if options.real is None:
             raise UserError("--generated needs --real, the real video of the same frames")
+        for video in (options.generated, options.real):
+            check_input(video, "a video")
         out = options.out or options.generated.with_name(f"{options.generated.stem}_evaluation")
+        check_writable(out / "report.html")
         evaluate_videos(options.generated, options.real, out)
         return 0
     protocols = PROTOCOLS if options.protocol == "both" else (options.protocol,)
-    out = options.out or options.model.parent / "evaluation"
-    evaluate(options.model, options.data, out, protocols, options.device, options.audio)
+    model = _model(options)
+    check_input(model, "a checkpoint: train one with `speech2lip train`, it is log/NAME/model.pt")
+    if options.audio is not None:
+        check_input(options.audio, "speech")
+    out = options.out or model.parent / "evaluation"
+    check_writable(out / "report.html")
+    evaluate(model, options.data, out, protocols, options.device, options.audio)
     return 0
 
 
@@ -247,6 +344,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("rendering_result/demo"), help="folder for the results")
     parser.add_argument("--minutes", type=float, help="training time (default: that of the preset demo)")
+    parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
     _add_config(parser)
     parser.set_defaults(config="demo")
 
@@ -260,7 +358,7 @@ def _demo(options: argparse.Namespace) -> int:
     run_demo(
         _config(
             options, name="demo", data__root=str(out / "subject"), train__minutes=options.minutes, train__output=str(out / "log")
-        ), out,
+        ), out, options.fresh,
     )  # fmt: skip
     return 0
 
@@ -365,7 +463,7 @@ COMMANDS = {
         "turn a video into a subject folder", "speech2lip preprocess --video me.mp4 --out dataset/me", _add_preprocess, _preprocess,
     ),
     "train": Command(
-        "fit a model to a subject folder", "speech2lip train name=me data.root=dataset/me train.minutes=30", _add_train, _train,
+        "fit a model to a subject folder", "speech2lip train --name me train.minutes=30", _add_train, _train,
     ),
     "render": Command(
         "make the person say new audio",

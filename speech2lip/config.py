@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .names import LONGEST
 from .yaml_reader import read_yaml
 
 PRESETS = Path(__file__).parent / "configs"
 _EVER = 1e9  # a bound for counts that have none of their own
 _MOST_PARENTS = 50  # of a file, in a row
 _SHOWN = 60  # characters of a value in a message
-_LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes follow
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 MORPHABLE = ("bfm", "gnm")  # trackers that fit a head model
 BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
@@ -53,6 +53,18 @@ class DataConfig:
     allow_partial: bool = key(False, "go on where only a part of the clip can be decoded")
     test_fraction: float = key(0.1, "last part of the clip, kept for testing and never trained on", 0, 0.5)
     memory_gb: float = key(1.5, "training pictures beyond this live in a memory-mapped file", 0, 1e4)
+
+
+@dataclass(frozen=True)
+class LearnableConfig:
+    seconds: float = key(2.5, "of a face, and of sound, without which there is too little", 0, 1e5)
+    level: float = key(-60.0, "dB of full scale that the louder twentieth of the sound must reach", -400, 0)
+    lips: float = key(0.7, "movement of the lips (standard deviation of the mouth's opening), % of the distance "
+                      "between the eyes", 0, 100)  # fmt: skip
+    sync: float = key(
+        0.3, "correlation between the mouth's opening and what the sound says of it, on parts of the clip that this was not "
+        "learned from; less is warned of, and refused where chance does not explain it; -1: any will do", -1, 1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -290,6 +302,7 @@ class Config:
     name: str = key("subject", "of the subject; names log/NAME and rendering_result/NAME")
     rasterizer: str = key("cpu", "cpu: built in; pytorch3d: that package", choices=("cpu", "pytorch3d"))
     data: DataConfig = section(DataConfig, "the subject's folder and how it is read")
+    learnable: LearnableConfig = section(LearnableConfig, "least that a clip must offer; what offers less is refused")
     face: FaceConfig = section(FaceConfig, "preprocessing of the face")
     bundle: BundleConfig = section(BundleConfig, "the built-in tracker (face.tracker=bundle)")
     fit: FitConfig = section(FitConfig, "morphable models (face.tracker=bfm or gnm)")
@@ -606,10 +619,8 @@ def _check_name(name: str, origin: str) -> None:
         found = f"has the character {bad[0]!r}" if bad else "names no folder"
         raise UserError(f"{origin}: name is {shown(name)}, which {found}: give a plain name")
     size = len(name.encode("utf-8"))
-    if size > _LONGEST_NAME:
-        raise UserError(
-            f"{origin}: name is {shown(name)}, which has {size} bytes, allowed are {_LONGEST_NAME}: shorten it"
-        )
+    if size > LONGEST:
+        raise UserError(f"{origin}: name is {shown(name)}, which has {size} bytes, allowed are {LONGEST}: shorten it")
 
 
 def _check_backends(backend: str, origin: str) -> None:

@@ -1,5 +1,6 @@
 """The commands: bad input ends in one sentence and status 2, with nothing half-written."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from speech2lip.errors import UserError, run_guarded
 from speech2lip.media.encode import VideoWriter
 from speech2lip.media.images import write_image
 from speech2lip.media.sound import SAMPLE_RATE, save_wav
+from speech2lip.subject.source import content_hash
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,11 +48,14 @@ def test_no_face(capsys, tmp_path, tone):
 
 def test_no_audio_track(capsys, tmp_path):
     message = _fails(capsys, "preprocess", "--video", _video(tmp_path / "a.mp4", 80), "--out", tmp_path / "s")
-    assert "no audio track" in message and "--audio" in message
+    assert "has no sound" in message and "--voice FILE" in message
+    assert not (tmp_path / "s").exists()
 
 
 def test_two_frame_clip(capsys, tmp_path, tone):
-    message = _fails(capsys, "preprocess", "--video", _video(tmp_path / "a.mp4", 2, tone), "--out", tmp_path / "s")
+    video = _video(tmp_path / "a.mp4", 2, tone)
+    assert "s of sound, needed are 2.5" in _fails(capsys, "preprocess", "--video", video, "--out", tmp_path / "s")
+    message = _fails(capsys, "preprocess", "--video", video, "--voice", tone, "--out", tmp_path / "s")
     assert "2 frames" in message or "frames at 25" in message
 
 
@@ -63,6 +68,72 @@ def test_missing_and_unreadable_files(capsys, tmp_path):
     assert "does not exist" in _fails(capsys, "preprocess", "--video", tmp_path / "no.mp4", "--out", tmp_path / "s")
     (tmp_path / "a.mp4").write_bytes(bytes(1000))
     assert "cannot be read" in _fails(capsys, "preprocess", "--video", tmp_path / "a.mp4", "--out", tmp_path / "s")
+
+
+def _fifo(folder: Path) -> Path:
+    os.mkfifo(folder / "fifo.mp4")
+    return folder / "fifo.mp4"
+
+
+def _empty_folder(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+def _empty_file(folder: Path) -> Path:
+    (folder / "empty.mp4").touch()
+    return folder / "empty.mp4"
+
+
+def _one_text(folder: Path) -> Path:
+    (folder / "texts").mkdir()
+    (folder / "texts" / "a.txt").write_text("no frame")
+    return folder / "texts"
+
+
+def _below_a_file(folder: Path) -> Path:
+    return _empty_file(folder) / "a.mp4"
+
+
+@pytest.mark.parametrize("option", ["--video", "--voice"])
+@pytest.mark.parametrize(
+    ("make", "wanted"),
+    [
+        (_fifo, "is a pipe or a device"), (_empty_file, "is empty"), (_empty_folder, "holds no images"), (_one_text, "holds no images"),
+        (_below_a_file, "does not exist"), (lambda folder: folder / ("x" * 300), "cannot be read (File name too long)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_file_is_one_sentence_at_once(capsys, tmp_path, tone, make, wanted, option):
+    given = make(tmp_path)
+    if option == "--voice" and "holds no images" in wanted:
+        wanted = "is a folder"
+    files = {"--video": _video(tmp_path / "a.mp4", 80, tone), option: given}
+    arguments = [x for pair in files.items() for x in pair]
+    for command in (["preprocess", "--out", tmp_path / "s"], ["run", "--audio", tone, "--out", tmp_path / "o.mp4"]):
+        message = _fails(capsys, *command, *arguments)
+        assert message.startswith(f"error: {given} {wanted}")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_clip_without_sound_takes_its_voice(capsys, monkeypatch, tmp_path, tone):
+    """`--voice` is what the clip says; `--audio` of `run` what shall be said."""
+    from speech2lip.preparation import pipeline
+
+    opened = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "run_stages", lambda stages, *_: _stop(opened, stages))
+    video = _video(tmp_path / "a.mp4", 80)
+    save_wav(tmp_path / "voice.wav", 0.1 * np.sin(np.arange(3 * SAMPLE_RATE)))
+    _fails(
+        capsys, "run", "--video", video, "--voice", tmp_path / "voice.wav", "--audio", tone, "--out", tmp_path / "o.mp4"
+    )
+    _fails(capsys, "preprocess", "--video", video, "--audio", tmp_path / "voice.wav", "--out", tmp_path / "s")
+    assert opened == [content_hash(tmp_path / "voice.wav")] * 2
+
+
+def _stop(opened: list, stages: list) -> None:
+    opened.append(next(s for s in stages if s.name == "audio").inputs["sound"])
+    raise UserError("seen")
 
 
 def test_audio_shorter_than_a_frame(capsys, tmp_path, model_path, subject_config):
@@ -92,6 +163,122 @@ def test_training_without_a_subject(capsys, tmp_path):
 def test_settings_may_follow_options(capsys, tmp_path):
     """A setting after `--fresh` is as good as one before it."""
     assert "speech2lip preprocess" in _fails(capsys, "train", "--fresh", f"data.root={tmp_path}", "--config", "fast")
+
+
+NAMES = ["#1 intro", "talk #1", "talk #2", "Interview: part 1", "12:30", "007", "1e5", "1.10", "true", "null", "[4K] me", "{a}",
+         "@me", "!x", "*x", "&x", "${HOME}", "x%d", "it's me", "-x", "--out", ".hidden", "a ", "a", "a\nb", "x" * 251, "\udcff"]  # fmt: skip
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """Configurations with which preprocessing would have begun."""
+    from speech2lip.preparation import pipeline
+
+    seen = []
+
+    def stand_in(config, *_):
+        seen.append(config)
+        raise UserError("seen")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "preprocess", stand_in)
+    return seen
+
+
+def test_every_name_is_a_subject_of_its_own(asked, tmp_path, tone):
+    for name in NAMES:
+        for command in (["run", "--audio", str(tone), "--out", "o.mp4"], ["preprocess"]):
+            assert main([*command, "--video", f"{name}.mp4"]) == 2
+    assert len(asked) == 2 * len(NAMES) and len({c.name for c in asked}) == len(NAMES)
+    for config in asked:
+        assert Path(config.data.root) == Path("dataset", config.name) and Path(config.data.root).parent == Path(
+            "dataset"
+        )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tone.wav"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "", "x" * 256, "..", "a/b", "a\0b"])
+@pytest.mark.parametrize("command", ["run", "preprocess", "train", "render", "evaluate"])
+def test_a_name_that_leads_elsewhere_is_refused(capsys, asked, tmp_path, tone, name, command):
+    files = {
+        "run": ["--video", "me.mp4", "--audio", tone, "--out", "o.mp4"], "preprocess": ["--video", "me.mp4"], "train": [],
+        "render": ["--audio", tone, "--out", "o.mp4"], "evaluate": [],
+    }[command]  # fmt: skip
+    assert "name is " in _fails(capsys, command, *files, f"--name={name}")
+    if command in ("run", "preprocess", "train"):
+        assert "name is " in _fails(capsys, command, *files, f"name={name}")
+    assert not asked and sorted(p.name for p in tmp_path.iterdir()) == ["tone.wav"]
+
+
+def test_places_follow_the_name_unless_they_are_given(asked, tone, tmp_path):
+    cases = {
+        ("--video", "me.mp4", "--name", "anna"): ("anna", "dataset/anna"),
+        ("--video", "me.mp4"): ("me", "dataset/me"),
+        ("--video", "me.mp4", "--out", "there/you"): ("you", "there/you"),
+        ("--video", "me.mp4", "--out", "there/you", "--name", "anna"): ("anna", "there/you"),
+        ("--video", "me.mp4", "data.root=x"): ("subject", "x"),
+        ("--video", "me.mp4", "data.root=x", "--name", "anna"): ("anna", "x"),
+        ("--video", "me.mp4", "name=anna"): ("anna", "dataset/anna"),
+    }
+    for arguments, wanted in cases.items():
+        assert main(["preprocess", *arguments]) == 2
+        assert (asked[-1].name, asked[-1].data.root) == wanted, arguments
+
+
+def test_train_takes_the_same_name(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "--out dataset/anna" in _fails(capsys, "train", "--name", "anna", "--fresh", "train.steps=3")
+    assert "--out x/y" in _fails(capsys, "train", "data.root=x/y", "--name", "anna")
+    assert not list(tmp_path.iterdir())
+
+
+def test_output_goes_to_exactly_the_place_that_was_named(subject_config, tmp_path, monkeypatch):
+    from speech2lip.training import trainer
+
+    seen = []
+    monkeypatch.setattr(trainer, "fit", lambda config, fresh: seen.append((config, fresh)) or tmp_path)
+    out = tmp_path / "a b #1"
+    assert (
+        main(["train", f"data.root={subject_config.data.root}", "--fresh", f"train.output={out}", "train.steps=3"]) == 0
+    )
+    ((config, fresh),) = seen
+    assert (config.train.output, config.train.steps, fresh) == (str(out), 3, True)
+
+
+def test_a_training_that_cannot_be_written_is_refused_before_preprocessing(capsys, asked, tmp_path, tone):
+    (tmp_path / "file").write_text("in the way")
+    arguments = [
+        "run",
+        "--video",
+        "me.mp4",
+        "--audio",
+        tone,
+        "--out",
+        tmp_path / "o.mp4",
+        f"train.output={tmp_path / 'file'}",
+    ]
+    assert "cannot write" in _fails(capsys, *arguments) and not asked
+    arguments = ["run", "--video", "me.mp4", "--audio", tone, "--out", tmp_path / "o.mp4", "train.device=cuda:99"]
+    assert "cuda:99" in _fails(capsys, *arguments) and not asked
+
+
+def test_a_model_whose_subject_is_gone_is_not_mixed_with_a_new_clip(capsys, asked, tmp_path, tone):
+    (tmp_path / "log" / "me").mkdir(parents=True)
+    (tmp_path / "log" / "me" / "model.pt").write_bytes(b"another's")
+    arguments = ["run", "--video", "me.mp4", "--audio", tone, "--out", tmp_path / "o.mp4"]
+    assert "is gone" in _fails(capsys, *arguments) and not asked
+    _fails(capsys, *arguments, "--fresh")
+    _fails(capsys, *arguments, "--name", "you")
+    assert [c.name for c in asked] == ["me", "you"]
+    assert (tmp_path / "log" / "me" / "model.pt").read_bytes() == b"another's"
+
+
+def test_a_model_is_named_by_its_subject(capsys, tmp_path, monkeypatch, tone):
+    monkeypatch.chdir(tmp_path)
+    message = _fails(capsys, "render", "--name", "talk #1", "--audio", tone, "--out", "o.mp4")
+    assert "log/talk #1/model.pt" in message
+    assert "log/talk #1/model.pt does not exist" in _fails(capsys, "evaluate", "--name", "talk #1")
+    assert "either --model, or --name" in _fails(capsys, "render", "--audio", tone, "--out", "o.mp4")
 
 
 def test_config_shows_what_is_asked_for(capsys):

@@ -37,6 +37,11 @@ class LevelMeter:
         return max(self._levels, default=0.0) < 1e-3
 
     @property
+    def loud_decibels(self) -> float:
+        """Level in dB of full scale that a twentieth of the sound reaches; -400 for digital silence."""
+        return float(20 * np.log10(np.percentile(self._levels, 95) + 1e-20)) if self._levels else -400.0
+
+    @property
     def gain(self) -> float:
         """Factor that brings the loud parts (95th percentile, long silence aside) to level 0.1; silence keeps 1."""
         levels = np.array(self._levels)

@@ -45,7 +45,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def run_demo(config: Config, out: Path) -> dict[str, float]:
+def run_demo(config: Config, out: Path, fresh: bool = False) -> dict[str, float]:
     """Synthesise, preprocess, train, render a held-out sentence and judge it; returns the figures.
 
     The last line printed is the path of the generated video.
@@ -62,9 +62,9 @@ def run_demo(config: Config, out: Path) -> dict[str, float]:
     plan.next()
     speaker, held_out = _clips(out)
     plan.next()
-    preprocess(config, speaker)
+    preprocess(config, speaker, remedy="choose another folder with --out")
     plan.next()
-    model = fit(config)
+    model = fit(config, fresh)
     plan.next()
     result, both = out / "generated.mp4", out / "real_and_generated.mp4"
     count = render_video(model, held_out.with_suffix(".wav"), result, device=config.train.device)

@@ -25,9 +25,7 @@ def pick_device(name: str) -> torch.device:
     missing = kind == "cuda" and int(index or 0) >= count
     if missing or (kind == "mps" and not torch.backends.mps.is_available()):
         found = f"{count} CUDA devices" if count else "none that PyTorch can use"
-        raise UserError(
-            f"device {name} was asked for, this machine has {found}: use --device auto, or train.device=auto"
-        )
+        raise UserError(f"device {name} was asked for, this machine has {found}: ask for one of those, or for auto")
     return torch.device(name)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -25,7 +24,7 @@ from ..progress import track as progress
 from ..subject.layout import SubjectLayout
 from ..subject.records import Box, ClipLandmarks, Subject, Track
 from .head import TrackedClip, load_tracked
-from .source import keep_source
+from .source import Clip, keep_source
 
 REGION_MARGIN = 8  # crop pixels around the mask that the Blend-Net sees
 _LIP_QUALITY = 97  # of JPEG
@@ -49,7 +48,7 @@ class CanonicalView:
         return unproject(pixels, sample_bilinear(self.depth, pixels), self.camera)
 
 
-def make_canonical(config: Config, video: Path, layout: SubjectLayout) -> None:
+def make_canonical(config: Config, source: Clip, layout: SubjectLayout) -> None:
     """Choose the canonical frame, write everything that lies in its space, and complete the folder."""
     clip, tracked = layout.load_landmarks(), load_tracked(layout)
     view = _choose_view(config, layout, clip, tracked)
@@ -62,7 +61,7 @@ def make_canonical(config: Config, video: Path, layout: SubjectLayout) -> None:
     layout.save_track(Track(tracked.landmarks, tracked.valid, head.poses, head.mesh, exposure, mouth))
     layout.save_subject(
         Subject(
-            name=config.name, source=keep_source(video, layout), fps=config.data.fps, frames=len(tracked.valid),
+            name=config.name, source=keep_source(source, layout), fps=config.data.fps, frames=len(tracked.valid),
             size=clip.size, crop=clip.crop, shots=clip.shots, camera=head.camera, canonical_frame=view.index,
             lip_box=region.box, lip_size=lip_size, region_size=_region_size(view, region, head.poses[tracked.valid]),
             audio=make_backend(config.audio).params(), stream=config.data.video_stream,

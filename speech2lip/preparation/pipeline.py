@@ -3,61 +3,95 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..audio.features import make_backend
 from ..config import MORPHABLE, Config
 from ..errors import UserError
-from ..media.facts import Selection
+from ..files import check_input
+from ..media.images import frame_files
 from ..media.probe import check_video, describe
 from ..subject.layout import SubjectLayout
 from ..subject.records import Subject
+from ..subject.source import content_hash
 from .head import track_clip
 from .landmarks import find_landmarks
+from .learnable import check_learnable, check_sound_to_learn
 from .lips import make_canonical
 from .sound import extract_audio, sound_source
-from .source import fingerprint, selection
+from .source import Clip, check_clip, restore_source, selection, sound_selection
 from .stages import Stage, run_stages
 
 
-def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subject:
+def preprocess(
+    config: Config, video: Path, voice: Path | None = None, remedy: str = "choose another data.root for it"
+) -> Subject:  # fmt: skip
     """Turn `video` (a file, or a folder of frames at `data.fps`) into the folder `data.root`.
 
-    audio: sound to use instead of the video's own track (needed for a folder of frames
-    unless `audio/audio.wav` already lies in the subject's folder). An interrupted or repeated run
-    continues where it stopped.
+    voice: the clip's own speech, instead of its sound (needed for a folder of frames unless
+    `audio/audio.wav` already lies in the subject's folder); remedy: what the user can do where the folder was
+    made from another clip, which is refused. An interrupted or repeated run continues where it stopped.
     """
     layout = SubjectLayout(config.data.root)
+    clip = open_clip(config, video, voice, remedy)
+    check_sound_to_learn(config.learnable, clip.sound, sound_selection(config, video, clip.sound))
+    make_backend(config.audio)  # here, so that a missing package or model is found before the slow stages
     _make_folder(layout.root)
-    info = check_video(video, selection(config))
-    sound = sound_source(video, audio, info.has_audio, layout)
-    print(f"{video}: {describe(info)}")
-    run_stages(stages_of(config, video, sound, layout), layout.stages, layout.subject)
+    run_stages(stages_of(config, clip, layout), layout.stages, layout.subject)
+    restore_source(clip, layout)
     return layout.load_subject()
 
 
-def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -> list[Stage]:
+def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> Clip:
+    """What preprocessing works on, checked to be a moving picture with sound that this folder may be made from."""
+    check_input(video, "a video of a talking person")
+    layout, info = SubjectLayout(config.data.root), check_video(video, selection(config))
+    if video.is_dir():
+        frame_files(video)
+    sound = sound_source(video, voice, info.has_audio, layout)
+    print(f"{video}: {describe(info)}")
+    return Clip(video, *check_clip(video, layout, remedy), sound)
+
+
+def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
     """All stages; each names what enters it, so that nothing is redone or kept wrongly."""
+    video, sound = clip.video, clip.sound
+    heard = clip.sha256 if sound == video else content_hash(sound)
+
+    @cache
+    def check() -> None:  # at the beginning of whichever stage comes first after the frames
+        check_learnable(config, video, sound, layout)
+
+    def track() -> None:
+        check()
+        track_clip(config, layout)
+
+    def listen() -> None:
+        check()
+        extract_audio(config, sound, layout, sound_selection(config, video, sound))
+
     return [
         Stage(
-            "frames", 3, {"video": fingerprint(video), **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.max_crop", "face.jpeg_quality")},
+            "frames", 4, {"video": clip.sha256, **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.max_crop", "face.jpeg_quality")},
             (layout.landmarks, layout.face_images), lambda: find_landmarks(config, video, layout),
         ),
         Stage(
             "track", 2, {**_chosen(config, "face.tracker", "face.smooth", "face.max_gap", "photometric"), **_tracker(config)},
-            (layout.head,), lambda: track_clip(config, layout),
+            (layout.head,), track,
         ),
         Stage(
-            "audio", 3, {"sound": fingerprint(sound), **_chosen(config, "audio", "data.audio_stream")},
-            (layout.audio, layout.features), lambda: extract_audio(config, sound, layout, selection(config) if sound == video else Selection()),
+            "audio", 4, {"sound": heard, **_chosen(config, "audio", "data.audio_stream")},
+            (layout.audio, layout.features), listen,
         ),
         Stage(
-            "canonical", 2,
+            "canonical", 3,
             {
-                "source": video.name, "rasterizer": config.rasterizer,
+                "rasterizer": config.rasterizer,
                 **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure"),
             },
-            (layout.subject, layout.track, layout.depth, layout.lip_images), lambda: make_canonical(config, video, layout),
+            (layout.subject, layout.track, layout.depth, layout.lip_images), lambda: make_canonical(config, clip, layout),
         ),
     ]  # fmt: skip
 

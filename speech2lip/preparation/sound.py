@@ -7,22 +7,28 @@ from pathlib import Path
 from ..audio.features import extract_windows, make_backend, save_features
 from ..config import Config
 from ..errors import UserError
-from ..files import atomic_path
+from ..files import atomic_path, check_input
 from ..media.facts import Selection
 from ..media.sound import load_audio, save_wav
 from ..subject.layout import SubjectLayout
 
 
-def sound_source(video: Path, audio: Path | None, own: bool, layout: SubjectLayout) -> Path:
-    if audio is not None:
-        if not audio.is_file():
-            raise UserError(f"{audio} does not exist: give the path of an audio file")
-        return audio
+def sound_source(video: Path, voice: Path | None, own: bool, layout: SubjectLayout) -> Path:
+    """The file with the speech of the clip. voice: what the user gave instead of the clip's own; own: whether it
+    has such."""
+    if voice is not None:
+        check_input(voice, "the clip's own speech")
+        if voice.is_dir():
+            raise UserError(f"{voice} is a folder: give a file with the clip's own speech")
+        return voice
     if own and video.is_file():
         return video
     if layout.audio.is_file():
         return layout.audio
-    raise UserError(f"{video} has no audio track: give the speech with --audio, or put it at {layout.audio}")
+    raise UserError(
+        f"{video} has no sound, but the mouth is learned from what is said in the clip: give the clip's own speech with "
+        "--voice FILE"
+    )
 
 
 def extract_audio(config: Config, sound: Path, layout: SubjectLayout, select: Selection = Selection()) -> None:

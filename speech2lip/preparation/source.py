@@ -1,17 +1,17 @@
-"""The source video: its identity, and keeping it beside the subject."""
+"""The source video: whose folder this is, and a copy of the clip beside the subject."""
 
 from __future__ import annotations
 
 import os
-import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..config import Config
-from ..files import atomic_path
+from ..errors import UserError
+from ..files import copy_file
 from ..media.facts import Selection
-from ..media.images import frame_files
 from ..subject.layout import SubjectLayout
+from ..subject.source import SourceRecord, Stamp, content_hash, read_record, stamp, write_record
 
 
 def selection(config: Config) -> Selection:
@@ -19,24 +19,91 @@ def selection(config: Config) -> Selection:
     return Selection(config.data.video_stream, config.data.audio_stream, config.data.allow_partial)
 
 
-def fingerprint(path: Path) -> list[Any]:
-    """Cheap identity of a file or folder: name, size, modification time (and count)."""
-    if path.is_dir():
-        files = frame_files(path)
-        return [str(path.resolve()), len(files), files[0].stat().st_mtime_ns, files[-1].stat().st_mtime_ns]
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+def sound_selection(config: Config, video: Path, sound: Path) -> Selection:
+    """Which stream of `sound` is read: the settings concern the clip alone."""
+    return selection(config) if sound == video else Selection()
 
 
-def keep_source(video: Path, layout: SubjectLayout) -> str:
-    """Keep the source beside the subject (a link where the file system allows, else a copy)."""
-    if video.is_dir() or video.resolve().parent == layout.root.resolve():
-        return os.path.relpath(video.resolve(), layout.root.resolve())
-    target = layout.root / f"source{video.suffix.lower()}"
-    with atomic_path(target) as path:
-        path.unlink()
-        try:
-            os.link(video.resolve(), path)
-        except OSError:
-            shutil.copyfile(video, path)
-    return target.name
+@dataclass(frozen=True)
+class Clip:
+    """What enters preprocessing. video: file or folder of frames; sha256: of its content, which it had at
+    `seen`; sound: file with the speech of the clip."""
+
+    video: Path
+    sha256: str
+    seen: Stamp
+    sound: Path
+
+
+def check_clip(video: Path, layout: SubjectLayout, remedy: str) -> tuple[str, Stamp]:
+    """SHA-256 and stamp of a clip; refuses one that is not the clip that the folder was made from.
+
+    remedy: what to do about it, for the message. A clip that was moved or renamed is the same clip.
+    """
+    record, now = _known(layout), stamp(video)
+    here = str(video.resolve())
+    if record is None:
+        return content_hash(video), now
+    if (here, now) == (record.clip, record.clip_stamp):
+        return record.sha256, now
+    digest = content_hash(video)
+    if digest == record.sha256:
+        return digest, now
+    if here != record.clip:
+        raise UserError(f"{layout.root} was made from {record.clip}, {video} is another clip: {remedy}")
+    gone = layout.source_record if _lies_within(video, layout) else layout.root
+    raise UserError(
+        f"{layout.root} was made from {video}, which has changed since: {remedy}, or delete {gone} to start over"
+    )
+
+
+def _known(layout: SubjectLayout) -> SourceRecord | None:
+    """What the folder was made from; of a folder of an older version, the source that it kept."""
+    record = read_record(layout.source_record)
+    if record is not None or not layout.subject.is_file():
+        return record
+    try:
+        source = layout.source_path(layout.load_subject())
+    except UserError:
+        return None  # of a format that is written anew, or without its source: there is nothing to compare
+    seen = stamp(source)
+    return SourceRecord(str(source.resolve()), os.fspath(source), content_hash(source), seen, seen)
+
+
+def keep_source(clip: Clip, layout: SubjectLayout) -> str:
+    """Copy the clip beside the subject, and note what it held; returns its path, relative to the folder.
+
+    A folder of frames, and a video that lies in the subject's folder already, stay where they are.
+    """
+    if clip.video.is_dir() or _lies_within(clip.video, layout):
+        kept = clip.video.resolve()
+        name = os.path.relpath(kept, layout.root.resolve())
+    else:
+        kept = layout.root / f"source{_suffix(clip.video)}"
+        copy_file(clip.video, kept)
+        name = kept.name
+    seen = stamp(kept)
+    if content_hash(kept) != clip.sha256:
+        raise UserError(f"{clip.video} was changed while it was read: run the same command again")
+    write_record(layout.source_record, SourceRecord(str(clip.video.resolve()), name, clip.sha256, clip.seen, seen))
+    return name
+
+
+def restore_source(clip: Clip, layout: SubjectLayout) -> None:
+    """Copy the clip again where a finished folder lacks its source, or has only a link to it."""
+    record = read_record(layout.source_record)
+    source = layout.root / (record.kept if record is not None else layout.load_subject().source)
+    linked = not source.is_dir() and source.exists() and (source.is_symlink() or source.stat().st_nlink > 1)
+    if record is not None and source.exists() and not linked and stamp(source) == record.kept_stamp:
+        return
+    keep_source(clip, layout)
+
+
+def _lies_within(video: Path, layout: SubjectLayout) -> bool:
+    return video.resolve().parent == layout.root.resolve()
+
+
+def _suffix(video: Path) -> str:
+    """The file's, where it is one: decoders look at it."""
+    suffix = video.suffix.lower()
+    return suffix if suffix.isascii() and suffix[1:].isalnum() and len(suffix) <= 10 else ""

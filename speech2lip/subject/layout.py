@@ -13,6 +13,7 @@ from ..files import atomic_path, save_arrays
 from ..geometry.camera import Poses
 from ..media.facts import Selection
 from .records import ClipLandmarks, Crop, Subject, Track, subject_from_json
+from .source import check_kept, read_record
 
 
 def source_selection(subject: Subject) -> Selection:
@@ -31,6 +32,7 @@ class SubjectLayout:
         self.landmarks = self.root / "landmarks.npz"
         self.head = self.root / "head.npz"
         self.stages = self.root / "stages.json"
+        self.source_record = self.root / "source.json"
         self.audio = self.root / "audio" / "audio.wav"
         self.features = self.root / "audio" / "audio.npy"
         self.test_features = self.root / "audio_test" / "audio.npy"
@@ -107,12 +109,15 @@ class SubjectLayout:
         )  # fmt: skip
 
     def source_path(self, subject: Subject) -> Path:
-        """The source video or image folder, checked to exist."""
-        path = Path(subject.source)
-        path = path if path.is_absolute() else self.root / path
+        """The source video or image folder, checked to be what the subject was made from."""
+        record = read_record(self.source_record)
+        path = self.root / (record.kept if record is not None else subject.source)
         if path.is_file() and not path.resolve().is_relative_to(self.root.resolve()):
             raise UserError(f"{self.subject} names the source {path}, outside its folder: preprocess the video again")
-        return _existing(path, f"put the source video of subject {subject.name} back there")
+        _existing(path, f"put the source video of subject {subject.name} back there")
+        if record is not None:
+            check_kept(path, self.source_record, record)
+        return path
 
 
 def _existing(path: Path, remedy: str) -> Path:

@@ -41,6 +41,8 @@ _METER_SECONDS = 1.0  # between movements of the bar
 
 def fit(config: Config, fresh: bool = False) -> Path:
     """Train what `config` says; returns the path of the checkpoint. KeyboardInterrupt when a signal ended it."""
+    layout = SubjectLayout(config.data.root)
+    layout.source_path(layout.load_subject())  # rendering needs the source: better refused now than after hours
     trainer = Trainer(config, fresh)
     if not trainer.run():
         raise KeyboardInterrupt(

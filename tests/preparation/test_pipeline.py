@@ -1,15 +1,20 @@
 """Preprocessing: which settings redo which stage, and what a whole run leaves."""
 
+import json
+import shutil
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 
 from speech2lip.config import Config, default_config
+from speech2lip.errors import UserError
 from speech2lip.facemesh import mouth_opening
 from speech2lip.preparation.pipeline import preprocess, stages_of
+from speech2lip.preparation.source import Clip
 from speech2lip.preparation.stages import _key
 from speech2lip.subject.layout import SubjectLayout
+from speech2lip.subject.source import content_hash, stamp
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +22,8 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     for name in ("me.mp4", "me.wav"):
         (folder / name).write_bytes(b"x")
-    return folder / "me.mp4", folder / "me.wav", SubjectLayout(folder / "subject")
+    clip = Clip(folder / "me.mp4", content_hash(folder / "me.mp4"), stamp(folder / "me.mp4"), folder / "me.wav")
+    return clip, SubjectLayout(folder / "subject")
 
 
 def _redone(inputs, *settings: str, before: tuple[str, ...] = ()) -> list[str]:
@@ -35,7 +41,7 @@ def _redone(inputs, *settings: str, before: tuple[str, ...] = ()) -> list[str]:
         ("fit.keyframes=100", []), ("face.tracker=gnm", ["track"]), ("rasterizer=pytorch3d", ["canonical"]),
         ("audio.window=16", ["audio"]), ("audio.backend=mel", ["audio"]),
         ("face.lip_margin=0.3", ["canonical"]), ("face.lip_max_width=96", ["canonical"]), ("face.exposure=0", ["canonical"]), ("name=x", ["canonical"]),
-        ("train.steps=7", []), ("render.crf=20", []), ("model.lip.width=64", []),
+        ("learnable.lips=0", []), ("train.steps=7", []), ("render.crf=20", []), ("model.lip.width=64", []),
     ],
 )  # fmt: skip
 def test_a_setting_redoes_the_stage_that_reads_it_and_no_earlier_one(inputs, setting, stages):
@@ -68,6 +74,45 @@ def test_a_finished_folder_is_kept_whole(subject_config, clip, capsys):
     preprocess(subject_config, clip / "speaker.mp4")
     assert capsys.readouterr().out.count("unchanged, kept") == 4
     assert SubjectLayout(subject_config.data.root).subject.stat().st_mtime_ns == before
+
+
+def test_a_clip_enters_by_its_content(inputs, tmp_path):
+    """Moved and renamed it is the same; what was cut anew is another."""
+    clip, layout = inputs
+    moved = tmp_path / "other.mkv"
+    moved.write_bytes(b"x")
+    same = Clip(moved, content_hash(moved), stamp(moved), clip.sound)
+    old, new = (stages_of(Config(), c, layout) for c in (clip, same))
+    assert [_key(a, "") for a in old] == [_key(b, "") for b in new]
+    other = replace(same, sha256="another")
+    assert _key(stages_of(Config(), other, layout)[0], "") != _key(old[0], "")
+
+
+def test_a_refused_clip_leaves_no_folder(tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(UserError, match="empty"):
+        preprocess(default_config([f"data.root={tmp_path / 'subject'}"]), tmp_path / "empty.mp4")
+    assert not (tmp_path / "subject").exists()
+
+
+def test_a_photograph_is_refused_before_its_head_is_tracked(tmp_path, monkeypatch, subject_config):
+    """Frames are kept, so that going on anyway costs nothing twice."""
+    from speech2lip.preparation import pipeline
+
+    layout = SubjectLayout(tmp_path / "still")
+    shutil.copytree(subject_config.data.root, layout.root)
+    found = layout.load_landmarks()
+    layout.save_landmarks(replace(found, landmarks=np.repeat(found.landmarks[:1], len(found.landmarks), 0)))
+    monkeypatch.setattr(pipeline, "track_clip", lambda *_: pytest.fail("tracked"))
+    source = layout.root / "source.mp4"
+    config = replace(
+        subject_config,
+        data=replace(subject_config.data, root=str(layout.root)),
+        face=replace(subject_config.face, smooth=2.0),
+    )
+    with pytest.raises(UserError, match=r"^the lips of .* move 0.00 pixels"):
+        preprocess(config, source)
+    assert "frames" in json.loads(layout.stages.read_text())
 
 
 def test_face_is_found_in_every_frame_and_opening_follows_the_truth(subject_config, truth):
