@@ -17,7 +17,7 @@ PREPARING, TRAINING = ("run", "preprocess"), ("run", "train", "demo", "train.py"
 SPEAKERS = {
     "preparation": PREPARING, "training": TRAINING, "demo": ("demo",), "importing/dataset.py": ("import",),
     "rendering/files.py": ("inference.py",), "rendering/live.py": ("render",), "media/pcm.py": ("render",),
-    "evaluation": ("evaluate",),
+    "evaluation": ("evaluate",), "rendering/output.py": ("run", "render"), "weights/fetch.py": ("weights",),
 }  # fmt: skip
 _FUNCTIONS = {  # of cli.py
     "_run": ("run",), "_preprocess": ("preprocess",), "_train": ("train",), "_render": ("render",), "_evaluate": ("evaluate",),
@@ -87,7 +87,7 @@ def test_options_that_messages_name_are_options_of_every_command_that_can_say_so
     for file, function, text in ADVICE:
         alone = re.sub(r"`[^`]*`", "", text)  # whole command lines are looked at below
         if (
-            function in ("main", "_add_run", "COMMANDS", "_overview")
+            function in ("main", "_main", "_add_run", "COMMANDS", "_overview")
             or file in ("config_text.py",)
             or "speech2lip " in alone
         ):

@@ -70,6 +70,8 @@ class _Encoder:
     last column or row. OSError where the file cannot be written: at a later frame, or when it is closed.
     """
 
+    _THREADS = "FRAME"  # several frames at once, which is faster than parts of one
+
     def __init__(self, out: Path | str, fps: float | Fraction, kind: Container, colour: Colour):
         self.out, self.rate, self.colour = out, exact_rate(fps), colour
         self.frames = 0
@@ -126,7 +128,7 @@ class _Encoder:
         self._picture = self._file.add_stream("libx264", self.rate, options={**self._options(), **tags})
         self._picture.width, self._picture.height, self._picture.pix_fmt = width, height, "yuv420p"
         self._picture.codec_context.time_base = 1 / self.rate
-        self._picture.codec_context.thread_type = "FRAME"
+        self._picture.codec_context.thread_type = self._THREADS
         self._sound = self._sound_stream(self._file)
 
     def _encode(self, image: np.ndarray) -> None:
@@ -233,6 +235,8 @@ class LiveWriter(_Encoder):
 
     out: file (.mkv, .ts, or .mp4 in fragments), or "-" for Matroska on standard output.
     """
+
+    _THREADS = "SLICE"  # of one frame, so that none waits for the next
 
     def __init__(self, out: str, fps: float | Fraction, crf: int = 20, colour: Colour = Colour()):
         suffix = ".mkv" if out == "-" else Path(out).suffix.lower()

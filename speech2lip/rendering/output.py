@@ -41,7 +41,7 @@ def _check_kind(out: Path) -> None:
         )
     if out.exists() and not out.is_file():
         raise UserError(
-            f"cannot write {out} (it is a pipe or a device): give the name of a file, or render with --stream"
+            f"cannot write {out} (it is a pipe or a device): give the name of a file, or use `speech2lip render --stream`"
         )
     container_of(out)
     for parent in out.absolute().parents:
