@@ -27,6 +27,7 @@ _FORMATS = (
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"[playlist]", b"<smil", b"[Reference]", b"file ")
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")  # PNG, JPEG, BMP, TIFF
 _RAW, _TRANSPORT = ("h264", "hevc", "mpegvideo"), (".ts", ".m2ts", ".mts")
 _LEAD = Fraction(1, 10)  # seconds of sound before the picture that are left out
 _STILL = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")  # codecs of cover art
@@ -51,8 +52,15 @@ def open_media(path: Path) -> InputContainer:
             container.close()  # what begins within a packet is taken for the stream that it carries
             container = av.open(name, "r", "mpegts", options=dict(_OPTIONS), metadata_errors="replace")
         return container
-    except (OSError, ValueError) as error:  # FFmpegError is one or the other
+    except read_errors() as error:
         raise UserError(_unreadable(path, error)) from error
+
+
+def read_errors() -> tuple[type[Exception], ...]:
+    """What reading raises: FFmpeg's own errors, some of which are none of Python's."""
+    from av.error import FFmpegError
+
+    return FFmpegError, OSError, ValueError
 
 
 def check_file(path: Path) -> None:
@@ -77,6 +85,8 @@ def _unreadable(path: Path, error: Exception) -> str:
         return f"{path} is empty: give a media file"
     if head.startswith(_PLAYLISTS):
         return f"{path} is a playlist, a text that names other files, which is not followed: give the media file itself"
+    if head.startswith(_PICTURES) or head[8:12] == b"WEBP":
+        return f"{path} is a single image, whatever its name: give a video (or a folder of numbered frames) of a talking person"
     reason = getattr(error, "strerror", None) or str(error)
     return f"{path} cannot be read as video or audio ({reason}): give a media file"
 

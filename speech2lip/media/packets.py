@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .container import read_errors
+
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
@@ -43,14 +45,14 @@ def decoded(container: InputContainer, stream: VideoStream, tally: Tally, landed
 def _packets(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[Packet[VideoStream]]:
     try:
         yield from container.demux(stream)
-    except (OSError, ValueError) as error:  # FFmpegError is one or the other
+    except read_errors() as error:
         tally.reason = reason_of(error)
 
 
 def _frames(packet: Packet[VideoStream], container: InputContainer, tally: Tally) -> Iterator[VideoFrame]:
     try:
         frames = packet.decode()
-    except (OSError, ValueError) as error:
+    except read_errors() as error:
         tally.reason = reason_of(error)
         tally.lost += _counts(container, tally)
         return

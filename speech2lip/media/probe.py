@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .container import audio_stream, open_media, start_of, video_stream
+from .container import audio_stream, open_media, read_errors, video_stream
 from .facts import AudioFacts, MediaInfo, Selection, VideoFacts
 from .images import IMAGE_SUFFIXES, frame_files, read_image
 from .packets import Tally, decoded
@@ -112,22 +112,29 @@ def _check_length(path: Path, select: Selection) -> None:
             return  # whose duration is derived from what is there
         zero = Fraction(container.start_time or 0, 1_000_000)
         promised = float(Fraction(container.duration, 1_000_000))
-        found = float(_end(container) - zero)
+        if container.duration > _BEFORE_END:
+            with suppress(*read_errors()):  # else it is read from the beginning
+                container.seek((container.start_time or 0) + container.duration - _BEFORE_END)
+        end = _end(container)
+    if end is None:  # some files without an index stand at their end after such a jump
+        with open_media(path) as container:
+            end = _end(container)
+    found = float((end or zero) - zero)
     if found < promised - max(_MISSING, 0.02 * promised):
         fps = float(stream.average_rate or 25)
         good = max(0, round(found * fps))
         refuse_part(path, good, round(promised * fps) - good)
 
 
-def _end(container: InputContainer) -> Fraction:
-    """Time stamp in seconds at which the last packet of any stream ends."""
-    last = max((start_of(s) for s in container.streams), default=Fraction(0))
-    with suppress(OSError):  # else read from the beginning
-        container.seek((container.start_time or 0) + (container.duration or 0) - _BEFORE_END)
-    with suppress(OSError, ValueError):  # the damage that is looked for
+def _end(container: InputContainer) -> Fraction | None:
+    """Time stamp in seconds at which the last packet of any stream ends, read from where the container stands;
+    None where no packet is left."""
+    last: Fraction | None = None
+    with suppress(*read_errors()):  # the damage that is looked for
         for packet in container.demux():
             if packet.pts is not None and packet.size and packet.time_base:
-                last = max(last, (packet.pts + (packet.duration or 0)) * packet.time_base)
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                last = end if last is None else max(last, end)
     return last
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UserError
-from .container import audio_stream, check_file, open_media, origin
+from .container import audio_stream, check_file, open_media, origin, read_errors
 from .facts import Selection
 from .mix import channel_names, mix_weights, planar, timeline
 
@@ -74,10 +74,10 @@ def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[AudioFr
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
-            except (OSError, ValueError):
+            except read_errors():
                 continue
             yield from frames  # type: ignore[misc]
-    except (OSError, ValueError):
+    except read_errors():
         return  # the rest of a damaged file
 
 

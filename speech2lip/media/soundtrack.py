@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UserError
-from .container import audio_stream, open_media, origin
+from .container import audio_stream, open_media, origin, read_errors
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -90,7 +90,7 @@ def _decoded(container: InputContainer, stream: AudioStream, zero: Fraction) -> 
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except (OSError, ValueError):  # FFmpeg's errors are one or the other
+        except read_errors():
             continue
         for frame in frames:
             if frame.pts is not None and frame.time_base is not None:

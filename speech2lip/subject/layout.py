@@ -113,7 +113,8 @@ class SubjectLayout:
         record = read_record(self.source_record)
         path = self.root / (record.kept if record is not None else subject.source)
         if path.is_file() and not path.resolve().is_relative_to(self.root.resolve()):
-            raise UserError(f"{self.subject} names the source {path}, outside its folder: preprocess the video again")
+            named = self.subject if record is None else self.source_record
+            raise UserError(f"{named} names the source {path}, outside its folder: preprocess the video again")
         _existing(path, f"put the source video of subject {subject.name} back there")
         if record is not None:
             check_kept(path, self.source_record, record)

@@ -191,7 +191,7 @@ DOORS = [
     file("playlist named .mp4", lambda p: _playlist(p, "a.mp4", M3U8), PLAYLIST, pending="media"),
     file("ffconcat named .mp4", lambda p: _playlist(p, "a.mp4", "ffconcat version 1.0", "file '{}'"), PLAYLIST, pending="media"),
     file("concat list", lambda p: _playlist(p, "a.txt", "", "file '{}'"), PLAYLIST),
-    file("dash manifest", lambda p: make.text(p / "a.mpd", '<?xml version="1.0"?><MPD><BaseURL>secret.ts</BaseURL></MPD>'), NOT_MEDIA),
+    file("dash manifest", lambda p: make.text(p / "a.mpd", '<?xml version="1.0"?><MPD><BaseURL>secret.ts</BaseURL></MPD>'), "playlist"),
     file("session description", lambda p: make.text(p / "a.sdp", "v=0\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"), NOT_MEDIA, pending="media"),
     file("pattern of pictures", lambda p: _folder(p / "f", 75) / "%d.png", "does not exist|single image"),
     *(
@@ -228,7 +228,7 @@ SOUNDS = [
     heard("silence", lambda p: make.wav(p / "a.wav", np.zeros(RATE_))),
     heard("text", lambda p: make.text(p / "a.wav", "hello " * 40), NOT_MEDIA),
     heard("empty", lambda p: make.text(p / "a.wav", ""), NOT_MEDIA),
-    heard("folder", lambda p: _folder(p / "a.wav", 0), "no audio|folder|directory|no images"),
+    heard("folder", lambda p: _folder(p / "a.wav", 0), "no audio|folder|directory|no images|regular file"),
     heard("pipe", lambda p: make.fifo(p / "a.wav"), r"pipe|regular file", pending="media"),
     heard("not there", lambda p: p / "a.wav", "does not exist"),
     Row("voice: silence", lambda p: ["preprocess", "--video", make.video(p / "a.mp4"), "--audio", make.wav(p / "q.wav", np.zeros(20 * RATE_)), "--out", p / "s"], "silent", pending="names"),
@@ -378,6 +378,7 @@ SUBJECTS = [
 def _outside(root: Path) -> None:
     make.video(root.parent / "private.mp4")
     _json(source="../private.mp4")(root)
+    (root / "source.json").unlink(missing_ok=True)
 
 
 def _checkpoint(name: str, damage: Callable[[Path], object], said: str = r"model\.pt", **more: Any) -> Row:
