@@ -38,7 +38,11 @@ def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -
     """All stages; each names what enters it, so that nothing is redone or kept wrongly."""
     return [
         Stage(
-            "frames", 2, {"video": fingerprint(video), **_chosen(config, "data.fps", "face.max_crop", "face.jpeg_quality")},
+            "frames", 3,
+            {
+                "video": fingerprint(video),
+                **_chosen(config, "data.fps", "face.max_crop", "face.jpeg_quality", "face.same_person"),
+            },
             (layout.landmarks, layout.face_images), lambda: find_landmarks(config, video, layout),
         ),
         Stage(

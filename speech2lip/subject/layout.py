@@ -90,13 +90,14 @@ class SubjectLayout:
             width, height = map(int, data["size"])
             shots = tuple((int(a), int(b)) for a, b in data["shots"])
             crop = Crop(*map(int, data["crop"]))
-            return ClipLandmarks(data["landmarks"], data["seen"], data["sharpness"], shots, crop, (width, height))
+            size, person = (width, height), data["person"]
+            return ClipLandmarks(data["landmarks"], data["seen"], data["sharpness"], shots, crop, size, person)
 
     def save_landmarks(self, clip: ClipLandmarks) -> None:
         crop = clip.crop
         save_arrays(
             self.landmarks, landmarks=clip.landmarks, seen=clip.seen, sharpness=clip.sharpness, shots=np.array(clip.shots),
-            crop=np.array([crop.x, crop.y, crop.side, crop.size]), size=np.array(clip.size),
+            crop=np.array([crop.x, crop.y, crop.side, crop.size]), size=np.array(clip.size), person=clip.person,
         )  # fmt: skip
 
     def source_path(self, subject: Subject) -> Path:

@@ -80,7 +80,7 @@ class ClipLandmarks:
 
     landmarks: [T, 478, 3] float32 FaceMesh's, in crop pixels (0 where no face was found); seen: [T]
     bool; sharpness: [T], any unit; shots: [start, end) between cuts; crop: the stored square; size:
-    source (width, height).
+    source (width, height); person: [T] int, who is seen (0: the one who is learned; 1, 2, ...: others; -1: nobody).
     """
 
     landmarks: np.ndarray
@@ -89,6 +89,7 @@ class ClipLandmarks:
     shots: tuple[tuple[int, int], ...]
     crop: Crop
     size: tuple[int, int]
+    person: np.ndarray
 
 
 @dataclass(frozen=True)
