@@ -54,10 +54,10 @@ def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -
             (layout.audio, layout.features), lambda: extract_audio(config, sound, layout),
         ),
         Stage(
-            "canonical", 2,
+            "canonical", 3,
             {
                 "source": video.name, "rasterizer": config.rasterizer,
-                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure"),
+                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure", "face.hidden"),
             },
             (layout.subject, layout.track, layout.depth, layout.lip_images), lambda: make_canonical(config, video, layout),
         ),

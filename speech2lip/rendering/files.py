@@ -31,7 +31,8 @@ def render_video(
     with atomic_path(out) as path:
         length = len(windows) / predictor.subject.fps
         with VideoWriter(path, predictor.subject.fps, audio, length, render.crf, render.preset) as video:
-            frames = predictor.render(windows, first)
+            loop, begin = predictor.walk(first, len(windows))
+            frames = predictor.render(windows, begin, loop)
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(frame.image)
     return len(windows)

@@ -53,7 +53,8 @@ def render_live(
     latency: list[float] = []
     with LiveWriter(out, fps) as writer:
         ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
-        for number, frame in enumerate(predictor.render_live(ears.windows(), first)):
+        loop, begin = predictor.walk(first, 2 * predictor.subject.frames)  # without end
+        for number, frame in enumerate(predictor.render_live(ears.windows(), begin, loop)):
             writer.write(frame.image)
             latency.append(time.monotonic() - ears.arrival(number / fps))
         started = time.monotonic()

@@ -70,7 +70,8 @@ class SubjectLayout:
         with np.load(_existing(self.track, "preprocess the video again"), allow_pickle=False) as data:
             poses = Poses(data["rotvec"], data["trans"])
             names = ("landmarks", "valid", "mesh", "exposure", "mouth")
-            return Track(poses=poses, **{name: data[name] for name in names})
+            hidden = data["hidden"] if "hidden" in data.files else np.zeros(len(data["valid"]), bool)
+            return Track(poses=poses, hidden=hidden, **{name: data[name] for name in names})
 
     def save_track(self, track: Track) -> None:
         with atomic_path(self.track) as path, open(path, "wb") as stream:
@@ -83,6 +84,7 @@ class SubjectLayout:
                 mesh=track.mesh,
                 exposure=track.exposure,
                 mouth=track.mouth.astype(np.float32),
+                hidden=track.hidden,
             )
 
     def load_landmarks(self) -> ClipLandmarks:

@@ -99,7 +99,7 @@ class Track:
     landmarks: [T, 478, 2] float32, interpolated where bridged; valid: [T] bool, a face was seen or bridged;
     poses: T rigid poses; mesh: [468, 3] neutral head mesh in mm;
     exposure: [T, 2, 3] per-channel gain and offset, observed = gain * canonical + offset;
-    mouth: [T, K, 2] lip and chin landmarks in canonical crop pixels.
+    mouth: [T, K, 2] lip and chin landmarks in canonical crop pixels; hidden: [T] bool, something is in front of the mouth.
     """
 
     landmarks: np.ndarray
@@ -108,6 +108,12 @@ class Track:
     mesh: np.ndarray
     exposure: np.ndarray
     mouth: np.ndarray
+    hidden: np.ndarray
+
+    @property
+    def clear(self) -> np.ndarray:
+        """Frames [T] bool whose mouth is seen: those that are learned and painted."""
+        return self.valid & ~self.hidden
 
 
 def subject_from_json(raw: dict[str, Any]) -> Subject:
