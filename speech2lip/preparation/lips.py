@@ -209,4 +209,4 @@ def _write_lips(
     small = np.zeros((len(tracked.valid), *shrunk(np.zeros((lip_size[1], lip_size[0], 3), np.uint8)).shape), np.uint8)
     for index, (gain, lip) in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):
         exposure[index], small[index] = gain, lip
-    return steady(exposure, tracked.segments), small
+    return steady(exposure, tracked.segments, reference.mean(0)), small
