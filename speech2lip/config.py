@@ -79,11 +79,19 @@ class FaceConfig:
     )  # fmt: skip
     max_crop: int = key(640, "a larger square around the head is stored shrunk to this many pixels", 64, 4096)
     jpeg_quality: int = key(95, "quality of the stored face crops", 50, 100)
+    same_person: float = key(
+        0.8, "how unlike the most alike faces of two shots may be and still be one person's; the shots of others than the one with "
+        "most frames are not learned. Measured: at most 0.41 for one person, at least 1.2 for two", 0, 100,
+    )  # fmt: skip
     max_gap: float = key(0.4, "seconds without a face that tracking bridges", 0, 60)
     smooth: float = key(1.0, "factor on the measured pose noise: 0 keeps raw poses, above 1 smooths more", 0, 100)
     exposure: float = key(
         1.0, "share of a frame's measured exposure that is evened out in training and applied in use", 0, 1
     )
+    hidden: float = key(
+        0.07, "share of the mouth's region that must look foreign for a frame to be left out, as one with something in front of "
+        "the mouth; 1: never", 0.01, 1,
+    )  # fmt: skip
     lip_margin: float = key(0.22, "region around lips and chin, as a share of the lips' width", 0, 2)
     lip_feather: float = key(0.16, "soft edge of that region, as a share of the lips' width", 0, 2)
     lip_max_width: int = key(144, "lip images are as wide as in the video, up to this many pixels", 32, 1024)
@@ -292,6 +300,13 @@ class RenderConfig:
     crf: int = key(17, "quality of H.264, lower is better", 0, 51)
     preset: str = key("medium", "of x264: how long it searches", choices=X264_PRESETS)
     batch: int = key(8, "frames at once", 1, 256)
+    fade: int = key(4, "frames over which the mouth is left to the source where something comes in front of it", 0, 100)
+    clear_seconds: float = key(
+        4.0,
+        "stretch without such frames, or others without this person's face, that is long enough for the walk to stay in it",
+        0,
+        1e5,
+    )
     articulation: float = key(1.0, "factor on the predicted mouth shape", 0, 3)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")

@@ -10,6 +10,7 @@ from ..geometry.sampling import sample_bilinear
 from ..shapes import check_shape
 
 NEUTRAL = np.stack([np.ones(3), np.zeros(3)])  # gain and offset [2, 3] that change nothing
+_LEAST_NOISE, _MOST_NOISE = 0.3, 1.0  # grey levels of the skin's measured brightness
 
 
 def smoothed_colours(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -23,8 +24,14 @@ def tempered(exposure: np.ndarray, share: float) -> np.ndarray:
     return NEUTRAL + share * (exposure - NEUTRAL)
 
 
-def steady(colour: np.ndarray, segments: np.ndarray, reach: int = 12) -> np.ndarray:
-    """Average exposure [T, 2, 3] over about a second, never across a cut or gap; segments: [S, 2] frame ranges."""
+def steady(colour: np.ndarray, segments: np.ndarray, level: np.ndarray, reach: int = 12) -> np.ndarray:
+    """Exposure [T, 2, 3] without its noise: averaged over about a second, but where light changes faster than noise does.
+
+    colour: measured gain and offset of every frame; segments: [S, 2] frame ranges, across whose borders (cuts
+    and gaps) nothing is averaged; level: [3] grey levels of the skin it was measured on; reach: frames on
+    either side. A segment's noise is the spread of its skin's brightness around the average, and at most
+    one grey level: more than that is seen. From four times the noise on the measurement counts, from eight on alone.
+    """
     check_shape("colour", colour, None, 2, 3)
     out = colour.copy()
     for start, end in segments:
@@ -32,8 +39,16 @@ def steady(colour: np.ndarray, segments: np.ndarray, reach: int = 12) -> np.ndar
         padded = np.pad(part, ((reach, reach), (0, 0)), mode="edge")
         kernel = np.hanning(2 * reach + 3)[1:-1]
         smooth = np.stack([np.convolve(padded[:, c], kernel / kernel.sum(), "valid") for c in range(6)], 1)
-        out[start:end] = smooth.reshape(-1, 2, 3)
+        rest = colour[start:end] - smooth.reshape(-1, 2, 3)
+        follow = _sudden(np.abs(rest[:, 0] * level + rest[:, 1]))
+        out[start:end] = smooth.reshape(-1, 2, 3) + follow[:, None, None] * rest
     return out
+
+
+def _sudden(off: np.ndarray) -> np.ndarray:
+    """How surely a difference from the average, in grey levels [N, 3], is light and not noise: [N] in 0..1."""
+    noise = np.clip(1.48 * np.median(off, axis=0), _LEAST_NOISE, _MOST_NOISE)
+    return np.clip((off / (4 * noise)).max(1) - 1, 0, 1)
 
 
 def colour_samples(mesh: np.ndarray, pixels: np.ndarray, covered: np.ndarray, count: int = 500) -> np.ndarray:

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..errors import UserError
 from ..subject.records import Crop
 
 
-def dominant_face(samples: list[tuple[int, np.ndarray]], shots: list[tuple[int, int]]) -> np.ndarray:
-    """Boxes of the largest, most persistent face: [N, 4], one per sampled frame that shows it.
+@dataclass(frozen=True)
+class ShotFace:
+    """The face that stands for a shot: on which samples it is seen [K], which box it is there [K], and the boxes
+    themselves [K, 4]; K is 0 in a shot without a face."""
+
+    samples: np.ndarray
+    places: np.ndarray
+    boxes: np.ndarray
+
+
+def shot_faces(samples: list[tuple[int, np.ndarray]], shots: list[tuple[int, int]]) -> list[ShotFace]:
+    """The largest, most persistent face of every shot.
 
     samples: (frame index, boxes [K, 4]) in order. Within a shot, boxes that overlap from
     sample to sample form a candidate; the one with the greatest summed size stands for
-    the shot. Shots whose face is less than half as large as the typical one are left out.
+    the shot.
     """
-    chosen: list[np.ndarray] = []
-    for start, end in shots:
-        candidates: list[list[np.ndarray]] = []
-        for _, boxes in (s for s in samples if start <= s[0] < end):
-            for box in boxes:
-                match = max(candidates, key=lambda c: _overlap(c[-1], box), default=None)
-                if match is not None and _overlap(match[-1], box) > 0.2:
-                    match.append(box)
-                else:
-                    candidates.append([box])
-        if candidates:
-            best = max(candidates, key=lambda c: sum(float(b[3]) for b in c))
-            chosen.append(np.stack(best))
+    return [_shot_face([(n, s[1]) for n, s in enumerate(samples) if start <= s[0] < end]) for start, end in shots]
+
+
+def _shot_face(samples: list[tuple[int, np.ndarray]]) -> ShotFace:
+    """samples: (number of the sample, boxes) of one shot."""
+    candidates: list[list[tuple[int, int, np.ndarray]]] = []
+    for number, boxes in samples:
+        for place, box in enumerate(boxes):
+            match = max(candidates, key=lambda c: _overlap(c[-1][2], box), default=None)
+            if match is not None and _overlap(match[-1][2], box) > 0.2:
+                match.append((number, place, box))
+            else:
+                candidates.append([(number, place, box)])
+    best = max(candidates, key=lambda c: sum(float(b[3]) for _, _, b in c), default=[])
+    numbers, places = (np.array([b[k] for b in best], int) for k in (0, 1))
+    return ShotFace(numbers, places, np.array([b for _, _, b in best]).reshape(-1, 4))
+
+
+def dominant_face(faces: list[ShotFace]) -> np.ndarray:
+    """Boxes [N, 4] of one person's shots; those whose face is less than half as large as the typical one are left out."""
+    chosen = [face.boxes for face in faces if len(face.boxes)]
     if not chosen:
         raise UserError("no face was found in the video: give a clip in which one person's face is well visible")
     typical = np.median(np.concatenate(chosen)[:, 3])

@@ -70,7 +70,7 @@ def import_dataset(source: Path, out: Path, name: str, fps: float = 25.0) -> Sub
     filled = fill_landmarks(landmarks[..., :2], seen, [(int(seen.argmax()), int(count - seen[::-1].argmax()))])
     mouth = to_canonical(filled[:, MOUTH], poses, mesh[MOUTH], pose, camera)
     colour = np.tile(NEUTRAL, (count, 1, 1))
-    layout.save_track(Track(filled, np.ones(count, bool), poses, mesh, colour, mouth))
+    layout.save_track(Track(filled, np.ones(count, bool), poses, mesh, colour, mouth, np.zeros(count, bool)))
     params = _copy_audio(source, layout)
     subject = Subject(
         name, str((layout.root / "ori_images_face").relative_to(layout.root)), fps, count, (size, size), Crop(0, 0, size, size),

@@ -27,7 +27,8 @@ from .source import selection
 
 def find_landmarks(config: Config, video: Path, layout: SubjectLayout) -> None:
     """Keep the head's square of every frame as JPEG, and its landmarks."""
-    survey = survey_clip(video, config.data.fps, select=selection(config))
+    survey = survey_clip(video, config.data.fps, select=selection(config), same_person=config.face.same_person)
+    _tell_people(survey, config.data.fps)
     crop = head_crop(survey.boxes, survey.width, survey.height, config.face.max_crop)
     shutil.rmtree(layout.face_images, ignore_errors=True)
     layout.face_images.mkdir(parents=True)
@@ -35,14 +36,25 @@ def find_landmarks(config: Config, video: Path, layout: SubjectLayout) -> None:
     with closing(FaceMesh()) as mesh, closing(patches), OrderedPool(2) as writer:
         points = []
         starts = {start for start, _ in survey.shots if start > 0}
+        others = survey.left_out(survey.frames)
         for index, patch in enumerate(progress(patches, "landmarks", survey.frames)):
             if index in starts:
                 mesh.reset()
-            points.append(mesh(patch))
+            points.append(None if others[index : index + 1].any() else mesh(patch))
             writer.submit(_keep, layout.face_image(index), patch, points[-1], config.face.jpeg_quality)
         sharpness = writer.results()
     _check_seen(points, video, config.data.fps)
     layout.save_landmarks(_record(survey, crop, points, sharpness))
+
+
+def _tell_people(survey: Survey, fps: float) -> None:
+    """Say whose face is learned where several people take turns."""
+    person = survey.person_of_frames(survey.frames)
+    if person.max(initial=0) > 0:
+        print(
+            f"people: {person.max() + 1} people are seen; the one in {(person == 0).sum() / fps:.1f} of "
+            f"{len(person) / fps:.1f} s is learned, and frames of others stay as they are"
+        )
 
 
 def _cut_out(config: Config, video: Path, crop: Crop) -> Generator[np.ndarray, None, None]:
@@ -74,6 +86,7 @@ def _record(survey: Survey, crop: Crop, points: list[np.ndarray | None], sharpne
         shots=tuple((a, min(b, len(points))) for a, b in survey.shots if a < len(points)),
         crop=crop,
         size=(survey.width, survey.height),
+        person=survey.person_of_frames(len(points)),
     )
 
 

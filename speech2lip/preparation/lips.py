@@ -12,6 +12,7 @@ from ..audio.features import make_backend
 from ..background import ordered_map
 from ..canonical import space
 from ..canonical.exposure import NEUTRAL, colour_samples, match_colour, smoothed_colours, steady, tempered
+from ..canonical.occlusion import foreign_share, lasting, shrunk
 from ..config import Config
 from ..detection.parsing import parse_head
 from ..facemesh import LIPS, MOUTH, NOSE_BASE
@@ -48,30 +49,72 @@ class CanonicalView:
         return unproject(pixels, sample_bilinear(self.depth, pixels), self.camera)
 
 
+@dataclass(frozen=True)
+class _Canonical:
+    """What lies in canonical space: the view, the mouth's landmarks [T, K, 2] and region in it, exposure [T, 2, 3] and
+    lip images [T, H, W, 3] uint8, small, of all frames (of invalid ones neutral and black)."""
+
+    view: CanonicalView
+    mouth: np.ndarray
+    region: space.LipRegion
+    lip_size: tuple[int, int]
+    exposure: np.ndarray
+    small: np.ndarray
+
+
 def make_canonical(config: Config, source: Clip, layout: SubjectLayout) -> None:
     """Choose the canonical frame, write everything that lies in its space, and complete the folder."""
     clip, tracked = layout.load_landmarks(), load_tracked(layout)
-    view = _choose_view(config, layout, clip, tracked)
-    mouth = _canonical_mouth(view, tracked)
-    region = _lip_region(config, view, mouth, tracked)
+    made = _canonical(config, layout, clip, tracked, tracked.valid)
+    hidden = _hidden(config, made, tracked.valid, clip)
+    if hidden[made.view.index]:  # what is in front of that mouth must not be the subject's
+        made = _canonical(config, layout, clip, tracked, tracked.valid & ~hidden)
+        hidden = _hidden(config, made, tracked.valid, clip)
+    if hidden.any():
+        print(
+            f"canonical: {hidden.sum()} of {len(hidden)} frames have something in front of the mouth; they are not learned "
+            "and stay as they are"
+        )
+    view, region = made.view, made.region
     _write_view(config.face.parsing, layout, view, region)
-    lip_size = _lip_size(region.box, config.face.lip_max_width)
-    exposure = _write_lips(layout, view, tracked, region.box, lip_size)
-    head, exposure = tracked.head, tempered(exposure, config.face.exposure)
-    layout.save_track(Track(tracked.landmarks, tracked.valid, head.poses, head.mesh, exposure, mouth))
+    head, exposure = tracked.head, tempered(made.exposure, config.face.exposure)
+    layout.save_track(Track(tracked.landmarks, tracked.valid, head.poses, head.mesh, exposure, made.mouth, hidden))
     layout.save_subject(
         Subject(
             name=config.name, source=keep_source(source, layout), fps=config.data.fps, frames=len(tracked.valid),
             size=clip.size, crop=clip.crop, shots=clip.shots, camera=head.camera, canonical_frame=view.index,
-            lip_box=region.box, lip_size=lip_size, region_size=_region_size(view, region, head.poses[tracked.valid]),
+            lip_box=region.box, lip_size=made.lip_size, region_size=_region_size(view, region, head.poses[tracked.valid]),
             audio=make_backend(config.audio).params(), stream=config.data.video_stream,
         )
     )  # fmt: skip
 
 
-def _choose_view(config: Config, layout: SubjectLayout, clip: ClipLandmarks, tracked: TrackedClip) -> CanonicalView:
+def _canonical(
+    config: Config, layout: SubjectLayout, clip: ClipLandmarks, tracked: TrackedClip, usable: np.ndarray
+) -> _Canonical:
+    """Choose the canonical frame among the usable [T] ones, and write the lips of all valid ones as seen from there."""
+    view = _choose_view(config, layout, clip, tracked, usable)
+    mouth = _canonical_mouth(view, tracked)
+    region = _lip_region(config, view, mouth, usable)
+    lip_size = _lip_size(region.box, config.face.lip_max_width)
+    return _Canonical(view, mouth, region, lip_size, *_write_lips(layout, view, tracked, region.box, lip_size))
+
+
+def _hidden(config: Config, made: _Canonical, valid: np.ndarray, clip: ClipLandmarks) -> np.ndarray:
+    """Frames [T] bool in which something is in front of the mouth."""
+    box, (height, width) = made.region.box, made.small.shape[1:3]
+    mask = made.region.mask[box.top : box.top + box.height, box.left : box.left + box.width]
+    inside = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) > 0.5
+    share = np.zeros(len(valid))
+    share[valid] = foreign_share(made.small[valid], made.exposure[valid], inside, config.face.hidden)
+    return lasting(share > config.face.hidden, clip.shots) & valid
+
+
+def _choose_view(
+    config: Config, layout: SubjectLayout, clip: ClipLandmarks, tracked: TrackedClip, usable: np.ndarray
+) -> CanonicalView:
     head = tracked.head
-    index = space.choose_canonical(tracked.landmarks, tracked.valid, head.poses.rotvec, clip.sharpness)
+    index = space.choose_canonical(tracked.landmarks, usable, head.poses.rotvec, clip.sharpness)
     pose = head.poses.matrices()[index]
     surface, triangles = _surface(config, tracked, index)
     depth, covered = space.canonical_depth(
@@ -101,11 +144,11 @@ def _canonical_mouth(view: CanonicalView, tracked: TrackedClip) -> np.ndarray:
     return mouth
 
 
-def _lip_region(config: Config, view: CanonicalView, mouth: np.ndarray, tracked: TrackedClip) -> space.LipRegion:
+def _lip_region(config: Config, view: CanonicalView, mouth: np.ndarray, usable: np.ndarray) -> space.LipRegion:
     """What lips and chin sweep, below a line between nose and upper lip."""
     nose_y = 0.55 * view.pixels[NOSE_BASE, 1] + 0.45 * mouth[view.index, : len(LIPS), 1].min()
     face, size = config.face, len(view.depth)
-    return space.lip_region(mouth[tracked.valid], nose_y, size, face.lip_margin, face.lip_feather)
+    return space.lip_region(mouth[usable], nose_y, size, face.lip_margin, face.lip_feather)
 
 
 def _lip_size(box: Box, max_width: int) -> tuple[int, int]:
@@ -137,9 +180,9 @@ def _region_size(view: CanonicalView, region: space.LipRegion, poses: Poses) -> 
 
 def _write_lips(
     layout: SubjectLayout, view: CanonicalView, tracked: TrackedClip, box: Box, lip_size: tuple[int, int]
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Write the canonical lip image of every valid frame, in the frame's own exposure; returns
-    exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain."""
+    exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain; and all lip images, small."""
     shutil.rmtree(layout.lip_images, ignore_errors=True)
     layout.lip_images.mkdir(parents=True)
     lattice = space.lip_lattice(box, lip_size)
@@ -154,14 +197,15 @@ def _write_lips(
         """Pixels [N, 2] at which a frame shows points [N, 3] of the canonical camera."""
         return project(points @ transform[index, :3, :3].T + transform[index, :3, 3], view.camera)
 
-    def measure(index: int) -> np.ndarray:
+    def measure(index: int) -> tuple[np.ndarray, np.ndarray]:
         image = read_image(layout.face_image(index))
         grid = place(lip_points, index).astype(np.float32).reshape(*lattice.shape)
         lip = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         write_image(layout.lip_image(index), lip, _LIP_QUALITY)
-        return match_colour(reference, smoothed_colours(image, place(skin_points, index)))
+        return match_colour(reference, smoothed_colours(image, place(skin_points, index))), shrunk(lip)
 
     found = ordered_map(measure, (int(f) for f in frames))
-    for index, gain in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):
-        exposure[index] = gain
-    return steady(exposure, tracked.segments)
+    small = np.zeros((len(tracked.valid), *shrunk(np.zeros((lip_size[1], lip_size[0], 3), np.uint8)).shape), np.uint8)
+    for index, (gain, lip) in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):
+        exposure[index], small[index] = gain, lip
+    return steady(exposure, tracked.segments, reference.mean(0)), small

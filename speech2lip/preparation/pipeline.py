@@ -74,7 +74,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
 
     return [
         Stage(
-            "frames", 4, {"video": clip.sha256, **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.max_crop", "face.jpeg_quality")},
+            "frames", 5, {"video": clip.sha256, **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.max_crop", "face.jpeg_quality", "face.same_person")},
             (layout.landmarks, layout.face_images), lambda: find_landmarks(config, video, layout),
         ),
         Stage(
@@ -86,10 +86,10 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             (layout.audio, layout.features), listen,
         ),
         Stage(
-            "canonical", 3,
+            "canonical", 4,
             {
                 "rasterizer": config.rasterizer,
-                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure"),
+                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure", "face.hidden"),
             },
             (layout.subject, layout.track, layout.depth, layout.lip_images), lambda: make_canonical(config, clip, layout),
         ),

@@ -35,7 +35,8 @@ def render_video(
     with unwritten(out), atomic_path(out) as path:
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
         with VideoWriter(path, predictor.subject.fps, audio, **quality) as video:
-            frames = predictor.render(windows, first)
+            loop, begin = predictor.walk(first, len(windows))
+            frames = predictor.render(windows, begin, loop)
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(frame.image)
     return len(windows)

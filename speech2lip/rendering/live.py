@@ -66,7 +66,8 @@ def render_live(
     try:
         with LiveWriter(out, fps, colour=predictor.colour) as writer:
             ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
-            painting.run(predictor.render_live(ears.windows(), first), writer, ears)
+            loop, begin = predictor.walk(first, 2 * predictor.subject.frames)  # without end
+            painting.run(predictor.render_live(ears.windows(), begin, loop), writer, ears)
             started = time.monotonic()
     except (UserError, OSError):  # an encoder that the same Ctrl-C ended, or that got no frame
         if not painting.interrupted:

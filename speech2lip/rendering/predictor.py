@@ -25,7 +25,7 @@ from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.records import extract
 from .paste import Rendered, paste_back, untouched
-from .walk import endless_runs, forth_and_back, frames_in_order, runs_of
+from .walk import clear_stretch, endless_runs, forth_and_back, frames_in_order, painted_share, runs_of
 
 _AHEAD = 16  # frames decoded ahead of rendering
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
@@ -55,6 +55,7 @@ class Predictor:
         self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
         self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, self.model.region)
         self.exposure = torch.from_numpy(self.track.exposure).float() * torch.tensor([1.0, 1 / 255])[:, None]
+        self.share = painted_share(self.track.clear, self.track.hidden, self.subject.shots, self.config.render.fade)
         with torch.no_grad():
             self.depth = self.model.space.depth()
 
@@ -69,6 +70,13 @@ class Predictor:
         """What the rendered frames are to be written with: the source's colour."""
         video = probe(self.source, self.select).video
         return video.colour if video is not None else Colour()
+
+    def walk(self, first: int, count: int) -> tuple[tuple[int, int], int]:
+        """The loop [start, end) in which a walk of `count` frames from `first` meets mouths that are seen, where the clip
+        has such a stretch, and its first frame."""
+        least = max(1, round(self.config.render.clear_seconds * self.subject.fps))
+        start, end = clear_stretch(self.track.clear, first, count, least)
+        return (start, end), first if start <= first < end else start
 
     def features(self, audio: str | Path) -> FeatureWindows:
         """Windows [N, rows, channels] for a file with speech, made when they are asked for."""
@@ -143,10 +151,9 @@ class Predictor:
     def _paint(
         self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor, frozen: bool = False,
     ) -> Iterator[Rendered]:  # fmt: skip
-        """One batch; frames without a tracked face pass unchanged."""
+        """One batch; frames without a tracked face, or with something in front of the mouth, pass unchanged."""
         crop, size = self.subject.crop, self.subject.region_size
-        faces = [self.track.valid[s] for s in sources]
-        keep = [k for k, valid in enumerate(faces) if valid]
+        keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
         finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if keep:
             regions = np.stack([crop_region(extract(images[k], crop), self.origins[sources[k]], size) for k in keep])
@@ -159,6 +166,9 @@ class Predictor:
             mean = self.model.lip.base.expand(len(keep), -1, -1, -1)
             lip = mean if frozen else self.model.decode_lips(embedding[keep], codes[keep], region.transform)
             blended, mask = self.model.composite(lip, region, self.depth)
+            share = torch.from_numpy(self.share[sources[keep]]).to(self.device)[:, None, None, None]
+            if (share < 1).any():  # beside frames that pass unchanged
+                blended, mask = picture + share * (blended.float() - picture), mask * share
             pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
         for k, image in enumerate(images):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from ..errors import UserError
 from ..media.decode import read_frames
@@ -23,6 +24,36 @@ def forth_and_back(count: int, first: int, length: int, done: int = 0) -> np.nda
     period = 2 * (length - 1)
     phase = (np.arange(done, done + count) + first) % period
     return np.where(phase < length, phase, period - phase).astype(np.int64)
+
+
+def clear_stretch(clear: np.ndarray, first: int, count: int, least: int) -> tuple[int, int]:
+    """The range [start, end) in which a walk from `first` over `count` frames stays.
+
+    clear: [T] bool, frames whose mouth is seen. It is the whole clip where the walk would meet clear
+    frames only; else the run of clear frames around `first` where that has `least` frames, the longest run
+    where that has, or the whole clip.
+    """
+    whole = (0, len(clear))
+    if clear[forth_and_back(min(count, 2 * len(clear)), first, len(clear))].all():
+        return whole
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], clear.astype(np.int8), [0]])))
+    runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= least]
+    around = [(a, b) for a, b in runs if a <= first < b]
+    return next(iter(around), max(runs, key=lambda r: r[1] - r[0], default=whole))
+
+
+def painted_share(clear: np.ndarray, hidden: np.ndarray, shots: Sequence[tuple[int, int]], fade: int) -> np.ndarray:
+    """How far every frame is painted, [T] float32: 0 where it is not clear, 1 elsewhere, rising over `fade` frames
+    beside hidden ones; never across a cut.
+
+    clear: [T] bool, frames whose mouth is seen; hidden: [T] bool, something is in front of it.
+    """
+    share = clear.astype(np.float32)
+    for start, end in shots:
+        if hidden[start:end].any():
+            away = distance_transform_edt(~hidden[start:end])
+            share[start:end] *= np.clip(away / (fade + 1), 0, 1)
+    return share
 
 
 def runs_of(order: np.ndarray) -> Iterator[np.ndarray]:

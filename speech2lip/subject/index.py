@@ -53,7 +53,8 @@ class SubjectIndex:
 def parse_subject(layout: SubjectLayout, test_fraction: float, region: Region = "mouth") -> SubjectIndex:
     """Read a subject's folder; the last `test_fraction` of the clip is for testing.
 
-    Frames whose audio window would reach across the split are left out of training. region:
+    Frames whose audio window would reach across the split are left out of training, and frames whose mouth
+    is not seen of both. region:
     what the compositor works on.
     """
     subject, track = layout.load_subject(), layout.load_track()
@@ -63,7 +64,7 @@ def parse_subject(layout: SubjectLayout, test_fraction: float, region: Region = 
     count = min(len(windows), subject.frames)
     split = round(subject.frames * (1 - test_fraction))
     guard = int(np.ceil(float(np.abs(backend.offsets).max()) * subject.fps)) if test_fraction > 0 else 0
-    frames = np.flatnonzero(track.valid[:count])
+    frames = np.flatnonzero(track.clear[:count])
     train, test = frames[frames < split - guard], frames[frames >= split]
     if len(train) < 50:
         raise UserError(

@@ -79,7 +79,8 @@ class SubjectLayout:
         with np.load(_existing(self.track, "preprocess the video again"), allow_pickle=False) as data:
             poses = Poses(data["rotvec"], data["trans"])
             names = ("landmarks", "valid", "mesh", "exposure", "mouth")
-            return Track(poses=poses, **{name: data[name] for name in names})
+            hidden = data["hidden"] if "hidden" in data.files else np.zeros(len(data["valid"]), bool)
+            return Track(poses=poses, hidden=hidden, **{name: data[name] for name in names})
 
     def save_track(self, track: Track) -> None:
         with atomic_path(self.track) as path, open(path, "wb") as stream:
@@ -92,6 +93,7 @@ class SubjectLayout:
                 mesh=track.mesh,
                 exposure=track.exposure,
                 mouth=track.mouth.astype(np.float32),
+                hidden=track.hidden,
             )
 
     def load_landmarks(self) -> ClipLandmarks:
@@ -99,13 +101,14 @@ class SubjectLayout:
             width, height = map(int, data["size"])
             shots = tuple((int(a), int(b)) for a, b in data["shots"])
             crop = Crop(*map(int, data["crop"]))
-            return ClipLandmarks(data["landmarks"], data["seen"], data["sharpness"], shots, crop, (width, height))
+            size, person = (width, height), data["person"]
+            return ClipLandmarks(data["landmarks"], data["seen"], data["sharpness"], shots, crop, size, person)
 
     def save_landmarks(self, clip: ClipLandmarks) -> None:
         crop = clip.crop
         save_arrays(
             self.landmarks, landmarks=clip.landmarks, seen=clip.seen, sharpness=clip.sharpness, shots=np.array(clip.shots),
-            crop=np.array([crop.x, crop.y, crop.side, crop.size]), size=np.array(clip.size),
+            crop=np.array([crop.x, crop.y, crop.side, crop.size]), size=np.array(clip.size), person=clip.person,
         )  # fmt: skip
 
     def source_path(self, subject: Subject) -> Path:

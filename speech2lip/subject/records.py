@@ -81,7 +81,7 @@ class ClipLandmarks:
 
     landmarks: [T, 478, 3] float32 FaceMesh's, in crop pixels (0 where no face was found); seen: [T]
     bool; sharpness: [T], any unit; shots: [start, end) between cuts; crop: the stored square; size:
-    source (width, height).
+    source (width, height); person: [T] int, who is seen (0: the one who is learned; 1, 2, ...: others; -1: nobody).
     """
 
     landmarks: np.ndarray
@@ -90,6 +90,7 @@ class ClipLandmarks:
     shots: tuple[tuple[int, int], ...]
     crop: Crop
     size: tuple[int, int]
+    person: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Track:
     landmarks: [T, 478, 2] float32, interpolated where bridged; valid: [T] bool, a face was seen or bridged;
     poses: T rigid poses; mesh: [468, 3] neutral head mesh in mm;
     exposure: [T, 2, 3] per-channel gain and offset, observed = gain * canonical + offset;
-    mouth: [T, K, 2] lip and chin landmarks in canonical crop pixels.
+    mouth: [T, K, 2] lip and chin landmarks in canonical crop pixels; hidden: [T] bool, something is in front of the mouth.
     """
 
     landmarks: np.ndarray
@@ -108,6 +109,12 @@ class Track:
     mesh: np.ndarray
     exposure: np.ndarray
     mouth: np.ndarray
+    hidden: np.ndarray
+
+    @property
+    def clear(self) -> np.ndarray:
+        """Frames [T] bool whose mouth is seen: those that are learned and painted."""
+        return self.valid & ~self.hidden
 
 
 def subject_from_json(raw: dict[str, Any]) -> Subject:

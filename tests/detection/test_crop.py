@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from speech2lip.detection.crop import dominant_face, head_crop
+from speech2lip.detection.crop import dominant_face, head_crop, shot_faces
 
 
 def test_the_larger_more_persistent_face_is_chosen():
@@ -11,7 +11,7 @@ def test_the_larger_more_persistent_face_is_chosen():
     samples = [
         (i * 10, np.stack([small, big + [i, i, 0, 0]]) if i % 3 else np.stack([big + [i, i, 0, 0]])) for i in range(10)
     ]
-    boxes = dominant_face(samples, [(0, 100)])
+    boxes = dominant_face(shot_faces(samples, [(0, 100)]))
     assert len(boxes) == 10 and (boxes[:, 2] == 80).all()
 
 

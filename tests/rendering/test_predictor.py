@@ -78,6 +78,40 @@ def test_frames_without_a_face_pass_untouched(predictor, subject_config):
     assert not frames[2].full_mask.any() and frames[1].full_mask.any()
 
 
+def test_hidden_mouths_pass_untouched_and_painting_fades_towards_them(predictor, subject_config):
+    layout = SubjectLayout(subject_config.data.root)
+    source = list(islice(read_frames(layout.source_path(predictor.subject), 25.0), 12))
+    windows, before = np.random.default_rng(0).normal(size=(12, 20, CHANNELS)).astype(np.float32), predictor.share
+
+    def change() -> tuple[list, list[float]]:
+        frames = list(predictor.render(windows))
+        return frames, [float(np.abs(f.image.astype(int) - s).sum()) for f, s in zip(frames, source, strict=True)]
+
+    plain, painted = change()
+    predictor.share = before.copy()
+    predictor.share[4:7], predictor.share[3] = 0, 0.5
+    try:
+        frames, faded = change()
+    finally:
+        predictor.share = before
+    for k in (4, 5, 6):
+        np.testing.assert_array_equal(frames[k].image, source[k])
+        assert not frames[k].full_mask.any()
+    assert 0.4 < faded[3] / painted[3] < 0.6 and frames[3].full_mask.max() <= 0.5
+    np.testing.assert_array_equal(frames[9].image, plain[9].image)
+
+
+def test_the_walk_avoids_hidden_mouths(predictor):
+    hidden = predictor.track.hidden
+    hidden[120:130] = True
+    try:
+        assert predictor.walk(0, 100) == ((0, predictor.subject.frames), 0)
+        assert predictor.walk(0, 200) == ((0, 120), 0)
+        assert predictor.walk(125, 50) == ((130, predictor.subject.frames), 130)
+    finally:
+        hidden[:] = False
+
+
 def test_audio_drives_the_mouth(predictor, subject_config):
     """Speech that was not trained on opens the predicted mouth as it opened the real one; the same speech
     backwards does not. Networks with random weights reach |r| < 0.2 here."""
