@@ -249,7 +249,7 @@ def test_ctrl_c_ends_the_video_and_prints_the_report(model_path, sound, tmp_path
     said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 130 and "Traceback" not in said, said
     frames, dropped = map(int, re.search(r"(\d+) frames, (\d+) dropped, latency", said).groups())
-    assert frames + dropped == 50 and frames > 10
+    assert frames > 3 and frames + dropped <= 50  # of two seconds, how many were heard by then
     shown = len(list(read_frames(out, 25.0)))
     assert shown == frames if not whole_group else shown > 5
 
