@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -17,10 +19,11 @@ class UserError(Exception):
 
 
 def run_guarded(work: Callable[[], int]) -> int:
-    """Turn UserError into one sentence and status 2, Ctrl-C into status 130, and a reader of our output that has
-    left (`| head`) into status 141."""
+    """Turn UserError into one sentence and status 2, Ctrl-C and SIGTERM into status 130, and a reader of our output that
+    has left (`| head`) into status 141."""
     try:
-        status = work()
+        with _terminable():
+            status = work()
         sys.stdout.flush()
         return status
     except UserError as error:
@@ -34,6 +37,27 @@ def run_guarded(work: Callable[[], int]) -> int:
         if not _reader_has_left():
             raise
         return 141
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that temporary files go and programs that we started end."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # who asks twice means it
+        name = signal.Signals(number).name
+        raise KeyboardInterrupt(f"stopped by {name}; what was finished is kept, run the same command to continue")
+
+    wanted = [s for s in (getattr(signal, "SIGTERM", None), getattr(signal, "SIGHUP", None)) if s is not None]
+    try:
+        before = {s: signal.signal(s, end) for s in wanted if signal.getsignal(s) == signal.SIG_DFL}
+    except ValueError:  # not the main thread: whoever runs us there handles signals
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _reader_has_left() -> bool:

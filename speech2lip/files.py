@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import UserError
+from .locks import try_lock
+
+_PREFIX = ".speech2lip-"  # of temporary names, which are short: the target's may be as long as the file system allows
+_LONGEST_SUFFIX = 16
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST, errno.ELOOP)
+_BROKEN = (*_FULL, errno.EROFS, errno.EIO)  # only ever said of the place that is written to
 
 
 @contextmanager
@@ -19,21 +28,45 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` that replaces it when the block ends well.
 
     A block that raises leaves neither the temporary file nor a changed target. The
-    temporary name keeps the suffix, which encoders look at.
+    temporary name keeps the suffix, which encoders look at. A disk that is full, read-only or
+    broken is a UserError that names `target`. What a killed process left in the folder is removed.
     """
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    except OSError as error:
-        raise UserError(f"cannot write {target} ({error.strerror}): choose a writable place") from error
-    os.close(handle)
-    temporary = Path(name)
+        remove_leftovers(target.parent)
+        temporary, handle = _temporary(target)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+            if handle is not None:
+                os.close(handle)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """While the block writes to `target`, a place that takes nothing is a UserError that names it."""
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        ours = error.filename is None or Path(os.fsdecode(error.filename)).parent in (target.parent, *target.parents)
+        if error.errno in _BROKEN or (error.errno in _DENIED and ours):
+            raise UserError(cannot_write(target, error)) from error
+        raise
+
+
+def cannot_write(target: Path | str, error: OSError) -> str:
+    """The sentence for a place that takes nothing."""
+    way_out = "free space there, or choose another place" if error.errno in _FULL else "choose a writable place"
+    return f"cannot write {target} ({error.strerror}): {way_out}"
+
+
+def write_bytes(target: Path, data: Any) -> None:
+    """Write a file in place; UserError where that cannot be done."""
+    with writing(target), open(target, "wb") as stream:
+        stream.write(data)
 
 
 def save_arrays(target: Path, **arrays: Any) -> None:
@@ -49,6 +82,33 @@ def check_writable(target: Path) -> None:
             raise InterruptedError
     except InterruptedError:
         pass
+
+
+@functools.cache
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of processes that were killed; once for every folder."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                if try_lock(handle) is True:  # its writer holds it as long as it lives
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
+
+
+def _temporary(target: Path) -> tuple[Path, int | None]:
+    """A new file beside `target`, and the handle whose lock says that its writer lives (None: no locks here)."""
+    suffix = target.suffix if len(target.suffix) <= _LONGEST_SUFFIX else ""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=suffix, dir=target.parent)
+        locked = try_lock(handle)
+        if locked is None:
+            os.close(handle)
+            return Path(name), None
+        if os.path.exists(name):  # else a tidy process was quicker than the lock
+            return Path(name), handle
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -105,13 +105,13 @@ def import_checkpoint(path: Path, root: Path, out: Path) -> None:
     layout = SubjectLayout(root)
     subject = layout.load_subject()
     config = default_config([*PUBLISHED_SETTINGS, f"name={subject.name}", f"data.root={root}"])
-    metadata = metadata_of(subject, layout.load_track().mouth.shape[1])
+    metadata = metadata_of(subject, layout.load_track(subject).mouth.shape[1])
     if (metadata.audio.get("window"), metadata.audio.get("channels")) != (16, 29):
         raise UserError(
             f"{root} has audio features {dict(metadata.audio)}, a published checkpoint needs DeepSpeech windows of 16 x 29: import the "
             "dataset with `speech2lip import dataset`, or preprocess with audio.backend=deepspeech audio.window=16"
         )
-    model = build_model(config, metadata, load_canonical(layout))
+    model = build_model(config, metadata, load_canonical(layout, subject))
     assert isinstance(model, PublishedSpeech2Lip)
     _fill_networks(model, state_from_checkpoint(state), path, remedy)
     _fill_space(model, state, layout, path)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import MORPHABLE, Config
-from ..errors import UserError
+from ..files import check_writable
+from ..locks import writer_of
 from ..media.ffmpeg import check_video
 from ..subject.layout import SubjectLayout
 from ..subject.records import Subject
@@ -27,11 +28,12 @@ def preprocess(config: Config, video: Path, audio: Path | None = None) -> Subjec
     continues where it stopped.
     """
     layout = SubjectLayout(config.data.root)
-    _make_folder(layout.root)
-    info = check_video(video)
-    sound = sound_source(video, audio, info.has_audio, layout)
-    run_stages(stages_of(config, video, sound, layout), layout.stages, layout.subject)
-    return layout.load_subject()
+    check_writable(layout.subject)
+    with writer_of(layout.root, "speech2lip preprocess"):
+        info = check_video(video)
+        sound = sound_source(video, audio, info.has_audio, layout)
+        run_stages(stages_of(config, video, sound, layout), layout.stages, layout.subject)
+        return layout.load_subject()
 
 
 def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -> list[Stage]:
@@ -47,7 +49,7 @@ def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -
         ),
         Stage(
             "audio", 2, {"sound": fingerprint(sound), **_chosen(config, "audio")},
-            (layout.audio, layout.features), lambda: extract_audio(config, sound, layout),
+            (layout.audio, layout.features, layout.features.with_suffix(".json")), lambda: extract_audio(config, sound, layout),
         ),
         Stage(
             "canonical", 2,
@@ -55,7 +57,7 @@ def stages_of(config: Config, video: Path, sound: Path, layout: SubjectLayout) -
                 "source": video.name, "rasterizer": config.rasterizer,
                 **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure"),
             },
-            (layout.subject, layout.track, layout.depth, layout.lip_images), lambda: make_canonical(config, video, layout),
+            (*layout.canonical_files, layout.lip_images), lambda: make_canonical(config, video, layout),
         ),
     ]  # fmt: skip
 
@@ -75,12 +77,3 @@ def _chosen(config: Config, *names: str) -> dict[str, Any]:
 def _tracker(config: Config) -> dict[str, Any]:
     """What the chosen tracker alone reads."""
     return _chosen(config, "fit", "rasterizer") if config.face.tracker in MORPHABLE else _chosen(config, "bundle")
-
-
-def _make_folder(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        (root / ".write-test").touch()
-        (root / ".write-test").unlink()
-    except OSError as error:
-        raise UserError(f"cannot write into {root} ({error.strerror}): choose another data.root") from error
