@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,16 @@ from .locks import try_lock
 _PREFIX = ".speech2lip-"  # of temporary names, which are short: the target's may be as long as the file system allows
 _LONGEST_SUFFIX = 16
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DENIED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST, errno.ELOOP)
+_DENIED = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.EEXIST,
+    errno.ELOOP,
+)
 _BROKEN = (*_FULL, errno.EROFS, errno.EIO)  # only ever said of the place that is written to
 
 
@@ -69,10 +79,12 @@ def write_bytes(target: Path, data: Any) -> None:
         stream.write(data)
 
 
-def save_arrays(target: Path, **arrays: Any) -> None:
+def save_arrays(target: Path, compressed: bool = False, **arrays: Any) -> None:
     """Write an .npz file, atomically."""
-    with atomic_path(target) as path, open(path, "wb") as stream:
-        np.savez(stream, **arrays)
+    packed = io.BytesIO()  # an archive that is interrupted by a full disk cannot be closed without a complaint
+    (np.savez_compressed if compressed else np.savez)(packed, **arrays)
+    with atomic_path(target) as path:
+        path.write_bytes(packed.getbuffer())
 
 
 def check_writable(target: Path) -> None:

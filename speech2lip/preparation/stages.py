@@ -76,7 +76,9 @@ def outputs_of(stage: Stage) -> str:
             with open(path, "rb") as stream:
                 while piece := stream.read(_PIECE):
                     digest.update(piece)
-        digest.update(b"/")
+            digest.update(b" file ")
+        else:
+            digest.update(b" nothing ")
     return digest.hexdigest()
 
 

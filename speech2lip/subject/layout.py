@@ -83,17 +83,11 @@ class SubjectLayout:
         return Track(poses=poses, **data)
 
     def save_track(self, track: Track) -> None:
-        with atomic_path(self.track) as path, open(path, "wb") as stream:
-            np.savez_compressed(
-                stream,
-                landmarks=track.landmarks.astype(np.float32),
-                valid=track.valid,
-                rotvec=track.poses.rotvec,
-                trans=track.poses.trans,
-                mesh=track.mesh,
-                exposure=track.exposure,
-                mouth=track.mouth.astype(np.float32),
-            )
+        save_arrays(
+            self.track, compressed=True, landmarks=track.landmarks.astype(np.float32), valid=track.valid,
+            rotvec=track.poses.rotvec, trans=track.poses.trans, mesh=track.mesh, exposure=track.exposure,
+            mouth=track.mouth.astype(np.float32),
+        )  # fmt: skip
 
     def load_landmarks(self) -> ClipLandmarks:
         data = read_npz(self.landmarks, CLIP_LANDMARKS, {}, AGAIN)
