@@ -37,11 +37,13 @@ def read_sized(path: Path, size: tuple[int, int], remedy: str) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"{path} is missing: {remedy}")
     found = header_size(path)
-    image = read_image(path) if found in (size, None) else None
-    if image is None or image.shape[1::-1] != size:
-        width, height = found or (0, 0) if image is None else image.shape[1::-1]
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if found in (size, None) else None
+    if image is None and found in (size, None):
+        raise UserError(f"{path} is no picture, or a damaged one: {remedy}")
+    width, height = image.shape[1::-1] if image is not None else found or (0, 0)
+    if image is None or (width, height) != size:
         raise UserError(f"{path} is {width} x {height}, needed is {size[0]} x {size[1]}: {remedy}")
-    return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def header_size(path: Path) -> tuple[int, int] | None:
