@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from speech2lip.config import load_config
 from speech2lip.errors import UserError
 from speech2lip.importing.checkpoint import find_state, state_from_checkpoint
 from speech2lip.importing.config import import_config
+from speech2lip.importing.dataset import _depth, _poses
 from speech2lip.media.pcm import sound_of_growing_file
 from speech2lip.media.sound import check_sound
 from speech2lip.model.checkpoint import load_checkpoint
@@ -94,6 +96,9 @@ def targets(root: Path) -> list[Target]:
     wav = root / "speech.wav"
     shutil.copy(layout.audio, wav)
     seeds.make_published(root)
+    poses, depth = root / "track_params.pt", root / "depth.npy"
+    torch.save({"euler": torch.zeros(5, 3), "trans": torch.ones(5, 3), "focal": torch.tensor([1200.0])}, poses)
+    np.save(depth, np.full((seeds.SIZE, seeds.SIZE), 6.0, np.float32))
     files = (layout.subject, layout.track, layout.depth, layout.features, layout.features.with_suffix(".json"))
     pictures = (layout.lip_mask, layout.face_mask, layout.canonical, layout.face_image(0), layout.lip_image(0))
     return [
@@ -106,6 +111,8 @@ def targets(root: Path) -> list[Target]:
         Target("yaml", root / "me.yaml", lambda: load_config(root / "me.yaml"), 6),
         Target("import config", root / "may.yaml", lambda: import_config(root / "may.yaml", root / "out.yaml"), 3),
         Target("import checkpoint", root / "published.pt", published, 2),
+        Target("import poses", poses, lambda: _poses(poses, 5), 2),
+        Target("import depth", depth, lambda: _depth(depth, seeds.SIZE), 2),
         Target("wav", wav, lambda: check_sound(wav), 1),
         Target("live wav", wav, lambda: list(sound_of_growing_file(wav, 0.0)), 2),
     ]
@@ -138,6 +145,8 @@ def run(root: Path, cases: int, seed: int = 0) -> Count:
         target.file.write_bytes(mutated(sound[target.file], target.file.suffix, rng))
         _try(target, number, count)
         target.file.write_bytes(sound[target.file])
+        if count.cases % 500 == 0:
+            print(count, flush=True)
     return count
 
 
