@@ -76,6 +76,18 @@ def read_npy(path: Path, entry: Entry, sizes: Mapping[str, int], remedy: str) ->
     return array
 
 
+def read_any_npy(path: Path, remedy: str) -> np.ndarray:
+    """The array of somebody else's .npy file, of any shape, mapped to memory; UserError where it is not sound."""
+    _check_file(path, remedy)
+    try:
+        array = np.load(path, "r", allow_pickle=False)
+        if array.dtype.kind not in "fiu":
+            raise Unsound(f"it is of type {array.dtype}, needed are numbers")
+    except Exception as error:  # numpy and its parser raise many kinds for a damaged header
+        raise UserError(f"{path} cannot be read ({_first_line(error)}): {remedy}") from error
+    return array
+
+
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """The object in a JSON file; UserError for anything else."""
     _check_file(path, remedy)

@@ -97,7 +97,6 @@ def _joined(parts: list[Backend]) -> FeatureBackend:
 
 
 _MOST_CHANNELS = 8192
-_PARAMS = {"backend", "window", "step", "channels"}
 
 
 def check_params(params: Mapping[str, Any]) -> str:
@@ -107,8 +106,6 @@ def check_params(params: Mapping[str, Any]) -> str:
     if not isinstance(names, str) or not set(names.split("+")) <= set(BACKENDS):
         return f"have the backend {shown(names)}, known are {', '.join(BACKENDS)}"
     hidden = bool({"hubert", "wav2vec2"} & set(names.split("+")))
-    if set(params) - _PARAMS - ({"model", "layer"} if hidden else set()):
-        return f"have entries that {names} does not have"
     for name, value, most in (("window", window, 1000), ("channels", channels, _MOST_CHANNELS)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             return f"have the {name} {shown(value)}, allowed are whole numbers from 1 to {most}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from ..errors import UserError
 from ..files import atomic_path
 from ..nets.interface import LipSyncModel
 from ..subject.records import Subject
-from ..subject.schema import number
 from ..weights.safeload import check_finite, load_torch
 from .builder import build_model
 from .metadata import ModelMetadata
 
 FORMAT = "speech2lip-2"
+_MOST_METRIC = 1e12
 _ENTRIES = ("config", "metadata", "state", "metrics")
 _REMEDY = "train again, or copy the file again from where it is sound"
 _FIRST_FORMAT = "speech2lip-1"
@@ -95,13 +94,20 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     config = config_from_dict(content["config"], str(path))
     try:
         metadata = ModelMetadata.from_dict(content["metadata"])
-        metrics = {str(k): number(str(k)[:40], v, -math.inf, math.inf) for k, v in content["metrics"].items()}
+        metrics = {str(name): _metric(value) for name, value in content["metrics"].items()}
         _check_state(content["state"], config, metadata)
     except Unsound as error:
         raise UserError(f"{path} does not fit the networks it names ({error}): {_REMEDY}") from error
     model = build_model(config, metadata)
     model.load_state_dict(content["state"])
     return Checkpoint(config, metadata, model.eval(), metrics)
+
+
+def _metric(value: Any) -> float:
+    """NaN is allowed: a measure may be undefined."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > _MOST_METRIC:
+        raise Unsound(f"it has the metric {shown(value)}")
+    return float(value)
 
 
 def _check_state(state: dict[str, Any], config: Config, metadata: ModelMetadata) -> None:
