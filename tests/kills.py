@@ -28,6 +28,7 @@ import speech2lip.rendering.files
 import speech2lip.training.trainer  # noqa: F401 (all are loaded before the forks)
 from speech2lip.cli import main as command
 from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
+from speech2lip.files import remove_leftovers
 from speech2lip.subject.layout import SubjectLayout
 
 SETTINGS = (
@@ -52,6 +53,7 @@ class Scene:
 def scenes(root: Path) -> dict[str, Scene]:
     """One for every stage, below `root`, where all that they need is made first."""
     make_speaker(root, TRAINING_SENTENCES[:2], progress=False)
+    remove_leftovers.cache_clear()  # a fork would take over that this folder has been looked at
     clip, wav, subject = root / "speaker.mp4", root / "speaker.wav", root / "subject"
     prepare = ["preprocess", "--video", str(clip), "--out", str(subject), *SETTINGS]
     _to_the_end(prepare)

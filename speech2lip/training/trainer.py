@@ -210,7 +210,7 @@ class Trainer:
         content = load_state(self.state_file, self.config, self._identity)
         try:
             self._restore_parts(content)
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
             reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
             raise UserError(f"{self.state_file} does not fit what is trained ({reason}): {REMEDY}") from error
         print(f"{self.state_file}: continuing after {self.progress.step} steps ({self.spent:.0%} of the budget)")
