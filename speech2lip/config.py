@@ -23,6 +23,7 @@ PRESETS = Path(__file__).parent / "configs"
 _EVER = 1e9  # a bound for counts that have none of their own
 _MOST_PARENTS = 50  # of a file, in a row
 _SHOWN = 60  # characters of a value in a message
+_MOST_LEVELS = 8  # of Blend-Net, each half as large as the one before
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 MORPHABLE = ("bfm", "gnm")  # trackers that fit a head model
 BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
@@ -597,8 +598,10 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
     _check_backends(config.audio.backend, _origin(origins, "audio.backend"))
     _check_device(config.train.device, _origin(origins, "train.device"))
     lip, sync = config.model.lip, config.sync
-    if len(config.model.blend.widths) < 2:
-        raise UserError(f"{_origin(origins, 'model.blend.widths')}: model.blend.widths needs at least two entries")
+    levels = len(config.model.blend.widths)
+    if not 2 <= levels <= _MOST_LEVELS:
+        where = _origin(origins, "model.blend.widths")
+        raise UserError(f"{where}: model.blend.widths has {levels} entries, allowed are 2 to {_MOST_LEVELS}")
     if sync.expert == "wav2lip" and sync.window != 5:
         where = _origin(origins, "sync.expert", "sync.window")
         raise UserError(f"{where}: sync.window is {sync.window}, the Wav2Lip expert needs 5")

@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from .terminal import printable, safe_streams
 
@@ -21,13 +20,9 @@ class UserError(Exception):
     """
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends work as Ctrl-C does."""
-
-
 def run_guarded(work: Callable[[], int]) -> int:
-    """Turn UserError into one sentence and status 2, Ctrl-C into status 130, SIGTERM into 143, and a reader of
-    our output that has left (`| head`) into status 141. What is printed is `printable`."""
+    """Turn UserError into one sentence and status 2, Ctrl-C and SIGTERM into status 130, and a reader of our
+    output that has left (`| head`) into status 141. What is printed is `printable`."""
     with safe_streams():
         return _guarded(work)
 
@@ -44,7 +39,7 @@ def _guarded(work: Callable[[], int]) -> int:
     except KeyboardInterrupt as interrupt:
         said = str(interrupt) or "interrupted; what was finished is kept, run the same command to continue"
         print(said, file=sys.stderr)
-        return 143 if isinstance(interrupt, Terminated) else 130
+        return 130
     except BrokenPipeError:
         if not _reader_has_left():
             raise
@@ -53,20 +48,23 @@ def _guarded(work: Callable[[], int]) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM raises `Terminated`, so that temporary files are removed on the way out."""
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that temporary files go and programs that we started end."""
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # who asks twice means it
+        name = signal.Signals(number).name
+        raise KeyboardInterrupt(f"stopped by {name}; what was finished is kept, run the same command to continue")
 
+    wanted = [s for s in (getattr(signal, "SIGTERM", None), getattr(signal, "SIGHUP", None)) if s is not None]
     try:
-        before = signal.signal(signal.SIGTERM, terminate)
+        before = {s: signal.signal(s, end) for s in wanted if signal.getsignal(s) == signal.SIG_DFL}
     except ValueError:  # not the main thread: whoever runs us there handles signals
-        yield
-        return
+        before = {}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _reader_has_left() -> bool:

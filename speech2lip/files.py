@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import functools
+import io
 import os
 import shutil
 import stat
@@ -15,8 +17,22 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
+from .locks import try_lock
 
-_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # said of places that are written to
+_PREFIX = ".speech2lip-"  # of temporary names, which are short: the target's may be as long as the file system allows
+_LONGEST_SUFFIX = 16
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.EEXIST,
+    errno.ELOOP,
+)
+_BROKEN = (*_FULL, errno.EROFS, errno.EIO)  # only ever said of the place that is written to
 
 
 @contextmanager
@@ -24,31 +40,53 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` that replaces it when the block ends well.
 
     A block that raises leaves neither the temporary file nor a changed target. The
-    temporary name keeps the suffix, which encoders look at.
+    temporary name keeps the suffix, which encoders look at. A disk that is full, read-only or
+    broken is a UserError that names `target`. What a killed process left in the folder is removed.
     """
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    except OSError as error:
-        raise UserError(f"cannot write {target} ({error.strerror}): choose a writable place") from error
-    os.close(handle)
-    temporary = Path(name)
+        remove_leftovers(target.parent)
+        temporary, handle = _temporary(target)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+            if handle is not None:
+                os.close(handle)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """While the block writes to `target`, a place that takes nothing is a UserError that names it."""
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        yield
     except OSError as error:
-        if error.errno in _UNWRITTEN or str(error.filename).endswith(name):
-            raise UserError(f"cannot write {target} ({error.strerror}): make room, or choose another place") from error
+        ours = error.filename is None or Path(os.fsdecode(error.filename)).parent in (target.parent, *target.parents)
+        if error.errno in _BROKEN or (error.errno in _DENIED and ours):
+            raise UserError(cannot_write(target, error)) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def save_arrays(target: Path, **arrays: Any) -> None:
+def cannot_write(target: Path | str, error: OSError) -> str:
+    """The sentence for a place that takes nothing."""
+    way_out = "free space there, or choose another place" if error.errno in _FULL else "choose a writable place"
+    return f"cannot write {target} ({error.strerror}): {way_out}"
+
+
+def write_bytes(target: Path, data: Any) -> None:
+    """Write a file in place; UserError where that cannot be done."""
+    with writing(target), open(target, "wb") as stream:
+        stream.write(data)
+
+
+def save_arrays(target: Path, compressed: bool = False, **arrays: Any) -> None:
     """Write an .npz file, atomically."""
-    with atomic_path(target) as path, open(path, "wb") as stream:
-        np.savez(stream, **arrays)
+    packed = io.BytesIO()  # an archive that is interrupted by a full disk cannot be closed without a complaint
+    (np.savez_compressed if compressed else np.savez)(packed, **arrays)
+    with atomic_path(target) as path:
+        path.write_bytes(packed.getbuffer())
 
 
 def check_writable(target: Path) -> None:
@@ -92,12 +130,7 @@ def copy_file(source: Path, target: Path) -> None:
         try:
             _copy_range(source, path)
         except (OSError, AttributeError):  # not between these file systems, or not on this one
-            try:
-                shutil.copyfile(source, path)
-            except OSError as error:
-                raise UserError(
-                    f"cannot write {target} ({error.strerror}): make room, or choose another place"
-                ) from error
+            shutil.copyfile(source, path)
 
 
 def _copy_range(source: Path, target: Path) -> None:
@@ -109,6 +142,33 @@ def _copy_range(source: Path, target: Path) -> None:
             if done == 0:
                 raise OSError("the source has become shorter")
             left -= done
+
+
+@functools.cache
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of processes that were killed; once for every folder."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                if try_lock(handle) is True:  # its writer holds it as long as it lives
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
+
+
+def _temporary(target: Path) -> tuple[Path, int | None]:
+    """A new file beside `target`, and the handle whose lock says that its writer lives (None: no locks here)."""
+    suffix = target.suffix if len(target.suffix) <= _LONGEST_SUFFIX else ""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=suffix, dir=target.parent)
+        locked = try_lock(handle)
+        if locked is None:
+            os.close(handle)
+            return Path(name), None
+        if os.path.exists(name):  # else a tidy process was quicker than the lock
+            return Path(name), handle
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -25,6 +25,8 @@ def read_yaml(path: Path, what: str, remedy: str) -> dict[str, Any]:
     that are unreadable, too large or no mapping, and for repeated keys, aliases and tags.
     """
     try:
+        if path.is_fifo():  # one that nobody writes would be waited for
+            raise UserError(f"{what} is a pipe: {remedy}")
         with open(path, "rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # a NUL in the path is a ValueError

@@ -150,7 +150,7 @@ def test_child_overrides_parent_and_command_line_overrides_both(tmp_path):
         ("a: " * 1500 + "1", "YAML|nested|no key"),
         ("{" + "x: {" * 30 + "}" * 31, "no key"),
         ("model: {lip: {layers: 4, skip_after: 3}}", "skip_after"),
-        ("model: {blend: {widths: [8]}}", "two entries"),
+        ("model: {blend: {widths: [8]}}", "allowed are 2 to 8"),
         ("sync: {expert: wav2lip, window: 7}", "needs 5"),
     ],
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..config import AudioConfig
+from ..arrays import Entry, read_json, read_npy
+from ..config import BACKENDS, AudioConfig, shown
 from ..errors import UserError
 from ..files import atomic_path
 from ..media.sound import SAMPLE_RATE
@@ -95,12 +96,37 @@ def _joined(parts: list[Backend]) -> FeatureBackend:
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
+_MOST_CHANNELS = 8192
+
+
+def check_params(params: Mapping[str, Any]) -> str:
+    """What is wrong with the parameters of features, or "": types and ranges, before anything is made of them."""
+    window, step, channels = (params.get(name) for name in ("window", "step", "channels"))
+    names = params.get("backend")
+    if not isinstance(names, str) or not set(names.split("+")) <= set(BACKENDS):
+        return f"have the backend {shown(names)}, known are {', '.join(BACKENDS)}"
+    hidden = bool({"hubert", "wav2vec2"} & set(names.split("+")))
+    for name, value, most in (("window", window, 1000), ("channels", channels, _MOST_CHANNELS)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            return f"have the {name} {shown(value)}, allowed are whole numbers from 1 to {most}"
+    if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0.001 <= step <= 1:
+        return f"have the step {shown(step)}, allowed are numbers from 0.001 to 1"
+    if hidden and not (isinstance(params.get("model"), str) and type(params.get("layer")) is int):
+        return "have no model and layer"
+    return ""
+
+
 def backend_from_params(params: dict[str, Any]) -> FeatureBackend:
     """The backend that a subject or checkpoint was made with; its weights are loaded when it is first used."""
+    wrong = check_params(params)
+    if wrong:
+        raise UserError(f"audio features {wrong}: preprocess and train again")
     try:
         window, step, channels = int(params["window"]), float(params["step"]), int(params["channels"])
         names = str(params["backend"]).split("+")
         known = sum(_PLAIN[name](window, step).channels for name in names if name in _PLAIN)
+        if known >= channels and not set(names) <= set(_PLAIN):
+            raise KeyError("channels")  # 0 would ask the model itself
         parts = [
             _PLAIN[name](window, step)
             if name in _PLAIN
@@ -108,7 +134,7 @@ def backend_from_params(params: dict[str, Any]) -> FeatureBackend:
             for name in names
         ]
     except KeyError as error:
-        raise UserError(f"audio features {params} are unknown to this version ({error}): train again") from error
+        raise UserError(f"audio features {shown(params)} are unknown to this version ({error}): train again") from error
     backend = _joined(parts)
     if backend.params() != params:
         raise UserError(f"audio features {params} are not those of this version, {backend.params()}: train again")
@@ -146,19 +172,22 @@ def save_features(path: Path, windows: np.ndarray, params: dict[str, Any]) -> No
         temporary.write_text(json.dumps(params))
 
 
+_WINDOWS = Entry(("N", "window", "channels"), low=-7e4, high=7e4)
+_EXTRACT = (
+    "preprocess again, or extract the features with `bash preprocess/deepspeech_features/extract_ds_features_may.sh`"
+)
+
+
 def load_features(path: Path, params: dict[str, Any]) -> np.ndarray:
     """Read `audio.npy` [frames, window, channels], float16 as it was saved, refusing another backend's."""
-    try:
-        windows = np.load(path, mmap_mode="r", allow_pickle=False)
-        found = json.loads(path.with_suffix(".json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"audio features {path} (with its .json) cannot be read ({error}): "
-            "extract them with `bash preprocess/deepspeech_features/extract_ds_features_may.sh`"
-        ) from error
+    found = read_json(path.with_suffix(".json"), _EXTRACT)
     if found != params:
-        raise UserError(f"{path} holds features {found}, the model needs {params}: extract them again")
-    return windows
+        raise UserError(f"{path} holds features {shown(found)}, the model needs {shown(params)}: extract them again")
+    wrong = check_params(params)
+    if wrong:
+        raise UserError(f"audio features of {path} {wrong}: extract them again")
+    sizes = {"window": params["window"], "channels": params["channels"]}
+    return read_npy(path, _WINDOWS, sizes, _EXTRACT)
 
 
 def mask_cuts(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..extras import needs
+from ..locks import reader_of
 from ..media.sound import check_sound
 from ..model.checkpoint import load_checkpoint
 from ..model.device import pick_device
@@ -37,7 +38,8 @@ def evaluate(
         check_sound(audio)
     checkpoint = load_checkpoint(model)
     layout = SubjectLayout(root or checkpoint.config.data.root)
-    with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
+    reading = reader_of(layout.root, "speech2lip evaluate")
+    with reading, tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
         kept, results = Path(folder), {}
         with shared_cores():
             if audio is not None:

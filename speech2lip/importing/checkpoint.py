@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import Unsound
 from ..config import default_config
 from ..errors import UserError
 from ..geometry import published as compat
@@ -20,7 +21,7 @@ from ..model.metadata import metadata_of
 from ..nets.published import PublishedSpeech2Lip
 from ..subject.index import load_canonical
 from ..subject.layout import SubjectLayout
-from ..weights.safeload import load_torch
+from ..weights.safeload import check_finite, load_torch
 
 _MARK = "encoder_conv.0.weight"  # a name that every published checkpoint has
 _CONVOLUTIONS = {"0": "0", "2": "3", "4": "6", "6": "9"}  # ours have a dropout after every activation
@@ -102,16 +103,20 @@ def import_checkpoint(path: Path, root: Path, out: Path) -> None:
     state = find_state(load_torch(path, remedy))
     if state is None:
         raise UserError(f"{path} holds no published Speech2Lip model (no weights named {_MARK}): {remedy}")
+    try:
+        check_finite(state)
+    except Unsound as error:
+        raise UserError(f"{path} is not sound ({error}): {remedy}") from error
     layout = SubjectLayout(root)
     subject = layout.load_subject()
     config = default_config([*PUBLISHED_SETTINGS, f"name={subject.name}", f"data.root={root}"])
-    metadata = metadata_of(subject, layout.load_track().mouth.shape[1])
+    metadata = metadata_of(subject, layout.load_track(subject).mouth.shape[1])
     if (metadata.audio.get("window"), metadata.audio.get("channels")) != (16, 29):
         raise UserError(
             f"{root} has audio features {dict(metadata.audio)}, a published checkpoint needs DeepSpeech windows of 16 x 29: import the "
             "dataset with `speech2lip import dataset`, or preprocess with audio.backend=deepspeech audio.window=16"
         )
-    model = build_model(config, metadata, load_canonical(layout))
+    model = build_model(config, metadata, load_canonical(layout, subject))
     assert isinstance(model, PublishedSpeech2Lip)
     _fill_networks(model, state_from_checkpoint(state), path, remedy)
     _fill_space(model, state, layout, path)

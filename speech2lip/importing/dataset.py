@@ -17,6 +17,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
+from ..arrays import Unsound, read_any_npy
 from ..audio.features import DeepSpeech
 from ..canonical.exposure import NEUTRAL
 from ..canonical.space import project_canonical, region_size, to_canonical
@@ -32,7 +33,7 @@ from ..progress import track as progress
 from ..subject.layout import SubjectLayout
 from ..subject.records import Box, Crop, Subject, Track
 from ..tracking.smoothing import fill_landmarks
-from ..weights.safeload import load_torch
+from ..weights.safeload import check_finite, load_torch
 
 _REGION_MARGIN = 8  # crop pixels around the lip box
 _REMEDY = "give a folder that the authors' preprocessing made"
@@ -93,7 +94,13 @@ def _poses(path: Path, count: int) -> tuple[Poses, float]:
     missing = [k for k in ("euler", "trans", "focal") if not isinstance(content, dict) or k not in content]
     if missing:
         raise UserError(f"{path} has no entry {missing[0]}: {_REMEDY}")
-    euler, trans, focal = (np.asarray(torch.as_tensor(content[k]).float()) for k in ("euler", "trans", "focal"))
+    try:
+        check_finite(content)
+        euler, trans, focal = (np.asarray(torch.as_tensor(content[k]).float()) for k in ("euler", "trans", "focal"))
+    except (Unsound, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is not sound ({error}): {_REMEDY}") from error
+    if focal.size < 1:
+        raise UserError(f"{path} has an empty focal: {_REMEDY}")
     if euler.shape != (count, 3) or trans.shape != (count, 3):
         raise UserError(f"{path} has poses of shape {euler.shape} and {trans.shape} for {count} frames: {_REMEDY}")
     matrices = compat.pose_matrices(euler, trans)
@@ -136,8 +143,8 @@ def _copy_grids(folder: Path, layout: SubjectLayout, count: int, size: int) -> i
     away = []
     for number, file in enumerate(progress(files, "correspondences")):
         try:
-            grid = np.load(file, allow_pickle=False).astype(np.float32).reshape(size, size, 2)
-        except (OSError, ValueError) as error:
+            grid = read_any_npy(file, _REMEDY).astype(np.float32).reshape(size, size, 2)
+        except ValueError as error:
             raise UserError(f"{file} is no grid of {size} x {size} x 2 ({error}): {_REMEDY}") from error
         np.save(layout.grid(number), grid)
         away.append(float(np.abs(grid - identity).mean()))
@@ -164,12 +171,10 @@ def lip_box(source: Path, index: int, width: int, height: int) -> Box:
 
 def _depth(path: Path, size: int) -> np.ndarray:
     """Canonical depth [size, size] in mm, continued where the file has none."""
-    try:
-        depth = np.abs(np.load(path, allow_pickle=False).astype(np.float32).squeeze()) * compat.UNIT
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): {_REMEDY}") from error
+    depth = read_any_npy(path, _REMEDY).squeeze()
     if depth.shape != (size, size):
         raise UserError(f"{path} has shape {depth.shape}, needed is ({size}, {size}): {_REMEDY}")
+    depth = np.abs(depth.astype(np.float32)) * compat.UNIT
     known = np.isfinite(depth) & (depth > 1)
     if not known.any():
         raise UserError(f"{path} holds no depth: {_REMEDY}")
@@ -227,10 +232,7 @@ def _copy_audio(source: Path, layout: SubjectLayout) -> dict[str, object]:
             if file == windows:
                 raise UserError(f"{file} is missing: {_REMEDY}")
             continue
-        try:
-            shape = np.load(file, allow_pickle=False, mmap_mode="r").shape
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file} cannot be read ({error}): {_REMEDY}") from error
+        shape = read_any_npy(file, _REMEDY).shape
         if len(shape) != 3 or shape[1:] != (16, 29):
             raise UserError(f"{file} has shape {shape}, needed are windows of 16 x 29: {_REMEDY}")
         _copy(file, target)

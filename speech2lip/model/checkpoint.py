@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..config import Config, config_from_dict, config_to_dict
+from ..arrays import Unsound
+from ..config import Config, config_from_dict, config_to_dict, shown
 from ..errors import UserError
 from ..files import atomic_path
 from ..nets.interface import LipSyncModel
 from ..subject.records import Subject
-from ..weights.safeload import load_torch
+from ..weights.safeload import check_finite, load_torch
 from .builder import build_model
 from .metadata import ModelMetadata
 
 FORMAT = "speech2lip-2"
+_MOST_METRIC = 1e12
+_ENTRIES = ("config", "metadata", "state", "metrics")
+_REMEDY = "train again, or copy the file again from where it is sound"
 _FIRST_FORMAT = "speech2lip-1"
 _FIRST_NAMES = {  # parameters of the first format, by their beginnings
     "shape_head.trust": "shape_head.stream_weights",
@@ -50,15 +55,19 @@ def save_checkpoint(
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write plain containers and tensors, atomically."""
+    packed = io.BytesIO()  # PyTorch's own writing says nothing of a full disk, and names its archive after the file
+    torch.save(content, packed)
     with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(packed.getbuffer())
 
 
 def load_tensors(path: Path, remedy: str) -> dict[str, Any]:
     """Read what `save_tensors` wrote; tensors and plain containers only, nothing is executed."""
     content = load_torch(path, remedy, "checkpoint")
-    if not isinstance(content, dict) or content.get("format") not in (FORMAT, _FIRST_FORMAT):
+    if not isinstance(content, dict) or not isinstance(content.get("format"), str):
         raise UserError(f"{path} is not a checkpoint of this program: {remedy}")
+    if content["format"] not in (FORMAT, _FIRST_FORMAT):
+        raise UserError(f"{path} has the format {shown(content['format'])}, this program reads {FORMAT}: {remedy}")
     return content if content["format"] == FORMAT else _from_first_format(content)
 
 
@@ -70,23 +79,49 @@ def _from_first_format(content: dict[str, Any]) -> dict[str, Any]:
         return _FIRST_NAMES.get(start, "") + name.removeprefix(start)
 
     out = {k: v for k, v in content.items() if k != "facts"} | {"format": FORMAT, "metadata": content.get("facts")}
-    return out | {"state": {renamed(k): v for k, v in content.get("state", {}).items()}}
+    state = content.get("state")
+    return out | {"state": {renamed(str(k)): v for k, v in state.items()} if isinstance(state, dict) else None}
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Rebuild a model for use from `model.pt`."""
     path = Path(path)
     content = load_tensors(path, "train one with `speech2lip train`")
+    missing = [name for name in _ENTRIES if not isinstance(content.get(name), dict)]
+    if missing:
+        kind = "the state of a training, not its model" if "parts" in content else f"it lacks {missing[0]}"
+        raise UserError(f"{path} is no finished model ({kind}): {_REMEDY}")
     config = config_from_dict(content["config"], str(path))
-    metadata = ModelMetadata.from_dict(content["metadata"])
-    model = build_model(config, metadata)
     try:
-        model.load_state_dict(content["state"])
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} does not fit the networks it names ({str(error).splitlines()[0]}): train again"
-        ) from error
-    return Checkpoint(config, metadata, model.eval(), dict(content["metrics"]))
+        metadata = ModelMetadata.from_dict(content["metadata"])
+        metrics = {str(name): _metric(value) for name, value in content["metrics"].items()}
+        _check_state(content["state"], config, metadata)
+    except Unsound as error:
+        raise UserError(f"{path} does not fit the networks it names ({error}): {_REMEDY}") from error
+    model = build_model(config, metadata)
+    model.load_state_dict(content["state"])
+    return Checkpoint(config, metadata, model.eval(), metrics)
+
+
+def _metric(value: Any) -> float:
+    """NaN is allowed: a measure may be undefined."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > _MOST_METRIC:
+        raise Unsound(f"it has the metric {shown(value)}")
+    return float(value)
+
+
+def _check_state(state: dict[str, Any], config: Config, metadata: ModelMetadata) -> None:
+    """Compare weights with the networks before these take memory, whatever sizes the file names."""
+    with torch.device("meta"):
+        needed = build_model(config, metadata).state_dict()
+    different = sorted(set(needed) ^ set(state), key=str)
+    if different:
+        raise Unsound(f"{str(different[0])[:80]} is {'missing' if different[0] in needed else 'unknown'}")
+    for name, value in state.items():
+        if not torch.is_tensor(value) or value.shape != needed[name].shape or value.dtype != needed[name].dtype:
+            found = f"{tuple(value.shape)} of {value.dtype}" if torch.is_tensor(value) else type(value).__name__
+            raise Unsound(f"{name} is {found}, needed are {tuple(needed[name].shape)} of {needed[name].dtype}")
+    check_finite(state)
 
 
 def check_same_subject(metadata: ModelMetadata, subject: Subject, path: Path) -> None:

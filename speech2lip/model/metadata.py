@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..arrays import Unsound
+from ..facemesh import LANDMARKS
+from ..subject import schema
 from ..subject.records import Subject
 
 
@@ -25,9 +28,22 @@ class ModelMetadata:
         return {**asdict(self), "audio": dict(self.audio)}
 
     @staticmethod
-    def from_dict(raw: Mapping[str, Any]) -> ModelMetadata:
-        tuples = {k: tuple(raw[k]) for k in ("lip_size", "lip_box", "camera")}
-        return ModelMetadata(**{**raw, **tuples})
+    def from_dict(raw: Any) -> ModelMetadata:
+        """Checked against the same bounds as a subject's; Unsound for anything that does not fit."""
+        known = {f.name for f in fields(ModelMetadata)}
+        if not isinstance(raw, Mapping) or set(raw) != known:
+            raise Unsound(f"its metadata are not {', '.join(sorted(known))}")
+        lip_width, lip_height = schema.row("lip_size", raw["lip_size"], schema.LIP_SIZE)
+        left, top, width, height = schema.row("lip_box", raw["lip_box"], tuple(schema.BOX.values()))
+        lengths = raw["camera"]
+        if not isinstance(lengths, (list, tuple)) or len(lengths) != 3:
+            raise Unsound("camera is not focal, cx, cy")
+        camera = schema.camera(dict(zip(("focal", "cx", "cy"), lengths, strict=True)))
+        return ModelMetadata(
+            (lip_width, lip_height), (left, top, width, height), schema.whole("crop_size", raw["crop_size"], *schema.CROP["size"]),
+            (camera["focal"], camera["cx"], camera["cy"]), schema.audio(raw["audio"]), schema.number("fps", raw["fps"], *schema.FPS),
+            schema.whole("mouth_points", raw["mouth_points"], 0, LANDMARKS),
+        )  # fmt: skip
 
 
 def metadata_of(subject: Subject, mouth_points: int) -> ModelMetadata:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import read_npz
 from ..config import MORPHABLE, Config
 from ..files import save_arrays
 from ..geometry.camera import Intrinsics, Poses
@@ -13,6 +14,7 @@ from ..geometry.rasterizer import make_rasterizer
 from ..media.images import read_image
 from ..subject.layout import SubjectLayout
 from ..subject.records import ClipLandmarks
+from ..subject.schema import AGAIN, HEAD
 from ..tracking.alignment import align
 from ..tracking.bundle import track_head
 from ..tracking.observations import ClipObservations
@@ -85,13 +87,13 @@ def _save(layout: SubjectLayout, clip: ClipObservations, head: HeadTrack) -> Non
 
 def load_tracked(layout: SubjectLayout) -> TrackedClip:
     """What `track_clip` wrote."""
-    with np.load(layout.head, allow_pickle=False) as data:
-        head = HeadTrack(
-            poses=Poses(data["rotvec"], data["trans"]),
-            mesh=data["mesh"],
-            camera=Intrinsics(*(float(v) for v in data["camera"])),
-            residual=float(data["residual"]),
-            noise=data["noise"],
-        )
-        coefficients = {k: data[k] for k in ("identity", "expression") if k in data.files}
-        return TrackedClip(head, data["landmarks"], data["valid"], data["segments"], coefficients)
+    data = read_npz(layout.head, HEAD, {}, AGAIN)
+    head = HeadTrack(
+        poses=Poses(data["rotvec"], data["trans"]),
+        mesh=data["mesh"],
+        camera=Intrinsics(*(float(v) for v in data["camera"])),
+        residual=float(data["residual"]),
+        noise=data["noise"],
+    )
+    coefficients: dict[str, np.ndarray] = {k: data[k] for k in ("identity", "expression") if k in data}
+    return TrackedClip(head, data["landmarks"], data["valid"], data["segments"], coefficients)

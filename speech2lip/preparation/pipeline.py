@@ -9,8 +9,8 @@ from typing import Any
 
 from ..audio.features import make_backend
 from ..config import MORPHABLE, Config
-from ..errors import UserError
-from ..files import check_input
+from ..files import check_input, check_writable
+from ..locks import writer_of
 from ..media.images import frame_files
 from ..media.probe import check_video, describe
 from ..subject.layout import SubjectLayout
@@ -38,10 +38,12 @@ def preprocess(
     clip = open_clip(config, video, voice, remedy)
     check_sound_to_learn(config.learnable, clip.sound, sound_selection(config, video, clip.sound))
     make_backend(config.audio)  # here, so that a missing package or model is found before the slow stages
-    _make_folder(layout.root)
-    run_stages(stages_of(config, clip, layout), layout.stages, layout.subject)
-    restore_source(clip, layout)
-    return layout.load_subject()
+    check_writable(layout.subject)
+    layout.root.mkdir(parents=True, exist_ok=True)
+    with writer_of(layout.root, "speech2lip preprocess"):
+        run_stages(stages_of(config, clip, layout), layout.stages, layout.subject)
+        restore_source(clip, layout)
+        return layout.load_subject()
 
 
 def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> Clip:
@@ -83,7 +85,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
         ),
         Stage(
             "audio", 4, {"sound": heard, **_chosen(config, "audio", "data.audio_stream")},
-            (layout.audio, layout.features), listen,
+            (layout.audio, layout.features, layout.features.with_suffix(".json")), listen,
         ),
         Stage(
             "canonical", 4,
@@ -91,7 +93,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
                 "rasterizer": config.rasterizer,
                 **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure", "face.hidden"),
             },
-            (layout.subject, layout.track, layout.depth, layout.lip_images), lambda: make_canonical(config, clip, layout),
+            (*layout.canonical_files, layout.lip_images), lambda: make_canonical(config, clip, layout),
         ),
     ]  # fmt: skip
 
@@ -111,12 +113,3 @@ def _chosen(config: Config, *names: str) -> dict[str, Any]:
 def _tracker(config: Config) -> dict[str, Any]:
     """What the chosen tracker alone reads."""
     return _chosen(config, "fit", "rasterizer") if config.face.tracker in MORPHABLE else _chosen(config, "bundle")
-
-
-def _make_folder(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        (root / ".write-test").touch()
-        (root / ".write-test").unlink()
-    except OSError as error:
-        raise UserError(f"cannot write into {root} ({error.strerror}): choose another data.root") from error

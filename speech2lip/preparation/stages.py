@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files import atomic_path
+
+_PIECE = 2**20  # bytes that are read at once
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,42 @@ def run_stages(stages: Sequence[Stage], marks: Path, result: Path) -> None:
     for number, stage in enumerate(stages):
         key = _key(stage, before)
         before = key
-        if done.get(stage.name, {}).get("key") == key and all(p.exists() for p in stage.outputs):
-            print(f"{stage.name}: unchanged, kept")
-            continue
+        mark = done.get(stage.name, {})
+        if mark.get("key") == key:
+            if mark["outputs"] == outputs_of(stage):
+                print(f"{stage.name}: unchanged, kept")
+                continue
+            print(f"{stage.name}: its files were changed or damaged, made again")
         done = {s.name: done[s.name] for s in stages[:number] if s.name in done}
         result.unlink(missing_ok=True)
         _write_marks(marks, done)
         start = time.monotonic()
         stage.work()
-        done[stage.name] = {"key": key, "seconds": round(time.monotonic() - start, 3)}
+        seconds = round(time.monotonic() - start, 3)
+        done[stage.name] = {"key": key, "seconds": seconds, "outputs": outputs_of(stage)}
         _write_marks(marks, done)
 
 
 def stage_seconds(marks: Path) -> dict[str, float]:
     """Seconds that each finished stage took."""
     return {name: float(mark["seconds"]) for name, mark in _read_marks(marks).items()}
+
+
+def outputs_of(stage: Stage) -> str:
+    """Identity of what a stage wrote: of files their content, of folders the names and sizes of their files."""
+    digest = hashlib.sha256()
+    for path in stage.outputs:
+        if path.is_dir():
+            listed = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(path))
+            digest.update(repr(listed).encode())
+        elif path.is_file():
+            with open(path, "rb") as stream:
+                while piece := stream.read(_PIECE):
+                    digest.update(piece)
+            digest.update(b" file ")
+        else:
+            digest.update(b" nothing ")
+    return digest.hexdigest()
 
 
 def _key(stage: Stage, before: str) -> str:
@@ -67,8 +91,11 @@ def _key(stage: Stage, before: str) -> str:
 def _read_marks(path: Path) -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): {"key": mark["key"], "seconds": mark["seconds"]} for name, mark in content.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {
+            str(name): {"key": mark["key"], "seconds": float(mark["seconds"]), "outputs": mark["outputs"]}
+            for name, mark in content.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # unreadable marks vouch for nothing: everything is done again
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..audio.features import load_features
 from ..errors import UserError
-from ..files import atomic_path
+from ..files import atomic_path, writing
+from ..locks import reader_of
 from ..media.decode import read_frames
 from ..media.encode import VideoWriter
 from ..media.images import write_image
@@ -32,7 +33,7 @@ def render_video(
     check_output(out, audio, predictor.source)
     windows = predictor.features(audio)
     render = predictor.config.render
-    with unwritten(out), atomic_path(out) as path:
+    with reader_of(predictor.layout.root, "speech2lip render"), unwritten(out), atomic_path(out) as path:
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
         with VideoWriter(path, predictor.subject.fps, audio, **quality) as video:
             loop, begin = predictor.walk(first, len(windows))
@@ -60,12 +61,10 @@ def render_images(
             raise UserError(f"{layout.root} has no test frames (data.test_fraction is 0): render new audio instead")
         first = int(index.test[0])
         windows = index.windows[first : int(index.test[-1]) + 1]
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write into {folder} ({error.strerror}): choose another --output_dir") from error
-    for old in folder.glob("[0-9]*.jpg"):
-        old.unlink()
+        for old in folder.glob("[0-9]*.jpg"):
+            old.unlink()
     frames = predictor.render(windows, first)
     for number, frame in enumerate(bar(f"rendering {folder}", len(windows), "frame", frames)):
         write_image(folder / f"{number:05d}.jpg", frame.image, 97)

@@ -27,6 +27,9 @@ from ..subject.records import extract
 from .paste import Rendered, paste_back, untouched
 from .walk import clear_stretch, endless_runs, forth_and_back, frames_in_order, painted_share, runs_of
 
+_NO_NUMBERS = (
+    "the networks gave colours that are no numbers, near source frame {frame}: train again, or with render.amp=false"
+)
 _AHEAD = 16  # frames decoded ahead of rendering
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 
@@ -40,7 +43,8 @@ class Predictor:
 
     def __init__(self, checkpoint: Checkpoint, layout: SubjectLayout, device: str = "auto"):
         self.layout, self.metadata = layout, checkpoint.metadata
-        self.subject, self.track = layout.load_subject(), layout.load_track()
+        self.subject = layout.load_subject()
+        self.track = layout.load_track(self.subject)
         check_same_subject(checkpoint.metadata, self.subject, Path("the checkpoint"))
         self.source = layout.source_path(self.subject)
         self.select = source_selection(self.subject)
@@ -50,7 +54,7 @@ class Predictor:
         self.model.blend.fold_norm()
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = checkpoint.config
-        canonical = load_canonical(layout)
+        canonical = load_canonical(layout, self.subject)
         pose = self.track.poses.matrices()[self.subject.canonical_frame]
         self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
         self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, self.model.region)
@@ -144,7 +148,7 @@ class Predictor:
 
     def _grids(self, frames: np.ndarray) -> torch.Tensor | None:
         """Stored correspondences, for published networks on an imported dataset."""
-        grids = load_grids(self.layout, frames) if self.model.region == "crop" else None
+        grids = load_grids(self.layout, frames, self.subject.crop.size) if self.model.region == "crop" else None
         return None if grids is None else grids.to(self.device)
 
     @torch.no_grad()
@@ -166,6 +170,8 @@ class Predictor:
             mean = self.model.lip.base.expand(len(keep), -1, -1, -1)
             lip = mean if frozen else self.model.decode_lips(embedding[keep], codes[keep], region.transform)
             blended, mask = self.model.composite(lip, region, self.depth)
+            if not torch.isfinite(blended).all():
+                raise UserError(_NO_NUMBERS.format(frame=int(sources[keep][0])))
             share = torch.from_numpy(self.share[sources[keep]]).to(self.device)[:, None, None, None]
             if (share < 1).any():  # beside frames that pass unchanged
                 blended, mask = picture + share * (blended.float() - picture), mask * share

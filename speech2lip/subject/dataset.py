@@ -12,14 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import read_npy
 from ..background import ordered_map
 from ..facemesh import LIPS
-from ..media.images import read_image
+from ..files import writing
+from ..media.images import read_sized
 from ..nets.compositor import ObservedRegion
 from ..progress import bar
 from .index import SubjectIndex
 from .layout import SubjectLayout
 from .records import Box
+from .schema import AGAIN, GRID
 
 SMALL_SIDE = 96  # whole crops, shrunk, for the depth loss
 
@@ -80,7 +83,9 @@ class SubjectDataset:
     def region(self, frames: np.ndarray) -> ObservedRegion:
         """What the compositor needs of frames [B]."""
         at = torch.from_numpy(frames).to(self.device)
-        grid = load_grids(self.index.layout, frames) if self.index.region == "crop" else None
+        grid = (
+            load_grids(self.index.layout, frames, self.index.subject.crop.size) if self.index.region == "crop" else None
+        )
         return ObservedRegion(
             self._images(1, self.row[frames]),
             self._origins[at],
@@ -101,15 +106,15 @@ class SubjectDataset:
         return picked.permute(0, 3, 1, 2).float() / 255
 
     def _load(self, frames: np.ndarray) -> None:
-        layout, exposure = self.index.layout, self.index.track.exposure
+        layout, exposure, subject = self.index.layout, self.index.track.exposure, self.index.subject
         size = self._regions.shape[1]
 
         def load(position: int) -> None:
             frame = int(frames[position])
-            lip = read_image(layout.lip_image(frame)).astype(np.float32)
+            lip = read_sized(layout.lip_image(frame), subject.lip_size, AGAIN).astype(np.float32)
             even = (lip - exposure[frame, 1]) / exposure[frame, 0]
             self._lips[position] = even.round().clip(0, 255).astype(np.uint8)
-            face = read_image(layout.face_image(frame))
+            face = read_sized(layout.face_image(frame), (subject.crop.size, subject.crop.size), AGAIN)
             self._regions[position] = crop_region(face, self.index.origins[frame], size)
             self._small[position] = cv2.resize(face, self._small.shape[1:3], interpolation=cv2.INTER_AREA)
 
@@ -117,11 +122,12 @@ class SubjectDataset:
             pass
 
 
-def load_grids(layout: SubjectLayout, frames: np.ndarray) -> Tensor | None:
+def load_grids(layout: SubjectLayout, frames: np.ndarray, size: int) -> Tensor | None:
     """Stored correspondences [B, S, S, 2] of an imported dataset; None where there are none."""
     if not layout.grids.is_dir():
         return None
-    return torch.from_numpy(np.stack([np.load(layout.grid(int(f)), allow_pickle=False) for f in frames])).float()
+    grids = [read_npy(layout.grid(int(f)), GRID, {"S": size}, AGAIN) for f in frames]
+    return torch.from_numpy(np.stack(grids)).float()
 
 
 def crop_region(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:
@@ -139,11 +145,10 @@ def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
     """An empty uint8 array, in memory or mapped to a temporary file that vanishes with it."""
     if not on_disk:
         return np.empty(shape, np.uint8)
-    handle, name = tempfile.mkstemp(prefix="speech2lip-")
-    os.close(handle)
-    array = np.memmap(name, np.uint8, "w+", shape=shape)
-    Path(name).unlink()  # the mapping keeps the space until it is released
-    return array
+    with tempfile.TemporaryFile(prefix="speech2lip-") as stream, writing(Path(tempfile.gettempdir()) / "speech2lip"):
+        if hasattr(os, "posix_fallocate"):  # a disk that gets full under a mapping would kill us
+            os.posix_fallocate(stream.fileno(), 0, max(1, int(np.prod(shape))))
+        return np.memmap(stream, np.uint8, "w+", shape=shape)  # the mapping keeps the space until it is released
 
 
 def lip_focus(mouth: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..arrays import read_npy
 from ..audio.features import backend_from_params, load_features, mask_cuts
 from ..errors import UserError
 from ..geometry.camera import Poses, relative_transforms, warp_to_observed
-from ..media.images import read_image
+from ..media.images import read_sized
 from ..nets.interface import Region
 from .layout import SubjectLayout
 from .records import Subject, Track
+from .schema import AGAIN, DEPTH
+
+_OUTSIDE = 1 / 512  # of a mask: less than any picture of 8 bits holds
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def parse_subject(layout: SubjectLayout, test_fraction: float, region: Region = 
     is not seen of both. region:
     what the compositor works on.
     """
-    subject, track = layout.load_subject(), layout.load_track()
+    subject = layout.load_subject()
+    track = layout.load_track(subject)
     backend = backend_from_params(subject.audio)
     windows = load_features(layout.features, subject.audio)
     windows = mask_cuts(windows, list(subject.shots), subject.fps, backend.offsets, backend.silence)
@@ -71,7 +76,7 @@ def parse_subject(layout: SubjectLayout, test_fraction: float, region: Region = 
             f"{layout.root} has {len(train)} frames with a face and sound for training, needed are 50: "
             "give a longer clip or a smaller data.test_fraction"
         )
-    canonical = load_canonical(layout)
+    canonical = load_canonical(layout, subject)
     transforms = relative_transforms(track.poses, track.poses.matrices()[subject.canonical_frame])
     subject, origins = region_of(subject, track.poses, canonical, region)
     return SubjectIndex(
@@ -79,16 +84,16 @@ def parse_subject(layout: SubjectLayout, test_fraction: float, region: Region = 
     )
 
 
-def load_canonical(layout: SubjectLayout) -> CanonicalImages:
-    """Read the canonical depth, masks and frame."""
-    try:
-        depth = np.load(layout.depth, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{layout.depth} cannot be read ({error}): preprocess the video again") from error
-    masks = [
-        read_image(p)[..., 0].astype(np.float32) / 255 for p in (layout.face_mask, layout.head_mask, layout.lip_mask)
-    ]
-    return CanonicalImages(depth, masks[0], masks[1], masks[2], read_image(layout.canonical))
+def load_canonical(layout: SubjectLayout, subject: Subject) -> CanonicalImages:
+    """Read the canonical depth, masks and frame, all of the crop's size."""
+    size = (subject.crop.size, subject.crop.size)
+    depth = np.array(read_npy(layout.depth, DEPTH, {"S": subject.crop.size}, AGAIN))
+    files = (layout.face_mask, layout.head_mask, layout.lip_mask)
+    face, head, lip = (read_sized(p, size, AGAIN)[..., 0].astype(np.float32) / 255 for p in files)
+    for path, mask in ((layout.face_mask, face), (layout.lip_mask, lip)):
+        if mask.max() <= _OUTSIDE:
+            raise UserError(f"{path} is black, needed is a mask: {AGAIN}")
+    return CanonicalImages(depth, face, head, lip, read_sized(layout.canonical, size, AGAIN))
 
 
 def region_of(subject: Subject, poses: Poses, canonical: CanonicalImages, region: Region) -> tuple[Subject, np.ndarray]:
@@ -127,7 +132,7 @@ def frames_alike(index: SubjectIndex, count: int = 8, apart: float = 1.0) -> np.
 
 def _corners_in_frames(subject: Subject, poses: Poses, canonical: CanonicalImages, mask: np.ndarray) -> np.ndarray:
     """[T, 4, 2] crop pixels at which every frame shows the corners of a canonical mask."""
-    ys, xs = np.nonzero(mask > 1 / 512)
+    ys, xs = np.nonzero(mask > _OUTSIDE)
     corners = np.array([(x, y) for x in (xs.min(), xs.max()) for y in (ys.min(), ys.max())], np.float32)
     depth = canonical.depth[corners[:, 1].astype(int), corners[:, 0].astype(int)]
     transform = relative_transforms(poses, poses.matrices()[subject.canonical_frame])

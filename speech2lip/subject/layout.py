@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import Unsound, read_json, read_npz
 from ..errors import UserError
 from ..files import atomic_path, save_arrays
 from ..geometry.camera import Poses
 from ..media.facts import Selection
 from .records import ClipLandmarks, Crop, Subject, Track, subject_from_json
+from .schema import AGAIN, CLIP_LANDMARKS, TRACK
 from .source import check_kept, read_record
 
 
@@ -47,6 +49,12 @@ class SubjectLayout:
         self.canonical = self.root / "canonical_face.png"
         self.depth = self.root / "depth_face_canonical.npy"
 
+    @property
+    def canonical_files(self) -> tuple[Path, ...]:
+        """Everything but pictures that lies in the canonical space, and what completes the folder."""
+        masks = (self.lip_mask, self.face_mask, self.head_mask)
+        return (self.subject, self.track, self.depth, self.canonical, *masks)
+
     def face_image(self, index: int) -> Path:
         return self.face_images / f"{index:05d}.jpg"
 
@@ -64,45 +72,41 @@ class SubjectLayout:
                 f"run `speech2lip preprocess --video VIDEO --out {self.root}` first"
             )
         try:
-            raw = json.loads(self.subject.read_text(encoding="utf-8"))
-            return subject_from_json(raw)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.subject} is not a subject file of this version ({error}): preprocess the video again"
-            ) from error
+            return subject_from_json(read_json(self.subject, AGAIN))
+        except Unsound as error:
+            raise UserError(f"{self.subject} is not a sound subject file of this version ({error}): {AGAIN}") from error
 
     def save_subject(self, subject: Subject) -> None:
         with atomic_path(self.subject) as path:
             path.write_text(json.dumps(asdict(subject), indent=1), encoding="utf-8")
 
-    def load_track(self) -> Track:
-        with np.load(_existing(self.track, "preprocess the video again"), allow_pickle=False) as data:
-            poses = Poses(data["rotvec"], data["trans"])
-            names = ("landmarks", "valid", "mesh", "exposure", "mouth")
-            hidden = data["hidden"] if "hidden" in data.files else np.zeros(len(data["valid"]), bool)
-            return Track(poses=poses, hidden=hidden, **{name: data[name] for name in names})
+    def load_track(self, subject: Subject | None = None) -> Track:
+        """Of `subject`, whose number of frames it must have; of any clip where that is not given."""
+        known = {"T": subject.frames} if subject is not None else {}
+        data = read_npz(self.track, TRACK, known, AGAIN)
+        poses = Poses(data.pop("rotvec"), data.pop("trans"))
+        if not (data["exposure"][:, 0] > 0).all():
+            raise UserError(f"{self.track} is damaged (exposure has a gain that is not above 0): {AGAIN}")
+        if subject is not None and not data["valid"][subject.canonical_frame]:
+            raise UserError(f"{self.track} has no face in the canonical frame {subject.canonical_frame}: {AGAIN}")
+        data.setdefault("hidden", np.zeros(len(data["valid"]), bool))  # older folders, and imported ones, have none
+        return Track(poses=poses, **data)
 
     def save_track(self, track: Track) -> None:
-        with atomic_path(self.track) as path, open(path, "wb") as stream:
-            np.savez_compressed(
-                stream,
-                landmarks=track.landmarks.astype(np.float32),
-                valid=track.valid,
-                rotvec=track.poses.rotvec,
-                trans=track.poses.trans,
-                mesh=track.mesh,
-                exposure=track.exposure,
-                mouth=track.mouth.astype(np.float32),
-                hidden=track.hidden,
-            )
+        save_arrays(
+            self.track, compressed=True, landmarks=track.landmarks.astype(np.float32), valid=track.valid,
+            rotvec=track.poses.rotvec, trans=track.poses.trans, mesh=track.mesh, exposure=track.exposure,
+            mouth=track.mouth.astype(np.float32), hidden=track.hidden,
+        )  # fmt: skip
 
     def load_landmarks(self) -> ClipLandmarks:
-        with np.load(_existing(self.landmarks, "preprocess the video again"), allow_pickle=False) as data:
-            width, height = map(int, data["size"])
-            shots = tuple((int(a), int(b)) for a, b in data["shots"])
-            crop = Crop(*map(int, data["crop"]))
-            size, person = (width, height), data["person"]
-            return ClipLandmarks(data["landmarks"], data["seen"], data["sharpness"], shots, crop, size, person)
+        data = read_npz(self.landmarks, CLIP_LANDMARKS, {}, AGAIN)
+        width, height = map(int, data["size"])
+        shots = tuple((int(a), int(b)) for a, b in data["shots"])
+        crop = Crop(*map(int, data["crop"]))
+        return ClipLandmarks(
+            data["landmarks"], data["seen"], data["sharpness"], shots, crop, (width, height), data["person"]
+        )
 
     def save_landmarks(self, clip: ClipLandmarks) -> None:
         crop = clip.crop

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
 import numpy as np
 
+from ..arrays import LONGEST_CLIP, Unsound
 from ..geometry.camera import Intrinsics, Poses
+from . import schema
 
 FORMAT_VERSION = 2
 
@@ -117,20 +120,28 @@ class Track:
         return self.valid & ~self.hidden
 
 
-def subject_from_json(raw: dict[str, Any]) -> Subject:
-    if raw.get("version") != FORMAT_VERSION:
-        raise ValueError(f"format version {raw.get('version')}, this program reads {FORMAT_VERSION}")
-    unknown = set(raw) - {f.name for f in fields(Subject)}
-    if unknown:
-        raise ValueError(f"unknown entries {sorted(unknown)}")
-    raw = dict(raw)
-    raw["crop"] = Crop(**raw["crop"])
-    raw["camera"] = Intrinsics(**raw["camera"])
-    raw["lip_box"] = Box(**raw["lip_box"])
-    raw["size"] = tuple(raw["size"])
-    raw["lip_size"] = tuple(raw["lip_size"])
-    raw["shots"] = tuple((a, b) for a, b in raw["shots"])
-    return Subject(**raw)
+def subject_from_json(raw: Mapping[str, Any]) -> Subject:
+    """The record of checked entries; Unsound for any that does not fit."""
+    version = raw.get("version")
+    if isinstance(version, bool) or version != FORMAT_VERSION:
+        raise Unsound(f"its format is version {str(version)[:20]}, this program reads {FORMAT_VERSION}")
+    known = {f.name for f in fields(Subject)}
+    if set(raw) != known:
+        different = sorted(set(raw) ^ known)[0]
+        raise Unsound(f"the entry {different[:40]} is {'unknown' if different in raw else 'missing'}")
+    frames = schema.whole("frames", raw["frames"], 1, LONGEST_CLIP)
+    crop = Crop(**schema.record("crop", raw["crop"], schema.CROP))
+    width, height = schema.row("size", raw["size"], schema.SIZE)
+    lip_width, lip_height = schema.row("lip_size", raw["lip_size"], schema.LIP_SIZE)
+    return Subject(
+        name=schema.text("name", raw["name"], 1024), source=schema.text("source", raw["source"], 4096),
+        fps=schema.number("fps", raw["fps"], *schema.FPS), frames=frames, size=(width, height), crop=crop,
+        shots=schema.shots(raw["shots"], frames), camera=Intrinsics(**schema.camera(raw["camera"])),
+        canonical_frame=schema.whole("canonical_frame", raw["canonical_frame"], 0, frames - 1),
+        lip_box=Box(**schema.record("lip_box", raw["lip_box"], schema.BOX)), lip_size=(lip_width, lip_height),
+        region_size=schema.region(raw["region_size"], crop.size), audio=schema.audio(raw["audio"]),
+        stream=schema.whole("stream", raw["stream"], -1, 10_000),
+    )  # fmt: skip
 
 
 def extract(frame: np.ndarray, crop: Crop) -> np.ndarray:

@@ -22,6 +22,12 @@ class Average:
         """Start again from the model as it is."""
         self.values = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
+    def load_state_dict(self, values: dict[str, Tensor]) -> None:
+        """Take over saved `values`; ValueError where they are not of this model."""
+        if {k: v.shape for k, v in values.items()} != {k: v.shape for k, v in self.values.items()}:
+            raise ValueError("the averaged weights are not those of this model")
+        self.values = {k: v.to(self.values[k]) for k, v in values.items()}
+
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """step: optimisation steps before this one."""

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config import Config, config_to_dict
+from ..arrays import Unsound
+from ..config import Config, config_to_dict, shown
 from ..errors import UserError
 from ..model.checkpoint import FORMAT, load_tensors, save_tensors
 from ..subject.layout import SubjectLayout
+from ..weights.safeload import check_finite
 
 REMEDY = "start over with --fresh"
 _SECTIONS = ("model", "audio", "sync")  # of the configuration that may not change on the way
@@ -83,11 +85,32 @@ def save_state(path: Path, config: Config, identity: Mapping[str, Any], parts: M
     )  # fmt: skip
 
 
+_ENTRIES = ("config", "identity", "parts", "progress", "random")
+_MOST = 1e12  # steps and seconds
+
+
+def _check_progress(path: Path, found: Mapping[str, Any]) -> None:
+    known = vars(Progress())
+    if set(found) != set(known):
+        raise UserError(f"{path} was written by another version: {REMEDY}")
+    for name, default in known.items():
+        value = found[name]
+        if type(value) is not type(default) or not 0 <= value <= _MOST:
+            raise UserError(f"{path} is damaged ({name} is {shown(value)}): {REMEDY}")
+
+
 def load_state(path: Path, config: Config, identity: Mapping[str, Any]) -> dict[str, Any]:
     """What `save_state` wrote, if it belongs to this configuration and subject."""
     content = load_tensors(path, REMEDY)
-    if set(content.get("progress", ())) != set(vars(Progress())):
-        raise UserError(f"{path} was written by another version: {REMEDY}")
+    missing = [name for name in _ENTRIES if not isinstance(content.get(name), dict)]
+    if missing:
+        kind = "a finished model, not the state of a training" if "state" in content else f"it lacks {missing[0]}"
+        raise UserError(f"{path} is no state of a training ({kind}): {REMEDY}")
+    _check_progress(path, content["progress"])
+    try:
+        check_finite(content["parts"])
+    except Unsound as error:
+        raise UserError(f"{path} cannot be continued ({error}): {REMEDY}") from error
     for part in _SECTIONS:
         if content["config"].get(part) != config_to_dict(config)[part]:
             raise UserError(f"{path} was trained with other settings under `{part}`: restore them, or {REMEDY}")

@@ -13,6 +13,8 @@ import torch
 from ..audio.features import backend_from_params
 from ..config import Config
 from ..errors import UserError
+from ..files import check_writable, writing
+from ..locks import reader_of, writer_of
 from ..model.builder import build_expert, build_model, region_kind
 from ..model.checkpoint import save_checkpoint
 from ..model.device import has_bfloat16, pick_device
@@ -24,7 +26,7 @@ from ..subject.dataset import SubjectDataset
 from ..subject.index import parse_subject
 from ..subject.layout import SubjectLayout
 from .context import Context, Objective
-from .curves import scalar_writer
+from .curves import Curves
 from .ema import Average
 from .joint import JointTraining
 from .phases import NotFinite, Phase, Position, progress
@@ -41,14 +43,17 @@ _METER_SECONDS = 1.0  # between movements of the bar
 
 def fit(config: Config, fresh: bool = False) -> Path:
     """Train what `config` says; returns the path of the checkpoint. KeyboardInterrupt when a signal ended it."""
-    layout = SubjectLayout(config.data.root)
+    folder, layout = Path(config.train.output) / config.name, SubjectLayout(config.data.root)
+    check_writable(folder / "model.pt")
     layout.source_path(layout.load_subject())  # rendering needs the source: better refused now than after hours
-    trainer = Trainer(config, fresh)
-    if not trainer.run():
-        raise KeyboardInterrupt(
-            f"stopped by signal {trainer.stop.number}; state saved in {trainer.folder}, run the same command to continue"
-        )
-    return trainer.model_file
+    folder.mkdir(parents=True, exist_ok=True)
+    with writer_of(folder, "speech2lip train"), reader_of(layout.root, "speech2lip train"):
+        trainer = Trainer(config, fresh)
+        if not trainer.run():
+            raise KeyboardInterrupt(
+                f"stopped by signal {trainer.stop.number}; state saved in {trainer.folder}, run the same command to continue"
+            )
+        return trainer.model_file
 
 
 class Trainer:
@@ -92,7 +97,7 @@ class Trainer:
         if self.spent >= 1 and self.model_file.is_file() and self.progress.step > 0:
             print(f"{self.folder}: already trained; give more minutes or steps, or --fresh to start over")
             return True
-        writer = scalar_writer(self.folder / "tensorboard")
+        writer = Curves(self.folder / "tensorboard")
         with self.stop:
             for phase in self.phases[self.progress.phase :]:
                 self._run_phase(phase, writer)
@@ -187,9 +192,9 @@ class Trainer:
         """Write model.pt; the one before it is kept."""
         partial = self.folder / "model.partial.pt"
         self._validate(writer, partial)
-        if self.model_file.is_file():
-            os.replace(self.model_file, self.folder / "model.prev.pt")
-        os.replace(partial, self.model_file)
+        with writing(self.model_file):
+            _keep(self.model_file, self.folder / "model.prev.pt")
+            os.replace(partial, self.model_file)
         if self.progress.skipped:
             print(f"{self.progress.skipped} steps were skipped, whose loss was no number")
 
@@ -205,16 +210,24 @@ class Trainer:
 
     def _restore(self) -> None:
         content = load_state(self.state_file, self.config, self._identity)
+        try:
+            self._restore_parts(content)
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+            reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+            raise UserError(f"{self.state_file} does not fit what is trained ({reason}): {REMEDY}") from error
+        print(f"{self.state_file}: continuing after {self.progress.step} steps ({self.spent:.0%} of the budget)")
+
+    def _restore_parts(self, content: dict[str, Any]) -> None:
+        """Raises whatever a part makes of a state that is not its own."""
         parts = content["parts"]
         self.progress = Progress(**content["progress"])
         self.model.load_state_dict(parts["model"])
-        self.average.values = {k: v.to(self.context.device) for k, v in parts["average"].items()}
+        self.average.load_state_dict(parts["average"])
         for name, part in self._shared().items():
             part.load_state_dict(parts[name])
         if "phase" in parts:
             self._phase_to_continue().trainee.load_state_dict(parts["phase"])
         self._random_sources().restore(content["random"])
-        print(f"{self.state_file}: continuing after {self.progress.step} steps ({self.spent:.0%} of the budget)")
 
     def _shared(self) -> dict[str, OwnExpert | Calibration]:
         """What outlives the phase that trains it, by its name in the state."""
@@ -232,6 +245,17 @@ class Trainer:
         if not 0 <= self.progress.phase < len(self.phases):
             raise UserError(f"{self.state_file} stopped in a phase that today's settings do not have: {REMEDY}")
         return self.phases[self.progress.phase]
+
+
+def _keep(file: Path, earlier: Path) -> None:
+    """Keep what is about to be replaced under another name; it never is missing under its own."""
+    if not file.is_file():
+        return
+    earlier.unlink(missing_ok=True)
+    try:
+        os.link(file, earlier)
+    except OSError:  # a file system without links
+        os.replace(file, earlier)
 
 
 def make_context(config: Config) -> Context:

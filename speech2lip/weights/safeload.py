@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle  # nosec B403 # for an unpickler that refuses everything but arrays and plain containers
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ..arrays import Unsound
 from ..errors import UserError
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -31,12 +33,44 @@ def load_torch(path: Path, remedy: str, kind: str = "PyTorch file") -> Any:
     if not path.is_file():
         raise UserError(f"{path} does not exist: {remedy}")
     try:
+        _check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = f"it holds more than tensors and plain containers, or is damaged: {_first_line(error)}"
         raise UserError(f"{path} is not a sound {kind} ({reason}): {remedy}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, IndexError) as error:
+    except Exception as error:  # whatever PyTorch, pickle and zipfile make of a damaged file
         raise UserError(f"{path} is not a sound {kind} ({_first_line(error)}): {remedy}") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse archives that are larger inside than outside, and such whose checksums do not fit; PyTorch compares none."""
+    if not zipfile.is_zipfile(path):
+        return  # the format before PyTorch 1.6
+    with zipfile.ZipFile(path) as archive:
+        if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it holds more than its size, which PyTorch never writes")
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged[:80]} does not fit")
+
+
+def check_finite(content: Any, name: str = "it") -> None:
+    """Unsound for a tensor, anywhere in plain containers, that is no plain tensor of finite numbers."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            check_finite(value, str(key)[:80])
+    elif isinstance(content, (list, tuple)):
+        for value in content:
+            check_finite(value, name)
+    elif torch.is_tensor(content):
+        if content.layout is not torch.strided or content.numel() * content.element_size() > _bytes_of(content):
+            raise Unsound(f"{name} is larger than what is stored of it")
+        if content.is_floating_point() and not torch.isfinite(content).all():
+            raise Unsound(f"{name} holds infinite numbers, or what is no number")
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    return tensor.untyped_storage().nbytes()
 
 
 def load_state(path: Path, remedy: str) -> dict[str, Tensor]:
@@ -46,6 +80,10 @@ def load_state(path: Path, remedy: str) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content or not all(torch.is_tensor(v) for v in content.values()):
         raise UserError(f"{path} holds no network's weights (a dictionary of tensors): {remedy}")
+    try:
+        check_finite(content)
+    except Unsound as error:
+        raise UserError(f"{path} is not sound ({error}): {remedy}") from error
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 

@@ -16,7 +16,7 @@ from speech2lip.subject.records import Box, Crop, Subject, extract
 ROOT = Path(__file__).resolve().parents[1]
 SUBJECT = Subject(
     "x", "source.mp4", 25.0, 100, (640, 480), Crop(-3, 4, 200, 100), ((0, 60), (60, 100)), Intrinsics(500.0, 50.0, 49.5),
-    7, Box(10, 20, 30, 40), (32, 40), 64, {"backend": "mel"},
+    7, Box(10, 20, 30, 40), (32, 40), 64, {"backend": "mel", "window": 20, "step": 0.02, "channels": 80},
 )  # fmt: skip
 
 
