@@ -147,7 +147,7 @@ def test_unwritable_output(capsys, tmp_path, model_path, tone):
     (tmp_path / "file").write_text("in the way")
     out = tmp_path / "file" / "o.mp4"
     assert "cannot write" in _fails(capsys, "render", "--model", model_path, "--audio", tone, "--out", out)
-    video = _video(tmp_path / "a.mp4", 60, tone)
+    video = _video(tmp_path / "a.mp4", 100, tone)
     assert "cannot write" in _fails(capsys, "preprocess", "--video", video, "--out", tmp_path / "file" / "s")
 
 

@@ -26,7 +26,8 @@ def check_output(out: Path, *sources: Path | None) -> None:
         if source is not None:
             check_other_file(out, source)
     check_writable(out)
-    free = shutil.disk_usage(out.absolute().parent).free
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    free = shutil.disk_usage(there).free
     if free < _LEAST_SPACE:
         raise UserError(
             f"cannot write {out} ({free / 2**20:.1f} MB are free there, and a video needs {_LEAST_SPACE >> 20} MB or more): "

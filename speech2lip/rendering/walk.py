@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from ..errors import UserError
 from ..media.decode import read_frames
@@ -51,6 +50,8 @@ def painted_share(clear: np.ndarray, hidden: np.ndarray, shots: Sequence[tuple[i
     share = clear.astype(np.float32)
     for start, end in shots:
         if hidden[start:end].any():
+            from scipy.ndimage import distance_transform_edt  # here, so that training starts where it is missing
+
             away = distance_transform_edt(~hidden[start:end])
             share[start:end] *= np.clip(away / (fade + 1), 0, 1)
     return share

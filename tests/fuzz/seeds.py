@@ -48,10 +48,12 @@ def make_subject(root: Path) -> SubjectLayout:
     backend = LogMel(8, 0.02)
     layout.root.mkdir(parents=True)
     layout.features.parent.mkdir()
-    layout.save_track(Track(landmarks, valid, poses, mesh, exposure, mouth))
+    layout.save_track(Track(landmarks, valid, poses, mesh, exposure, mouth, ~valid))
     crop, shots = Crop(0, 0, 96, SIZE), ((0, FRAMES),)
     layout.save_landmarks(
-        ClipLandmarks(np.zeros((FRAMES, 478, 3), np.float32), valid, np.ones(FRAMES), shots, crop, (96, 96))
+        ClipLandmarks(
+            np.zeros((FRAMES, 478, 3), np.float32), valid, np.ones(FRAMES), shots, crop, (96, 96), np.zeros(FRAMES, int)
+        )
     )
     save_arrays(
         layout.head, rotvec=poses.rotvec, trans=poses.trans, mesh=mesh, noise=np.ones(6), valid=valid, residual=0.1,

@@ -48,7 +48,7 @@ def _make(folder: Path, opening: np.ndarray, loudness: np.ndarray, seen: int | N
     face = np.arange(len(opening)) < (len(opening) if seen is None else seen)
     layout = SubjectLayout(folder)
     layout.save_landmarks(
-        ClipLandmarks(landmarks, face, np.ones(len(opening)), ((0, len(opening)),), Crop(0, 0, 512, round(512 * SCALE)), (512, 512))
+        ClipLandmarks(landmarks, face, np.ones(len(opening)), ((0, len(opening)),), Crop(0, 0, 512, round(512 * SCALE)), (512, 512), np.zeros(len(opening), int))
     )  # fmt: skip
     at = np.arange(len(loudness) * SAMPLE_RATE // 25) / SAMPLE_RATE * FPS
     envelope = np.interp(at, np.arange(len(loudness)), loudness)

