@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,14 @@ def check_file(path: Path) -> None:
         )
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as a single picture does, whatever its name."""
+    with suppress(OSError), open(path, "rb") as stream:
+        head = stream.read(12)
+        return head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+    return False
+
+
 def _unreadable(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{path} may not be read (permission denied): change its permissions"
@@ -85,8 +94,6 @@ def _unreadable(path: Path, error: Exception) -> str:
         return f"{path} is empty: give a media file"
     if head.startswith(_PLAYLISTS):
         return f"{path} is a playlist, a text that names other files, which is not followed: give the media file itself"
-    if head.startswith(_PICTURES) or head[8:12] == b"WEBP":
-        return f"{path} is a single image, whatever its name: give a video (or a folder of numbered frames) of a talking person"
     reason = getattr(error, "strerror", None) or str(error)
     return f"{path} cannot be read as video or audio ({reason}): give a media file"
 

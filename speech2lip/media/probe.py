@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .container import audio_stream, open_media, read_errors, video_stream
+from .container import audio_stream, is_picture, open_media, read_errors, video_stream
 from .facts import AudioFacts, MediaInfo, Selection, VideoFacts
-from .images import IMAGE_SUFFIXES, frame_files, read_image
+from .images import frame_files, read_image
 from .packets import Tally, decoded
 from .picture import facts_of
 
@@ -84,7 +84,7 @@ def _listed(container: InputContainer, stream: VideoStream, size: int) -> tuple[
 
 def check_video(path: Path, select: Selection = Selection()) -> MediaInfo:
     """`probe`, and refuse what is not a moving picture, or is only a part of one."""
-    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+    if path.is_file() and is_picture(path):
         raise UserError(f"{path} is a single image: give a video (or a folder of numbered frames) of a talking person")
     info = probe(path, select)
     if info.video is None:

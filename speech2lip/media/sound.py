@@ -56,6 +56,8 @@ def _mono(path: Path, select: Selection) -> Iterator[np.ndarray]:
         frames = _decoded(container, _stream(container, path, select))
         for piece in _resampled(timeline(frames, origin(container, path, select)), mixes):
             heard = heard or len(piece) > 0
+            if not np.isfinite(piece).all():
+                raise UserError(f"{path} holds samples that are no numbers: export the sound again")
             yield piece
     if not heard:
         raise UserError(f"{path} has an empty or undecodable audio track: give a file with speech")

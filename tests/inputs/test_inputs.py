@@ -18,7 +18,6 @@ LONGEST = 60  # seconds for a row that takes a fraction of one
 
 def _marked(row: Row) -> object:
     marks = [pytest.mark.slow] if row.slow else []
-    marks += [pytest.mark.xfail(reason=f"waits for {row.pending}", strict=False)] if row.pending else []
     return pytest.param(row, id=re.sub(r"[^\w .:,=+-]", "_", row.name)[:60], marks=marks)
 
 
