@@ -60,7 +60,7 @@ class DataConfig:
 class LearnableConfig:
     seconds: float = key(2.5, "of a face, and of sound, without which there is too little", 0, 1e5)
     level: float = key(-60.0, "dB of full scale that the louder twentieth of the sound must reach", -400, 0)
-    lips: float = key(0.7, "movement of the lips (standard deviation of the mouth's opening), % of the distance "
+    lips: float = key(0.3, "movement of the lips (standard deviation of the mouth's opening), % of the distance "
                       "between the eyes", 0, 100)  # fmt: skip
     sync: float = key(
         0.3, "correlation between the mouth's opening and what the sound says of it, on parts of the clip that this was not "
