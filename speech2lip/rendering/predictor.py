@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ..subject.records import extract
 from .paste import Rendered, paste_back, untouched
 from .walk import endless_runs, forth_and_back, frames_in_order, runs_of
 
+LipImages = Callable[[np.ndarray], torch.Tensor]  # numbers of result frames [B] -> lip images [B, 3, h, w] in [0, 1]
 _AHEAD = 16  # frames decoded ahead of rendering
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 
@@ -86,12 +87,13 @@ class Predictor:
         return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes
 
     def render(
-        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None, frozen: bool = False,
+        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None,
+        lips: LipImages | None = None,
     ) -> Iterator[Rendered]:  # fmt: skip
         """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
         and back inside `loop` [start, end) (default: the whole clip).
 
-        frozen: paste the mean lip image, whatever is said; the control of an evaluation.
+        lips: paste these lip images, whatever is said; the controls of an evaluation.
         """
         start, end = loop or (0, self.subject.frames)
         if end - start < 1:
@@ -104,7 +106,8 @@ class Predictor:
             for at in range(0, len(order), size):
                 part = order[at : at + size]
                 images = [next(frames) for _ in part]
-                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size], frozen)
+                given = None if lips is None else lips(np.arange(at, at + len(part)))
+                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size], given)
 
     def render_live(
         self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
@@ -130,9 +133,10 @@ class Predictor:
 
     @torch.no_grad()
     def _paint(
-        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor, frozen: bool = False,
+        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor,
+        given: torch.Tensor | None = None,
     ) -> Iterator[Rendered]:  # fmt: skip
-        """One batch; frames without a tracked face pass unchanged."""
+        """One batch; frames without a tracked face pass unchanged. given: lip images [B, 3, h, w] instead of the model's."""
         crop, size = self.subject.crop, self.subject.region_size
         faces = [self.track.valid[s] for s in sources]
         keep = [k for k, valid in enumerate(faces) if valid]
@@ -145,8 +149,10 @@ class Predictor:
                 picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
                 self.transforms[at].to(self.device), self.exposure[at].to(self.device), self._grids(sources[keep]),
             )  # fmt: skip
-            mean = self.model.lip.base.expand(len(keep), -1, -1, -1)
-            lip = mean if frozen else self.model.decode_lips(embedding[keep], codes[keep], region.transform)
+            if given is None:
+                lip = self.model.decode_lips(embedding[keep], codes[keep], region.transform)
+            else:
+                lip = given[keep].to(self.device)
             blended, mask = self.model.composite(lip, region, self.depth)
             pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
