@@ -12,7 +12,14 @@ import numpy as np
 
 from ..metrics.basic import runs
 
-COLOURS = {"real": "#20242c", "base": "#8a93a3", "generated": "#1668c7", "frozen": "#d9822b"}
+COLOURS = {
+    "real": "#20242c",
+    "base": "#8a93a3",
+    "generated": "#1668c7",
+    "repasted": "#2f9e6e",
+    "nearest": "#8b5fbf",
+    "frozen": "#d9822b",
+}
 WIDE, NARROW = 11.2, 3.5  # inches at 100 pixels per inch
 _numbers = itertools.count()
 

@@ -30,16 +30,18 @@ from ..nets.pretrained.lpips import Lpips
 from ..nets.pretrained.syncnet import SyncNet
 from ..progress import track as progress
 from ..rendering.paste import Rendered
-from ..rendering.predictor import Predictor
+from ..rendering.predictor import LipImages, Predictor
 from ..subject.index import SubjectIndex, parse_subject
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.records import extract
 from ..weights import registry
 from ..weights.loaders import load_lpips, load_syncnet
+from .controls import mean_lips, nearest_frames, nearest_seen, real_lips
 from .recording import Recorder, Recording
 from .summary import Scene, make_scene, summarise
 
 _SYNC, _LPIPS = "LSE-C, LSE-D, SyncNet offset", "LPIPS"
+ROWS = ("real", "base", "generated", "repasted", "nearest", "frozen")  # of a table, in this order
 LEAST = 10  # frames below which nothing is measured
 
 
@@ -121,7 +123,7 @@ def evaluate_self(checkpoint: Checkpoint, layout: SubjectLayout, kept: Path, dev
     first, last = bench.test_range()
     wav = bench.sound[round(first * SAMPLE_RATE / bench.fps) :]
     windows = bench.index.windows[first:last]
-    recordings, source = bench.paint(windows, first, None, faithful=True)
+    recordings, source = bench.paint(windows, first, None, bench.controls(first, last), faithful=True)
     recordings["real"] = recordings.pop("base")
     return bench.result("self", recordings, "real", "real", wav, source)
 
@@ -134,7 +136,8 @@ def evaluate_cross(
     first, last = bench.test_range()
     wav = bench.sound[round(first * SAMPLE_RATE / bench.fps) :]
     loop = (0, int(bench.index.train[-1]) + 1)
-    recordings, source = bench.paint(bench.index.windows[first:last], 0, loop, faithful=False)
+    windows = bench.index.windows[first:last]
+    recordings, source = bench.paint(windows, 0, loop, bench.controls(first, last), faithful=False)
     recordings["real"] = real or bench.watch(first, last)
     return bench.result("cross", recordings, "real", "base", wav, source)
 
@@ -144,7 +147,7 @@ def evaluate_new(
 ) -> Result:
     """Sound from a file on the whole clip."""
     bench = _ModelUnderTest(checkpoint, layout, device, kept / "new")
-    recordings, source = bench.paint(bench.predictor.features(audio), start, None, faithful=False, frozen=False)
+    recordings, source = bench.paint(bench.predictor.features(audio), start, None, {}, faithful=False)
     return bench.result("new", recordings, None, "base", load_audio(audio), source)
 
 
@@ -173,23 +176,30 @@ class _ModelUnderTest:
             )
         return int(test[0]), int(test[-1]) + 1
 
+    def controls(self, first: int, last: int) -> dict[str, LipImages]:
+        """What is pasted instead of the model's lips, by row, for the sound of the frames [first, last)."""
+        index = self.index
+        frames = nearest_seen(np.arange(first, last), index.track.clear)
+        nearest = nearest_frames(index.track.mouth, index.train, frames)
+        return {
+            "repasted": real_lips(self.layout, index.track.exposure, frames),
+            "nearest": real_lips(self.layout, index.track.exposure, nearest),
+            "frozen": mean_lips(self.predictor.model),
+        }
+
     def paint(
-        self,
-        windows: np.ndarray | FeatureWindows,
-        first: int,
-        loop: tuple[int, int] | None,
+        self, windows: np.ndarray | FeatureWindows, first: int, loop: tuple[int, int] | None, controls: dict[str, LipImages],
         faithful: bool,
-        frozen: bool = True,
-    ) -> tuple[dict[str, Recording], np.ndarray]:
-        """Recordings `generated`, `frozen` and `base`, and the source frame of every frame [T].
+    ) -> tuple[dict[str, Recording], np.ndarray]:  # fmt: skip
+        """Recordings `generated`, `base` and those of the controls, and the source frame of every frame [T].
 
         faithful: the frame painted on shows what the result should show.
         """
         out: dict[str, Recording] = {}
         sources: list[int] = []
-        for name in ("generated", "frozen") if frozen else ("generated",):
+        for name, lips in {"generated": None, **controls}.items():
             sources.clear()
-            rendered = self.predictor.render(windows, first, loop, frozen=name == "frozen")
+            rendered = self.predictor.render(windows, first, loop, lips)
             made, base = self._recorder(name), self._recorder("base") if name == "generated" else None
             for frame in progress(rendered, f"measuring {name}", len(windows)):
                 image, real = extract(frame.image, self.crop), extract(frame.original, self.crop)
@@ -233,7 +243,7 @@ def finish(measured: Measured, fps: float, kept: Path, pretrained: PretrainedMet
     recordings, truth, base, wav = measured.recordings, measured.truth, measured.base, measured.wav
     scene = make_scene(wav, fps, len(measured.source))
     right = recordings[truth] if truth is not None else None
-    order: list[str] = [row for row in ("real", "base", "generated", "frozen") if row in recordings]
+    order: list[str] = [row for row in ROWS if row in recordings]
     rows: dict[str, dict[str, float]] = {}
     for row in order:
         own = recordings[row]

@@ -13,12 +13,14 @@ import torch
 
 from ..background import OrderedPool
 from ..detection.detect import FaceMesh
-from ..facemesh import LANDMARKS, LIPS, MOUTH, face_box, interocular, mouth_opening, mouth_width
+from ..facemesh import LANDMARKS, LIPS, LIPS_INNER, MOUTH, face_box, interocular, mouth_opening, mouth_width
 from ..media.images import write_image
 from ..metrics.cpbd import BLOCK, cpbd
 from ..metrics.image import frame_psnr, seam_gradient, ssim_map
 from ..metrics.lse import crop_for_syncnet
+from ..metrics.texture import polygon_area
 from ..nets.pretrained.lpips import Lpips
+from .mouth import Sight, mouth_measures
 
 PSNR_LIMIT = 100.0  # dB, given for equal pictures
 
@@ -28,7 +30,8 @@ class Recording:
     """What was measured on T frames. NaN where a measure is undefined (no face, no mask).
 
     landmarks: [T, 478, 2] crop pixels; opening, width: [T] of the mouth over the interocular
-    distance `scale` [T] (pixels); shots: [T] number of each frame's shot; values: name -> [T]; faces: [T, 224, 224, 3] for SyncNet;
+    distance `scale` [T] (pixels); shots: [T] number of each frame's shot; values: name -> [T]; energies: [T, 36] of the mouth's
+    picture (`octave_energies`); faces: [T, 224, 224, 3] for SyncNet;
     frames: folder in which the frames are kept as %05d.jpg, while the evaluation lasts.
     """
 
@@ -38,6 +41,7 @@ class Recording:
     scale: np.ndarray
     shots: np.ndarray
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    energies: np.ndarray | None = None
     faces: np.ndarray | None = None
     frames: Path | None = None
 
@@ -45,6 +49,11 @@ class Recording:
     def found(self) -> float:
         """Share of frames in which a face was found."""
         return float(np.isfinite(self.opening).mean())
+
+    @property
+    def open_area(self) -> np.ndarray:
+        """Area [T] of the inner-lip polygon over the square of the interocular distance."""
+        return np.asarray(polygon_area(self.landmarks[:, LIPS_INNER]) / self.scale**2)
 
 
 class Recorder:
@@ -60,6 +69,7 @@ class Recorder:
         self._landmarks: list[np.ndarray] = []
         self._faces: list[np.ndarray] = []
         self._cuts: list[bool] = []
+        self._recent: list[Sight] = []
         self._pool = OrderedPool(ahead=2 * (os.cpu_count() or 1))
         self._values: defaultdict[str, list[float]] = defaultdict(list)
         if keep is not None:
@@ -79,9 +89,11 @@ class Recorder:
         self._cuts.append(cut)
         if cut:
             self._mesh.reset()
+            self._recent.clear()
         points = self._mesh(image)
         self._landmarks.append(points[:, :2] if points is not None else np.full((LANDMARKS, 2), np.nan))
-        self._pool.submit(picture_measures, image, mask, truth, self._lpips)
+        self._recent = [*self._recent[-2:], Sight(image, self._landmarks[-1])]
+        self._pool.submit(_all_measures, image, mask, truth, self._lpips, tuple(self._recent))
         for name, value in more.items():
             self._values[name].append(value)
         if self._wants_faces:
@@ -91,18 +103,30 @@ class Recorder:
             write_image(self._keep / f"{number:05d}.jpg", image, 97)
 
     def finish(self) -> Recording:
-        for measures in self._pool.results():
+        energies = []
+        for measures, energy in self._pool.results():
+            energies.append(energy)
             for name, value in measures.items():
                 self._values[name].append(value)
+        if "flicker" in self._values:  # was measured when the next frame came
+            self._values["flicker"] = [*self._values["flicker"][1:], np.nan]
         self._pool.close()
         self._mesh.close()
         landmarks = np.stack(self._landmarks)
         scale = interocular(landmarks)
         return Recording(
             landmarks, mouth_opening(landmarks) / scale, mouth_width(landmarks) / scale, scale, np.cumsum(self._cuts),
-            {name: np.array(values) for name, values in self._values.items()},
+            {name: np.array(values) for name, values in self._values.items()}, np.stack(energies),
             np.stack(self._faces) if self._faces else None, self._keep,
         )  # fmt: skip
+
+
+def _all_measures(
+    image: np.ndarray, mask: np.ndarray | None, truth: np.ndarray | None, lpips: Lpips | None, sights: tuple[Sight, ...]
+) -> tuple[dict[str, float], np.ndarray]:
+    """Figures of one frame by name, and the energies [36] of its mouth."""
+    mouth, energies = mouth_measures(sights, mask)
+    return picture_measures(image, mask, truth, lpips) | mouth, energies
 
 
 def picture_measures(

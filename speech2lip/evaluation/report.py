@@ -33,7 +33,14 @@ from .summary import BY_NAME, METRICS, frame_table
 FORMAT = 1
 _VIDEO_SECONDS = 60  # of a long render, that the page carries
 _AMPLIFY = 4  # of shown differences
-_ROWS = {"real": "real", "base": "painted on", "generated": "generated", "frozen": "frozen mouth"}
+_ROWS = {
+    "real": "real",
+    "base": "painted on",
+    "generated": "generated",
+    "repasted": "real lips, pasted",
+    "nearest": "nearest real lips",
+    "frozen": "frozen mouth",
+}
 TITLES = {
     "self": "Test sound on the test frames",
     "cross": "Test sound on training frames",

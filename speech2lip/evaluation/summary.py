@@ -10,6 +10,7 @@ from ..detection.landmarks68 import FROM_MESH
 from ..facemesh import EYE_CORNERS, LIPS, NOSE_BRIDGE
 from ..metrics.basic import best_lag, correlation, partial_slope
 from ..metrics.motion import jitter, landmark_distance, stabilise
+from ..metrics.texture import open_area_r, told_apart
 from .activity import frame_level, silent_frames
 from .recording import Recording
 
@@ -55,6 +56,13 @@ METRICS = (
     Metric("cpbd_face", "CPBD, face crop", "", "as real", "share of edges whose blur is not noticed"),
     Metric("cpbd_lip", "CPBD, mouth region", "", "as real", "the same in the box around the region that changes; undefined below 64 pixels"),
     Metric("cpbd_ratio", "CPBD over real", "", "1", "CPBD of the face crop over that of the frames painted on"),
+    Metric("texture_inner", "Texture inside the lips over real", "", "1", "deviation of the brightness's detail (finer than 2 % of the interocular distance) inside the inner-lip polygon, over the real one's, where both mouths are open"),
+    Metric("texture_lips", "Texture of the lips over real", "", "1", "the same inside the outer-lip polygon"),
+    Metric("texture_skin", "Texture of the skin over real", "", "1", "the same over the region that changes, without the lips, over that of the frames painted on"),
+    Metric("open_area", "Open area over real", "", "1", "area of the inner-lip polygon over the real one's, each over the interocular distance squared"),
+    Metric("open_area_r", "Open area, correlation", "", "high", "correlation of these areas, frame by frame"),
+    Metric("told_apart", "Told apart", "", "0.5", "area under the curve of a linear classifier of real and generated mouths (energies of three octaves on a grid), fitted on one half of the time, judged on the other, both ways; 1 is plain to see"),
+    Metric("flicker", "Flicker over real", "", "1", "root mean square of brightness less the mean of its neighbours in time, inside the lips, over that of the real ones"),
     Metric("seams", "Seams over real", "", "1", "slope of the picture across the edge of the changed region, over that of the frames painted on"),
     Metric("jitter", "Jitter", "% iod", "as real", "mean absolute second difference of the eye corners and the nose bridge, which speech does not move"),
     Metric("jitter_ratio", "Jitter over real", "", "1", "over that of the frames painted on"),
@@ -97,7 +105,7 @@ def summarise(made: Recording, base: Recording, truth: Recording | None, scene: 
     out = _alone(made, scene)
     out |= _against_base(made, base, scene)
     if truth is not None:
-        out |= _against_mouth(made, truth)
+        out |= _against_mouth(made, truth) | _texture(made, base, truth)
         if truth is base:
             out |= _in_pixels(made, truth)
         elif made is not truth:
@@ -138,6 +146,21 @@ def _against_mouth(made: Recording, truth: Recording) -> dict[str, float]:
         "articulation_width": _deviation(made.width[both], truth.width[both]), "offset_frames": float(lag), "r_at_offset": at_lag,
         "lmd_stable": 100 * mean(distance),
     }  # fmt: skip
+
+
+def _texture(made: Recording, base: Recording, truth: Recording) -> dict[str, float]:
+    """How fine and how steady the mouth is beside the real one; skin beside the frames painted on."""
+    mine, real = made.values, truth.values
+    area, true_area = made.open_area, truth.open_area
+    out = {"open_area": _ratio(area, true_area), "open_area_r": open_area_r(area, true_area)}
+    out |= {
+        n: _ratio(mine[n], real[n]) for n in ("texture_inner", "texture_lips", "flicker") if n in mine and n in real
+    }
+    if "texture_skin" in mine and "texture_skin" in base.values:
+        out["texture_skin"] = _ratio(mine["texture_skin"], base.values["texture_skin"])
+    if made.energies is not None and truth.energies is not None:
+        out["told_apart"] = told_apart(truth.energies, made.energies)
+    return out
 
 
 def _leaks(made: Recording, base: Recording, truth: Recording) -> dict[str, float]:

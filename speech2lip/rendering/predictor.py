@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from .walk import clear_stretch, endless_runs, forth_and_back, frames_in_order, 
 _NO_NUMBERS = (
     "the networks gave colours that are no numbers, near source frame {frame}: train again, or with render.amp=false"
 )
+LipImages = Callable[[np.ndarray], torch.Tensor]  # numbers of result frames [B] -> lip images [B, 3, h, w] in [0, 1]
 _AHEAD = 16  # frames decoded ahead of rendering
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 
@@ -107,12 +108,13 @@ class Predictor:
         return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes
 
     def render(
-        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None, frozen: bool = False,
+        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None,
+        lips: LipImages | None = None,
     ) -> Iterator[Rendered]:  # fmt: skip
         """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
         and back inside `loop` [start, end) (default: the whole clip).
 
-        frozen: paste the mean lip image, whatever is said; the control of an evaluation.
+        lips: paste these lip images, whatever is said; the controls of an evaluation.
         """
         start, end = loop or (0, self.subject.frames)
         if end - start < 1:
@@ -125,7 +127,8 @@ class Predictor:
             for at in range(0, len(order), size):
                 part = order[at : at + size]
                 images = [next(frames) for _ in part]
-                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size], frozen)
+                given = None if lips is None else lips(np.arange(at, at + len(part)))
+                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size], given)
 
     def render_live(
         self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
@@ -153,9 +156,13 @@ class Predictor:
 
     @torch.no_grad()
     def _paint(
-        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor, frozen: bool = False,
+        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor,
+        given: torch.Tensor | None = None,
     ) -> Iterator[Rendered]:  # fmt: skip
-        """One batch; frames without a tracked face, or with something in front of the mouth, pass unchanged."""
+        """One batch; frames without a tracked face, or with something in front of the mouth, pass unchanged.
+
+        given: lip images [B, 3, h, w] instead of the model's.
+        """
         crop, size = self.subject.crop, self.subject.region_size
         keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
         finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -167,8 +174,10 @@ class Predictor:
                 picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
                 self.transforms[at].to(self.device), self.exposure[at].to(self.device), self._grids(sources[keep]),
             )  # fmt: skip
-            mean = self.model.lip.base.expand(len(keep), -1, -1, -1)
-            lip = mean if frozen else self.model.decode_lips(embedding[keep], codes[keep], region.transform)
+            if given is None:
+                lip = self.model.decode_lips(embedding[keep], codes[keep], region.transform)
+            else:
+                lip = given[keep].to(self.device)
             blended, mask = self.model.composite(lip, region, self.depth)
             if not torch.isfinite(blended).all():
                 raise UserError(_NO_NUMBERS.format(frame=int(sources[keep][0])))

@@ -16,11 +16,13 @@ import torch
 
 from speech2lip.cli import main
 from speech2lip.evaluation import protocols
+from speech2lip.evaluation.controls import nearest_frames, nearest_seen
 from speech2lip.evaluation.pair import evaluate_pair
 from speech2lip.evaluation.recording import Recorder, landmark_mask, picture_measures
 from speech2lip.evaluation.report import _frame_title
 from speech2lip.evaluation.run import evaluate
 from speech2lip.evaluation.summary import METRICS, frame_table, make_scene, summarise
+from speech2lip.facemesh import MOUTH
 from speech2lip.media.decode import read_frames
 from speech2lip.media.encode import VideoWriter
 from speech2lip.media.probe import probe
@@ -41,6 +43,7 @@ def test_real_frames_against_themselves_have_the_ideal_figures(evaluation):
         "opening_r": 1, "width_r": 1, "articulation": 1, "articulation_width": 1, "offset_frames": 0, "lmd": 0, "lmd_68": 0,
         "lmd_stable": 0, "psnr_lip": 100, "psnr_face": 100, "ssim_lip": 1, "ssim_face": 1, "seams": 1, "cpbd_ratio": 1,
         "jitter_ratio": 1, "lip_jitter_silence_ratio": 1, "rest_z": 0, "face_found": 1,
+        "texture_lips": 1, "texture_skin": 1, "open_area": 1, "open_area_r": 1, "told_apart": 0.5, "flicker": 1,
     }  # fmt: skip
     for name, value in ideal.items():
         assert real[name] == pytest.approx(value, abs=1e-6), name
@@ -49,16 +52,36 @@ def test_real_frames_against_themselves_have_the_ideal_figures(evaluation):
 def test_controls_are_told_from_speech(evaluation):
     """The frozen mouth hardly moves; pixels outside the region are untouched in both."""
     rows = evaluation[0]["self"].rows
-    assert list(rows) == ["real", "generated", "frozen"]
+    assert list(rows) == ["real", "generated", "repasted", "nearest", "frozen"]
     assert rows["frozen"]["articulation"] < 0.5 and rows["frozen"]["lmd"] > 0
-    for row in ("generated", "frozen"):
+    for row in ("generated", "repasted", "nearest", "frozen"):
         assert rows[row]["outside"] == 0 and rows[row]["psnr_face"] > rows[row]["psnr_lip"] and rows[row]["frames"] > 50
     assert 0.5 < rows["generated"]["seams"] < 2 and 0.5 < rows["generated"]["cpbd_ratio"] < 1.5
 
 
+@pytest.mark.parametrize("protocol, least", [("self", 0.97), ("cross", 0.85)])
+def test_real_lips_pasted_are_the_real_mouth(protocol, least, evaluation):
+    """The ceiling: shape, texture and area survive warp and paste; the nearest training mouth is nearly as good."""
+    rows = evaluation[0][protocol].rows
+    pasted, nearest = rows["repasted"], rows["nearest"]
+    assert pasted["opening_r"] > least < pasted["open_area_r"] and abs(pasted["open_area"] - 1) < 0.2
+    assert 0.8 < pasted["texture_lips"] < 1.2 and 0.5 < pasted["flicker"] < 1.2 and rows["frozen"]["open_area"] < 0.8
+    assert 0.7 < nearest["opening_r"] < pasted["opening_r"]
+
+
+def test_nearest_mouths_are_of_the_training_part():
+    """Shapes on a line: the neighbour is known, and a mouth that moved as a whole is the same one."""
+    width = np.array([0.0, 1, 2, 3, 0.4, 2.6, 1.4])
+    mouth = np.random.default_rng(0).normal(size=(1, len(MOUTH), 2)) * (1 + width[:, None, None])
+    mouth[4:] += 100
+    assert list(nearest_frames(mouth, np.arange(4), np.arange(4, 7))) == [0, 3, 1]
+    seen = np.array([True, False, False, False, True])
+    assert list(nearest_seen(np.array([0, 1, 3, 4]), seen)) == [0, 0, 4, 4]
+
+
 def test_cross_compares_mouths_alone(evaluation):
     result = evaluation[0]["cross"]
-    assert list(result.rows) == ["real", "base", "generated", "frozen"]
+    assert list(result.rows) == ["real", "base", "generated", "repasted", "nearest", "frozen"]
     assert result.source.max() < evaluation[0]["self"].source.min()
     for row in result.rows.values():
         assert "psnr_lip" not in row or row is result.rows["real"]
