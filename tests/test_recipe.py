@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 
-from speech2lip.media.ffmpeg import ffmpeg
+from imageio_ffmpeg import get_ffmpeg_exe as ffmpeg
+
 from speech2lip.media.images import frame_files
 
 NAME = "recipe-test"

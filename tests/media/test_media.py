@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe as ffmpeg
 
 from speech2lip.errors import UserError
 from speech2lip.media.decode import read_frames
 from speech2lip.media.encode import VideoWriter
-from speech2lip.media.ffmpeg import ffmpeg
 from speech2lip.media.images import write_image
 from speech2lip.media.probe import check_video, probe
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
