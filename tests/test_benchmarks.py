@@ -10,7 +10,9 @@ import pytest
 
 from speech2lip.config import default_config, load_config
 from speech2lip.preparation.pipeline import stages_of
+from speech2lip.preparation.source import Clip
 from speech2lip.subject.layout import SubjectLayout
+from speech2lip.subject.source import stamp
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,10 +59,11 @@ def test_table_tells_figures_from_the_frozen_mouth():
 )
 def test_settings_of_preprocessing_get_a_subject_of_their_own(setting, tmp_path):
     """`no-align` must not overwrite the subject of the default variant."""
-    inputs = tmp_path / "me.mp4", tmp_path / "me.wav", SubjectLayout(tmp_path)
-    for path in inputs[:2]:
+    video, sound = tmp_path / "me.mp4", tmp_path / "me.wav"
+    for path in (video, sound):
         path.touch()
-    old, new = ([s.inputs for s in stages_of(default_config(x), *inputs)] for x in ([], [setting]))
+    clip = Clip(video, "0", stamp(video), sound)
+    old, new = ([s.inputs for s in stages_of(default_config(x), clip, SubjectLayout(tmp_path))] for x in ([], [setting]))
     assert (quality.subject_folder([setting]) != quality.subject_folder([])) == (old != new)
 
 
