@@ -63,7 +63,9 @@ def test_settings_of_preprocessing_get_a_subject_of_their_own(setting, tmp_path)
     for path in (video, sound):
         path.touch()
     clip = Clip(video, "0", stamp(video), sound)
-    old, new = ([s.inputs for s in stages_of(default_config(x), clip, SubjectLayout(tmp_path))] for x in ([], [setting]))
+    old, new = (
+        [s.inputs for s in stages_of(default_config(x), clip, SubjectLayout(tmp_path))] for x in ([], [setting])
+    )
     assert (quality.subject_folder([setting]) != quality.subject_folder([])) == (old != new)
 
 

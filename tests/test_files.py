@@ -21,8 +21,9 @@ def _looked_at_anew():
 
 def _limited(code: str) -> subprocess.CompletedProcess:
     """`code` in a process whose files may not exceed 4 kB, as on a disk that gets full."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     head = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); from pathlib import Path\n"
-    return subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True, env=env)
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def _check_complete(path: Path, info: MediaInfo, select: Selection, tally: Tally
         )
     if not select.allow_partial:
         lost = max(tally.lost, info.lost)
-        if lost and not start:  # what lay in the damage left no trace but a gap
-            lost = max(lost, round(info.duration * info.fps) - tally.shown)
+        if lost:  # what lay in the damage left no trace but a gap
+            lost = max(lost, tally.left_out)
         refuse_part(path, max(0, info.frames - lost) or tally.shown, lost)
 
 

@@ -17,11 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tally:
-    """What decoding has met: frames shown, frames lost to errors, and the last error."""
+    """What decoding has met: frames shown, frames lost to errors, the last error, the time of the last frame, and
+    the frames that would fill what time stamps leave out between frames (recordings of a changing rate have such gaps too)."""
 
     shown: int = 0
     lost: int = 0
     reason: str = ""
+    now: float | None = None
+    left_out: int = 0
+
+    def see(self, time: float | None, fps: float) -> None:
+        """The next frame is shown at `time` seconds; fps: of the file."""
+        if self.now is not None and time is not None:
+            self.left_out += max(0, round((time - self.now) * fps) - 1)
+        self.now = time if time is not None else self.now
 
 
 def decoded(container: InputContainer, stream: VideoStream, tally: Tally, landed: bool = False) -> Iterator[VideoFrame]:
@@ -39,6 +48,7 @@ def decoded(container: InputContainer, stream: VideoStream, tally: Tally, landed
             first = packet.pts
         for frame in _frames(packet, container, tally):
             if first is None or (frame.pts is not None and frame.pts >= first):
+                tally.see(frame.time, float(stream.average_rate or 0))
                 yield frame
 
 
