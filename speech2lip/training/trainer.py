@@ -45,6 +45,8 @@ def fit(config: Config, fresh: bool = False) -> Path:
     """Train what `config` says; returns the path of the checkpoint. KeyboardInterrupt when a signal ended it."""
     folder, layout = Path(config.train.output) / config.name, SubjectLayout(config.data.root)
     check_writable(folder / "model.pt")
+    if not folder.is_dir():  # nothing is made for a subject that is refused below
+        layout.source_path(layout.load_subject())
     folder.mkdir(parents=True, exist_ok=True)
     with writer_of(folder, "speech2lip train"), reader_of(layout.root, "speech2lip train"):
         layout.source_path(layout.load_subject())  # rendering needs the source: better refused now than after hours
