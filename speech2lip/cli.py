@@ -16,7 +16,6 @@ from .config import DEVICES, Config, entries, load_settings, preset_names, sugge
 from .errors import UserError, run_guarded
 from .files import check_input, check_writable
 from .names import subject_name
-from .terminal import safe_streams
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -34,8 +33,7 @@ class Command:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for unusable input, 130 when interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with safe_streams():
-        return _main(given)
+    return run_guarded(lambda: _main(given))
 
 
 def _main(given: list[str]) -> int:
@@ -45,7 +43,7 @@ def _main(given: list[str]) -> int:
     command = COMMANDS[given[0]]
     parser = _parser(given[0], command)
     options = parser.parse_intermixed_args(_with_their_values(parser, given[1:]))
-    return run_guarded(lambda: command.run(options))
+    return command.run(options)
 
 
 def entry() -> None:

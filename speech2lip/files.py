@@ -119,7 +119,7 @@ def check_input(path: Path, what: str) -> None:
             f"{path} cannot be read ({getattr(error, 'strerror', error)}): give {what} that may be read"
         ) from error
     if not stat.S_ISDIR(kind) and not stat.S_ISREG(kind):
-        raise UserError(f"{path} is a pipe or a device: give a file with {what}")
+        raise UserError(f"{path} is a pipe or a device, not a regular file: give a file with {what}")
     if stat.S_ISREG(kind) and status.st_size == 0:
         raise UserError(f"{path} is empty: give a file with {what}")
 

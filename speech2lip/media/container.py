@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from ..files import check_input
 from .facts import Selection
 
 if TYPE_CHECKING:
@@ -65,17 +65,10 @@ def read_errors() -> tuple[type[Exception], ...]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is not there, and pipes, sockets and devices, which cannot be read twice."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        if path.exists():
-            raise UserError(f"{path} cannot be read ({error.strerror}): give a media file") from error
-        raise UserError(f"{path} does not exist: give the path of a video or audio file") from error
-    if not stat.S_ISREG(mode):
-        raise UserError(
-            f"{path} is not a regular file, and would have to be read several times: save it as a file first"
-        )
+    """Refuse what is not there, and folders, pipes, sockets and devices, which cannot be read twice."""
+    check_input(path, "video or sound")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give a file with video or sound")
 
 
 def is_picture(path: Path) -> bool:
@@ -90,8 +83,6 @@ def _unreadable(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{path} may not be read (permission denied): change its permissions"
     head = path.open("rb").read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not head:
-        return f"{path} is empty: give a media file"
     if head.startswith(_PLAYLISTS):
         return f"{path} is a playlist, a text that names other files, which is not followed: give the media file itself"
     reason = getattr(error, "strerror", None) or str(error)

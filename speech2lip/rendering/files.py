@@ -10,7 +10,6 @@ import numpy as np
 from ..audio.features import load_features
 from ..errors import UserError
 from ..files import atomic_path, writing
-from ..locks import reader_of
 from ..media.decode import read_frames
 from ..media.encode import VideoWriter
 from ..media.images import write_image
@@ -29,18 +28,21 @@ def render_video(
     root: the subject's folder (default: the one that the model was trained on); first: source frame to
     begin on; frames are walked forth and back.
     """
-    predictor = Predictor.open(model, root, device)
-    check_output(out, audio, predictor.source)
-    windows = predictor.features(audio)
-    render = predictor.config.render
-    with reader_of(predictor.layout.root, "speech2lip render"), unwritten(out), atomic_path(out) as path:
+    with Predictor.reading(model, root, device) as predictor:
+        check_output(out, audio, predictor.source)
+        windows = predictor.features(audio)
+        render = predictor.config.render
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
-        with VideoWriter(path, predictor.subject.fps, audio, **quality) as video:
-            loop, begin = predictor.walk(first, len(windows))
-            frames = predictor.render(windows, begin, loop)
+        loop, begin = predictor.walk(first, len(windows))
+        frames = predictor.render(windows, begin, loop)
+        with (
+            unwritten(out),
+            atomic_path(out) as path,
+            VideoWriter(path, predictor.subject.fps, audio, **quality) as video,
+        ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(frame.image)
-    return len(windows)
+        return len(windows)
 
 
 def render_images(
@@ -51,7 +53,11 @@ def render_images(
     Without `new_audio` (an `audio.npy` of features) the test split is rendered onto itself,
     and `audio_test.wav`, its sound, is written beside `folder`.
     """
-    predictor = Predictor.open(model, root, device)
+    with Predictor.reading(model, root, device) as predictor:
+        return _render_images(predictor, folder, new_audio)
+
+
+def _render_images(predictor: Predictor, folder: Path, new_audio: Path | None) -> int:
     layout, first = predictor.layout, 0
     if new_audio is not None:
         windows = load_features(new_audio, dict(predictor.metadata.audio))

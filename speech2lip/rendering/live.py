@@ -54,7 +54,11 @@ def render_live(
     not depend on how long it has run. Only mel and Moonshine features can be made while sound arrives; others
     need the whole file.
     """
-    predictor = Predictor.open(model, root, device)
+    with Predictor.reading(model, root, device) as predictor:
+        return _render_live(predictor, sound, out, first)
+
+
+def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, first: int) -> LiveReport:
     backend = backend_from_params(dict(predictor.metadata.audio))
     if not can_be_live(backend):
         raise UserError(

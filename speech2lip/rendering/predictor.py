@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..audio.rows import FeatureWindows
 from ..background import prefetch
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
+from ..locks import reader_of
 from ..media.facts import Colour
 from ..media.probe import probe
 from ..media.sound import stream_audio
@@ -82,6 +83,15 @@ class Predictor:
         least = max(1, round(self.config.render.clear_seconds * self.subject.fps))
         start, end = clear_stretch(self.track.clear, first, count, least)
         return (start, end), first if start <= first < end else start
+
+    @classmethod
+    @contextmanager
+    def reading(cls, model: Path, subject: Path | None, device: str) -> Iterator[Predictor]:
+        """As `open`; while the block runs, nobody writes the subject's folder."""
+        checkpoint = load_checkpoint(model)
+        layout = SubjectLayout(subject or checkpoint.config.data.root)
+        with reader_of(layout.root, "speech2lip render"):
+            yield cls(checkpoint, layout, device)
 
     def features(self, audio: str | Path) -> FeatureWindows:
         """Windows [N, rows, channels] for a file with speech, made when they are asked for."""

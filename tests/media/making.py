@@ -14,6 +14,7 @@ import numpy as np
 
 SIZE = (96, 64)  # width, height
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}
+BOTH = ("-map", "0", "-map", "1", "-c", "copy")  # streams of two files, as they are
 
 
 def ffmpeg(*arguments: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from making import LOSSLESS, SIZE, counted, ffmpeg, make_sound, make_video, numbers, raw_yuv
+from making import BOTH, LOSSLESS, SIZE, counted, ffmpeg, make_sound, make_video, numbers, raw_yuv
 
 from speech2lip.errors import UserError
 from speech2lip.media.colour import cube_file, tone_map
@@ -307,12 +307,7 @@ def test_cover_art_is_not_the_picture(tmp_path):
             tmp_path / "cover.jpg",
             "-i",
             tmp_path / "a.mp4",
-            "-map",
-            "0",
-            "-map",
-            "1",
-            "-c",
-            "copy",
+            *BOTH,
             *options,
             tmp_path / name,
         )
@@ -327,12 +322,7 @@ def test_the_main_picture_or_the_one_that_is_asked_for(tmp_path):
         tmp_path / "small.mp4",
         "-i",
         tmp_path / "large.mp4",
-        "-map",
-        "0",
-        "-map",
-        "1",
-        "-c",
-        "copy",
+        *BOTH,
         "-disposition:v",
         "0",
         tmp_path / "a.mkv",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import counted, ffmpeg, make_sound, make_video
+from making import BOTH, counted, ffmpeg, make_sound, make_video
 
 from speech2lip.errors import UserError
 from speech2lip.media.facts import Selection
@@ -81,12 +81,7 @@ def test_sound_that_begins_late_is_preceded_by_silence_and_gaps_are_kept(tmp_pat
         "0.7",
         "-i",
         path,
-        "-map",
-        "0",
-        "-map",
-        "1",
-        "-c",
-        "copy",
+        *BOTH,
         tmp_path / "late.mkv",
     )
     wav = load_audio(tmp_path / "late.mkv")

@@ -102,19 +102,8 @@ def test_live_render_keeps_up_with_real_time(model_path, subject_config, sound, 
 
 def test_stream_command_reads_standard_input_and_writes_standard_output(model_path, sound, tmp_path):
     pcm = (sound[:SAMPLE_RATE] * 32767).astype("<i2").tobytes()
-    command = [
-        sys.executable,
-        "-m",
-        "speech2lip",
-        "render",
-        "--model",
-        str(model_path),
-        "--stream",
-        "--audio",
-        "-",
-        "--out",
-        "-",
-    ]
+    words = "-m speech2lip render --stream --audio - --out - --model"
+    command = [sys.executable, *words.split(), str(model_path)]
     run = subprocess.run(command, input=pcm, capture_output=True, cwd=ROOT)
     assert run.returncode == 0, run.stderr.decode()
     assert b"25 frames, latency" in run.stderr
