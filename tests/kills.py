@@ -122,10 +122,17 @@ def _rewind(whole: Path, subject: Path, stage: str) -> None:
 
 def _files(folder: Path) -> dict[str, object]:
     return {
-        str(p.relative_to(folder)): p.read_bytes()
+        str(p.relative_to(folder)): _timeless(p)
         for p in sorted(folder.rglob("*"))
         if p.is_file() and p.name not in _OURS
     }
+
+
+def _timeless(path: Path) -> object:
+    """What a file says, without when the source was copied."""
+    if path.name != "source.json":
+        return path.read_bytes()
+    return {k: v for k, v in json.loads(path.read_text()).items() if k != "kept_stamp"}
 
 
 def _names(folder: Path) -> dict[str, object]:
