@@ -30,11 +30,16 @@ BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
+AUTO = "auto"  # how a 0 is written that leaves a number to the program
+
+
 def key(
-    default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: Sequence[Any] = ()
-) -> Any:
-    """A configuration entry: what it means, and its range (both ends allowed) or its choices."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": tuple(choices)})
+    default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: Sequence[Any] = (),
+    auto: bool = False,
+) -> Any:  # fmt: skip
+    """A configuration entry: what it means, and its range (both ends allowed) or its choices; auto: or 0, written "auto"."""
+    facts = {"meaning": meaning, "low": low, "high": high, "choices": tuple(choices), "auto": auto}
+    return field(default=default, metadata=facts)
 
 
 def section(kind: type, meaning: str) -> Any:
@@ -46,7 +51,10 @@ def section(kind: type, meaning: str) -> Any:
 class DataConfig:
     root: str = key("dataset/subject", "the subject's folder")
     video: str = key("", "source video or folder of frames, for preprocess without --video")
-    fps: float = key(25.0, "frames per second of the subject; sources of any rate are resampled by time", 1, 240)
+    fps: float = key(
+        0.0, "frames per second of the subject; auto: the source's own, or the half or third of a high rate. Sources of any rate "
+        "are resampled by time", 1, 240, auto=True,
+    )  # fmt: skip
     video_stream: int = key(
         -1, "the clip's picture, by the number that the file gives it; -1: the main one", -1, 10_000
     )
@@ -95,7 +103,10 @@ class FaceConfig:
     )  # fmt: skip
     lip_margin: float = key(0.22, "region around lips and chin, as a share of the lips' width", 0, 2)
     lip_feather: float = key(0.16, "soft edge of that region, as a share of the lips' width", 0, 2)
-    lip_max_width: int = key(144, "lip images are as wide as in the video, up to this many pixels", 32, 1024)
+    lip_max_width: int = key(320, "lip images are as wide as in the video, up to this many pixels", 32, 1024)
+    outline: float = key(
+        0.12, "how far that region reaches beyond the face's outline, as a share of the lips' width; 0: it is not cut there", 0, 10
+    )
 
 
 def _information(noise: float, redundancy: float, iod: float) -> float:
@@ -187,7 +198,10 @@ class LipConfig:
 @dataclass(frozen=True)
 class BlendConfig:
     widths: tuple[int, ...] = key((32, 48, 48), "channels per level; the paper has [64, 128, 128]", 1, 4096)
-    unshuffle: int = key(2, "pixels per side that become channels before the first layer", choices=(1, 2, 4))
+    unshuffle: int = key(
+        0, "pixels per side that become channels before the first layer; 0: 2 for lip images up to 160 pixels wide, 4 beyond",
+        choices=(0, 1, 2, 4),
+    )  # fmt: skip
     residual: bool = key(True, "predict a change of the merged picture")
     norm: bool = key(True, "batch norm")
 
@@ -472,14 +486,15 @@ def _renamed(layer: _Layer, tracker: Any) -> dict[str, Any]:
 
 def _replaced(config: Config, name: str, value: Any, origin: str) -> Config:
     """`config` with one entry changed."""
-    known = {k: v for k, _, v in entries(config)}
+    known = {k: (item, v) for k, item, v in entries(config)}
     if name not in known:
         guess = suggestion(name, known) or "; `speech2lip config` lists every key"
         raise UserError(f"{origin}: there is no key {shown(name)}{guess}")
-    current = known[name]
+    item, current = known[name]
     if is_dataclass(current):
         raise UserError(f"{origin}: {name} is a section, needed are its keys, such as {name}.{fields(current)[0].name}")
-    converted = _converted(name, type(current), value, origin)
+    left_open = item.metadata["auto"] and value == AUTO
+    converted = 0.0 if left_open else _converted(name, type(current), value, origin)
     *sections, last = name.split(".")
     return _nested(config, sections, last, converted)
 
@@ -624,6 +639,8 @@ def _check_entry(name: str, item: Field[Any], value: Any, origin: str) -> None:
         raise UserError(f"{origin}: {name} is {shown(value)}, allowed is one of {', '.join(map(str, choices))}{guess}")
     if isinstance(value, str) and "\0" in value:
         raise UserError(f"{origin}: {name} is {shown(value)}, which has a NUL character: no file can be called so")
+    if item.metadata["auto"] and value == 0:
+        return
     for number in value if isinstance(value, tuple) else (value,):
         if low is not None and not low <= number <= high:
             found = number_text(number)

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .config import Config, entries, number_text
+from .config import AUTO, Config, entries, number_text
 
 _COLUMN, _WIDTH = 30, 120  # where comments begin, and where they end
 _HEADER = """\
@@ -28,7 +28,7 @@ def as_yaml(config: Config) -> str:
             lines += [""] if indent == "" else []
             lines += _commented(f"{indent}{last}:", item.metadata["meaning"])
         else:
-            lines += _commented(f"{indent}{last}: {scalar(value)}", _explained(item))
+            lines += _commented(f"{indent}{last}: {_written(item, value)}", _explained(item))
     return "\n".join(lines) + "\n"
 
 
@@ -40,10 +40,18 @@ def as_table(config: Config, under: str = "", only_changed: bool = False) -> str
         inside = under == "" or name == under or name.startswith(f"{under}.")
         if is_dataclass(value) or not inside or (only_changed and value == default[name]):
             continue
-        changed = f"  (default {scalar(default[name])})" if value != default[name] else ""
+        changed = f"  (default {_written(item, default[name])})" if value != default[name] else ""
         meaning = "\n".join(f"    {line}" for line in _wrapped(_explained(item), _WIDTH - 4))
-        lines += [f"{name} = {scalar(value)}{changed}", meaning]
+        lines += [f"{name} = {_written(item, value)}{changed}", meaning]
     return "\n".join(lines)
+
+
+def _written(item: Field[Any], value: Any) -> str:
+    return AUTO if item.metadata["auto"] and value == 0 else scalar(value)
+
+
+def _open(item: Field[Any]) -> str:
+    return f"{AUTO}, or " if item.metadata["auto"] else ""
 
 
 def scalar(value: Any) -> str:
@@ -75,7 +83,7 @@ def _explained(item: Field[Any]) -> str:
     low, high, choices = (item.metadata[k] for k in ("low", "high", "choices"))
     if choices:
         return f"{item.metadata['meaning']} [{', '.join(map(str, choices))}]"
-    allowed = f" [{number_text(low)} to {number_text(high)}]" if low is not None else ""
+    allowed = f" [{_open(item)}{number_text(low)} to {number_text(high)}]" if low is not None else ""
     return f"{item.metadata['meaning']}{allowed}"
 
 

@@ -32,7 +32,7 @@ from speech2lip.files import remove_leftovers
 from speech2lip.subject.layout import SubjectLayout
 
 SETTINGS = (
-    "face.max_crop=96", "audio.backend=mel", "bundle.keyframes=16", "bundle.iterations=2", "photometric.rounds=1",
+    "face.max_crop=96", "face.lip_max_width=48", "audio.backend=mel", "bundle.keyframes=16", "bundle.iterations=2", "photometric.rounds=1",
     "data.test_fraction=0.2", "train.batch=2", "train.amp=false", "train.device=cpu", "train.save_every_minutes=0.01",
     "train.validation_frames=4", "train.validate_every=0.5", "train.speech_batch=16", "model.lip.width=32", "model.lip.layers=3",
     "model.lip.skip_after=1", "model.lip.audio_width=32", "model.blend.widths=[8,8]",

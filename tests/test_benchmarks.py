@@ -62,7 +62,7 @@ def test_settings_of_preprocessing_get_a_subject_of_their_own(setting, tmp_path)
     video, sound = tmp_path / "me.mp4", tmp_path / "me.wav"
     for path in (video, sound):
         path.touch()
-    clip = Clip(video, "0", stamp(video), sound)
+    clip = Clip(video, "0", stamp(video), sound, 25.0)
     old, new = (
         [s.inputs for s in stages_of(default_config(x), clip, SubjectLayout(tmp_path))] for x in ([], [setting])
     )

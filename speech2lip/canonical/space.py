@@ -21,6 +21,7 @@ from ..geometry.camera import Intrinsics, Poses, project, relative_transforms, u
 from ..geometry.fragments import Rasterizer
 from ..geometry.rasterizer_cpu import rasterize
 from ..shapes import check_shape
+from ..subject.outline import swept_corners, swept_width
 from ..subject.records import Box
 
 
@@ -103,8 +104,7 @@ def lip_region(mouth: np.ndarray, nose_y: float, size: int, margin: float, feath
     """
     check_shape("mouth", mouth, None, None, 2)
     low, high = np.percentile(mouth, [1, 99], axis=0)
-    corners = np.concatenate([low, high, np.stack([low[:, 0], high[:, 1]], 1), np.stack([high[:, 0], low[:, 1]], 1)])
-    width = float(high[: len(LIPS), 0].max() - low[: len(LIPS), 0].min())
+    corners, width = swept_corners(mouth), swept_width(mouth)
     hull = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(corners.round().astype(np.int32)), 1)
     outside = distance_transform_edt(hull == 0)

@@ -68,11 +68,13 @@ def run_demo(config: Config, out: Path, fresh: bool = False) -> dict[str, float]
     plan.next()
     result, both = out / "generated.mp4", out / "real_and_generated.mp4"
     count = render_video(model, held_out.with_suffix(".wav"), result, device=config.train.device)
-    join_side_by_side(held_out, result, both, config.data.fps, held_out.with_suffix(".wav"))
+    layout = SubjectLayout(config.data.root)
+    fps = layout.load_subject().fps
+    join_side_by_side(held_out, result, both, fps, held_out.with_suffix(".wav"))
     plan.next()
     evaluate(model, Path(config.data.root), out / "evaluation", device=config.train.device)
-    figures = judge(result, held_out, SubjectLayout(config.data.root), config.data.fps)
-    preview(held_out, result, config.data.fps, out / "preview.jpg")
+    figures = judge(result, held_out, layout, fps)
+    preview(held_out, result, fps, out / "preview.jpg")
     with atomic_path(out / "figures.json") as path:
         path.write_text(json.dumps(figures, indent=1))
     print(f"\nheld-out sentence, {count} frames: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))

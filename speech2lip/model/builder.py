@@ -21,6 +21,7 @@ from ..subject.index import CanonicalImages
 from .metadata import ModelMetadata
 
 _SMALL = 96  # lip images up to so many pixels wide are drawn finely
+_LARGE = 160  # wider ones are blended in larger pieces
 
 
 def lattice_step(upsample: int, width: int) -> int:
@@ -29,6 +30,11 @@ def lattice_step(upsample: int, width: int) -> int:
     A lattice of some twenty columns is enough for a mouth, however large it is drawn.
     """
     return upsample or (4 if width <= _SMALL else 8)
+
+
+def unshuffle_step(unshuffle: int, width: int) -> int:
+    """Pixels per side that Blend-Net takes as channels, with lip images `width` pixels wide; 0 chooses by that width."""
+    return unshuffle or (2 if width <= _LARGE else 4)
 
 
 _MODELS: dict[str, type[LipSyncModel]] = {"speech2lip": Speech2Lip, "published": PublishedSpeech2Lip}
@@ -66,7 +72,7 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         shape_head=head,
         basis=ShapeBasis(lip.shape_codes, metadata.mouth_points),
         lip=picture,
-        blend=BlendNet(4, blend.widths, blend.norm, blend.residual, blend.unshuffle),
+        blend=BlendNet(4, blend.widths, blend.norm, blend.residual, unshuffle_step(blend.unshuffle, metadata.lip_size[0])),
         space=space,
         embedding=len(backend.streams) * lip.embedding,
         detail=lip.detail,
@@ -82,7 +88,8 @@ def _canonical_space(metadata: ModelMetadata, canonical: CanonicalImages | None)
         if canonical is not None
         else [torch.zeros(size, size) for _ in range(3)]
     )
-    return CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*metadata.camera), metadata.lip_box)
+    scale = (metadata.fine_size or size) / size
+    return CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*metadata.camera), metadata.lip_box, scale)
 
 
 def build_expert(config: Config, metadata: ModelMetadata) -> SyncExpert:

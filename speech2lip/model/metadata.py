@@ -23,6 +23,7 @@ class ModelMetadata:
     audio: Mapping[str, Any]
     fps: float
     mouth_points: int
+    fine_size: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "audio": dict(self.audio)}
@@ -31,6 +32,7 @@ class ModelMetadata:
     def from_dict(raw: Any) -> ModelMetadata:
         """Checked against the same bounds as a subject's; Unsound for anything that does not fit."""
         known = {f.name for f in fields(ModelMetadata)}
+        raw = {"fine_size": 0, **raw} if isinstance(raw, Mapping) else raw  # older ones have none
         if not isinstance(raw, Mapping) or set(raw) != known:
             raise Unsound(f"its metadata are not {', '.join(sorted(known))}")
         lip_width, lip_height = schema.row("lip_size", raw["lip_size"], schema.LIP_SIZE)
@@ -43,6 +45,7 @@ class ModelMetadata:
             (lip_width, lip_height), (left, top, width, height), schema.whole("crop_size", raw["crop_size"], *schema.CROP["size"]),
             (camera["focal"], camera["cx"], camera["cy"]), schema.audio(raw["audio"]), schema.number("fps", raw["fps"], *schema.FPS),
             schema.whole("mouth_points", raw["mouth_points"], 0, LANDMARKS),
+            schema.whole("fine_size", raw["fine_size"], 0, schema.CROP["side"][1]),
         )  # fmt: skip
 
 
@@ -50,5 +53,5 @@ def metadata_of(subject: Subject, mouth_points: int) -> ModelMetadata:
     box, camera = subject.lip_box, subject.camera
     return ModelMetadata(
         subject.lip_size, (box.left, box.top, box.width, box.height), subject.crop.size,
-        (camera.focal, camera.cx, camera.cy), subject.audio, subject.fps, mouth_points,
+        (camera.focal, camera.cx, camera.cy), subject.audio, subject.fps, mouth_points, subject.fine_size,
     )  # fmt: skip

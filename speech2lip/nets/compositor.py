@@ -16,11 +16,11 @@ from ..geometry.camera import Intrinsics, pixel_lattice, pixel_to_grid, sample_m
 class ObservedRegion:
     """The part of observed frames that the compositor works on.
 
-    image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] crop pixel (x, y) of its first pixel;
+    image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] fine pixel (x, y) of its first pixel;
     transform: [B, 4, 4] canonical -> observed camera; exposure: [B, 2, 3] gain and offset,
     observed = gain * canonical + offset; grid: [B, R, R, 2] stored correspondences of an
     imported dataset (published networks only); canonical: what `to_canonical` gave for it,
-    where it is wanted more than once.
+    where it is wanted more than once; face: [B, 1, r, r] in 0..1, of any resolution, 0 where the frame must stay as it is.
     """
 
     image: Tensor
@@ -29,13 +29,15 @@ class ObservedRegion:
     exposure: Tensor
     grid: Tensor | None = None
     canonical: Tensor | None = None
+    face: Tensor | None = None
 
 
 class CanonicalSpace(nn.Module):
     """Geometry of the canonical frame; the head's depth outside the face is learnable.
 
     depth: [S, S] mm; face: [S, S] 1 on the face mesh, whose depth is kept; lip_mask:
-    [S, S] in 0..1; box: lip box (left, top, width, height) in canonical pixels.
+    [S, S] in 0..1; box: lip box (left, top, width, height) in canonical pixels;
+    scale: fine pixels, in which regions are given, per crop pixel.
     """
 
     depth_start: Tensor
@@ -43,10 +45,11 @@ class CanonicalSpace(nn.Module):
     lip_mask: Tensor
 
     def __init__(
-        self, depth: Tensor, face: Tensor, lip_mask: Tensor, camera: Intrinsics, box: tuple[int, int, int, int]
-    ):
+        self, depth: Tensor, face: Tensor, lip_mask: Tensor, camera: Intrinsics, box: tuple[int, int, int, int],
+        scale: float = 1.0,
+    ):  # fmt: skip
         super().__init__()
-        self.camera, self.box = camera, box
+        self.camera, self.box, self.scale = camera, box, scale
         left, top, width, height = box
         self.register_buffer("depth_start", depth)
         spread = F.avg_pool2d(face[None, None], 9, 1, 4)[0, 0].clamp(max=1)
@@ -70,11 +73,12 @@ class CanonicalSpace(nn.Module):
             return region.canonical
         size = region.image.shape[-1]
         coarse = size // 2 + 1
-        pixels = 2 * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
+        fine = 2 * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
+        pixels = (fine + 0.5) / self.scale - 0.5 if self.scale != 1 else fine
         canonical = warp_to_canonical(pixels, self.depth() if depth is None else depth, region.transform, self.camera)
         nodes = canonical.reshape(len(pixels), coarse, coarse, 2).permute(0, 3, 1, 2)
-        fine = F.interpolate(nodes, (size + 1, size + 1), mode="bilinear", align_corners=True)
-        return fine[:, :, :size, :size].permute(0, 2, 3, 1)
+        dense = F.interpolate(nodes, (size + 1, size + 1), mode="bilinear", align_corners=True)
+        return dense[:, :, :size, :size].permute(0, 2, 3, 1)
 
     def paste(self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Warp canonical lip images [B, 3, h, w] into the region, in its exposure.
@@ -86,6 +90,8 @@ class CanonicalSpace(nn.Module):
         picture = self._sample(lip, canonical, "border")
         gain, offset = region.exposure[:, 0, :, None, None], region.exposure[:, 1, :, None, None]
         mask = self._sample(self.lip_mask.expand(len(lip), 1, -1, -1), canonical, "zeros")
+        if region.face is not None:
+            mask = mask * F.interpolate(region.face, mask.shape[-2:], mode="bilinear", align_corners=False)
         return picture * gain + offset, mask
 
     def warp_plane(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..audio.features import make_backend
-from ..background import ordered_map
+from ..background import AHEAD, ordered_map, prefetch
 from ..canonical import space
 from ..canonical.exposure import NEUTRAL, colour_samples, match_colour, smoothed_colours, steady, tempered
 from ..canonical.occlusion import foreign_share, lasting, shrunk
@@ -20,15 +23,20 @@ from ..files import atomic_path
 from ..geometry.camera import Intrinsics, Poses, project, relative_transforms, unproject
 from ..geometry.rasterizer import make_rasterizer
 from ..geometry.sampling import sample_bilinear
+from ..media.decode import read_frames
+from ..media.facts import Selection
 from ..media.images import read_image, write_image
 from ..progress import track as progress
+from ..subject.dataset import crop_region
+from ..subject.index import region_origins
 from ..subject.layout import SubjectLayout
-from ..subject.records import Box, ClipLandmarks, Subject, Track
+from ..subject.records import Box, ClipLandmarks, Crop, Subject, Track, extract
 from .head import TrackedClip, load_tracked
-from .source import Clip, keep_source
+from .source import Clip, keep_source, selection
 
-REGION_MARGIN = 8  # crop pixels around the mask that the Blend-Net sees
-_LIP_QUALITY = 97  # of JPEG
+REGION_MARGIN = 8  # fine pixels around the mask that the Blend-Net sees
+_LIP_QUALITY, _MOUTH_QUALITY = 97, 95  # of JPEG
+_ENOUGH = 1.25  # mouths that are larger than wanted by no more than this keep the source's pixels as they are
 
 
 @dataclass(frozen=True)
@@ -51,24 +59,39 @@ class CanonicalView:
 
 @dataclass(frozen=True)
 class _Canonical:
-    """What lies in canonical space: the view, the mouth's landmarks [T, K, 2] and region in it, exposure [T, 2, 3] and
-    lip images [T, H, W, 3] uint8, small, of all frames (of invalid ones neutral and black)."""
+    """What lies in canonical space: the view, the mouth's landmarks [T, K, 2] and region in it, the subject's facts (but for
+    its source), exposure [T, 2, 3] and lip images [T, H, W, 3] uint8, small, of all frames (of invalid ones neutral and
+    black)."""
 
     view: CanonicalView
     mouth: np.ndarray
     region: space.LipRegion
-    lip_size: tuple[int, int]
+    subject: Subject
     exposure: np.ndarray
     small: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Footage:
+    """The clip again, as it was read for its landmarks."""
+
+    video: Path
+    fps: float
+    select: Selection
+
+    def frames(self) -> Iterator[np.ndarray]:
+        with closing(prefetch(read_frames(self.video, self.fps, select=self.select), AHEAD)) as frames:
+            yield from frames
 
 
 def make_canonical(config: Config, source: Clip, layout: SubjectLayout) -> None:
     """Choose the canonical frame, write everything that lies in its space, and complete the folder."""
     clip, tracked = layout.load_landmarks(), load_tracked(layout)
-    made = _canonical(config, layout, clip, tracked, tracked.valid)
+    footage = _Footage(source.video, config.data.fps, selection(config))
+    made = _canonical(config, layout, footage, clip, tracked, tracked.valid)
     hidden = _hidden(config, made, tracked.valid, clip)
     if hidden[made.view.index]:  # what is in front of that mouth must not be the subject's
-        made = _canonical(config, layout, clip, tracked, tracked.valid & ~hidden)
+        made = _canonical(config, layout, footage, clip, tracked, tracked.valid & ~hidden)
         hidden = _hidden(config, made, tracked.valid, clip)
     if hidden.any():
         print(
@@ -79,25 +102,42 @@ def make_canonical(config: Config, source: Clip, layout: SubjectLayout) -> None:
     _write_view(config.face.parsing, layout, view, region)
     head, exposure = tracked.head, tempered(made.exposure, config.face.exposure)
     layout.save_track(Track(tracked.landmarks, tracked.valid, head.poses, head.mesh, exposure, made.mouth, hidden))
-    layout.save_subject(
-        Subject(
-            name=config.name, source=keep_source(source, layout), fps=config.data.fps, frames=len(tracked.valid),
-            size=clip.size, crop=clip.crop, shots=clip.shots, camera=head.camera, canonical_frame=view.index,
-            lip_box=region.box, lip_size=made.lip_size, region_size=_region_size(view, region, head.poses[tracked.valid]),
-            audio=make_backend(config.audio).params(), stream=config.data.video_stream,
-        )
-    )  # fmt: skip
+    layout.save_subject(replace(made.subject, source=keep_source(source, layout)))
 
 
 def _canonical(
-    config: Config, layout: SubjectLayout, clip: ClipLandmarks, tracked: TrackedClip, usable: np.ndarray
+    config: Config, layout: SubjectLayout, footage: _Footage, clip: ClipLandmarks, tracked: TrackedClip, usable: np.ndarray
 ) -> _Canonical:
     """Choose the canonical frame among the usable [T] ones, and write the lips of all valid ones as seen from there."""
     view = _choose_view(config, layout, clip, tracked, usable)
     mouth = _canonical_mouth(view, tracked)
     region = _lip_region(config, view, mouth, usable)
-    lip_size = _lip_size(region.box, config.face.lip_max_width)
-    return _Canonical(view, mouth, region, lip_size, *_write_lips(layout, view, tracked, region.box, lip_size))
+    subject = _facts(config, clip, tracked, view, region)
+    origins = region_origins(subject, tracked.head.poses, view.depth, region.mask)
+    mouths = _Mouths(layout, subject, origins)
+    return _Canonical(view, mouth, region, subject, *_write_lips(mouths, footage, view, tracked))
+
+
+def _facts(
+    config: Config, clip: ClipLandmarks, tracked: TrackedClip, view: CanonicalView, region: space.LipRegion
+) -> Subject:
+    """Everything about the subject, but where its source is kept."""
+    head, most = tracked.head, config.face.lip_max_width
+    fine = _fine_size(clip.crop, region.box, most)
+    scale = fine / clip.crop.size
+    return Subject(
+        name=config.name, source="", fps=config.data.fps, frames=len(tracked.valid), size=clip.size, crop=clip.crop,
+        shots=clip.shots, camera=head.camera, canonical_frame=view.index, lip_box=region.box,
+        lip_size=_lip_size(region.box, scale, most),
+        region_size=_region_size(view, region, head.poses[tracked.valid], scale),
+        audio=make_backend(config.audio).params(), stream=config.data.video_stream, fine_size=fine, outline=config.face.outline,
+    )  # fmt: skip
+
+
+def _fine_size(crop: Crop, box: Box, most: int) -> int:
+    """Pixels of the crop's side at which mouths are kept: the source's own, but for lip boxes much wider than `most`."""
+    width = box.width / crop.scale
+    return crop.side if width <= _ENOUGH * most else round(crop.side * most / width)
 
 
 def _hidden(config: Config, made: _Canonical, valid: np.ndarray, clip: ClipLandmarks) -> np.ndarray:
@@ -151,9 +191,9 @@ def _lip_region(config: Config, view: CanonicalView, mouth: np.ndarray, usable: 
     return space.lip_region(mouth[usable], nose_y, size, face.lip_margin, face.lip_feather)
 
 
-def _lip_size(box: Box, max_width: int) -> tuple[int, int]:
-    """Lip image (width, height): the box's own pixels up to `max_width`, in multiples of 8."""
-    width = max(16, min(round(box.width / 8) * 8, max_width // 8 * 8))
+def _lip_size(box: Box, scale: float, max_width: int) -> tuple[int, int]:
+    """Lip image (width, height): the box's fine pixels, `scale` per crop pixel, up to `max_width`, in multiples of 8."""
+    width = max(16, min(round(box.width * scale / 8) * 8, max_width // 8 * 8))
     return width, max(16, round(box.height / box.width * width / 8) * 8)
 
 
@@ -170,22 +210,48 @@ def _write_view(parsing: str, layout: SubjectLayout, view: CanonicalView, region
         np.save(stream, view.depth)
 
 
-def _region_size(view: CanonicalView, region: space.LipRegion, poses: Poses) -> int:
-    """Side of the square that holds the warped mask in every frame."""
+def _region_size(view: CanonicalView, region: space.LipRegion, poses: Poses, scale: float) -> int:
+    """Side, in fine pixels, of the square that holds the warped mask in every frame; scale: fine pixels per crop pixel."""
     ys, xs = np.nonzero(region.mask > 1 / 512)
     hull = cv2.convexHull(np.stack([xs, ys], 1).astype(np.float32))[:, 0].astype(np.float64)
     depth = sample_bilinear(view.depth, hull)
-    return space.region_size(space.project_canonical(hull, depth, poses, view.pose, view.camera), REGION_MARGIN)
+    spots = space.project_canonical(hull, depth, poses, view.pose, view.camera)
+    return space.region_size(spots * scale, REGION_MARGIN)
+
+
+@dataclass(frozen=True)
+class _Mouths:
+    """Where mouths are kept, and how: origins [T, 2] fine pixel of every frame's region."""
+
+    layout: SubjectLayout
+    subject: Subject
+    origins: np.ndarray
+
+    def begin(self) -> None:
+        for folder in (self.layout.lip_images, self.layout.mouth_images):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+
+    def keep(self, index: int, frame: np.ndarray, grid: np.ndarray) -> np.ndarray:
+        """Write the region of a source frame and its canonical lip image, which is returned; grid: crop pixels [h, w, 2]."""
+        subject = self.subject
+        fine = extract(frame, subject.fine)
+        mouth = crop_region(fine, self.origins[index], subject.region_size)
+        write_image(self.layout.mouth_image(index), np.ascontiguousarray(mouth), _MOUTH_QUALITY)
+        spots = ((grid + 0.5) * subject.fine_scale - 0.5 - self.origins[index]).astype(np.float32)
+        lip = cv2.remap(mouth, spots[..., 0], spots[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        write_image(self.layout.lip_image(index), lip, _LIP_QUALITY)
+        return lip
 
 
 def _write_lips(
-    layout: SubjectLayout, view: CanonicalView, tracked: TrackedClip, box: Box, lip_size: tuple[int, int]
+    mouths: _Mouths, footage: _Footage, view: CanonicalView, tracked: TrackedClip
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Write the canonical lip image of every valid frame, in the frame's own exposure; returns
+    """Write mouth and canonical lip image of every valid frame, in the frame's own exposure; returns
     exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain; and all lip images, small."""
-    shutil.rmtree(layout.lip_images, ignore_errors=True)
-    layout.lip_images.mkdir(parents=True)
-    lattice = space.lip_lattice(box, lip_size)
+    mouths.begin()
+    layout, subject = mouths.layout, mouths.subject
+    lattice = space.lip_lattice(subject.lip_box, subject.lip_size)
     lip_points = view.lift(lattice.reshape(-1, 2))
     skin = colour_samples(tracked.head.mesh, view.pixels, view.covered)
     skin_points, reference = view.lift(skin), smoothed_colours(view.image, skin)
@@ -197,15 +263,15 @@ def _write_lips(
         """Pixels [N, 2] at which a frame shows points [N, 3] of the canonical camera."""
         return project(points @ transform[index, :3, :3].T + transform[index, :3, 3], view.camera)
 
-    def measure(index: int) -> tuple[np.ndarray, np.ndarray]:
+    def measure(item: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        index, frame = item
         image = read_image(layout.face_image(index))
-        grid = place(lip_points, index).astype(np.float32).reshape(*lattice.shape)
-        lip = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        write_image(layout.lip_image(index), lip, _LIP_QUALITY)
+        lip = mouths.keep(index, frame, place(lip_points, index).reshape(*lattice.shape))
         return match_colour(reference, smoothed_colours(image, place(skin_points, index))), shrunk(lip)
 
-    found = ordered_map(measure, (int(f) for f in frames))
-    small = np.zeros((len(tracked.valid), *shrunk(np.zeros((lip_size[1], lip_size[0], 3), np.uint8)).shape), np.uint8)
+    seen = ((k, frame) for k, frame in enumerate(footage.frames()) if k < len(tracked.valid) and tracked.valid[k])
+    found = ordered_map(measure, seen)
+    small = np.zeros((len(tracked.valid), *shrunk(np.zeros((*subject.lip_size[::-1], 3), np.uint8)).shape), np.uint8)
     for index, (gain, lip) in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):
         exposure[index], small[index] = gain, lip
     return steady(exposure, tracked.segments, reference.mean(0)), small

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from .landmarks import find_landmarks
 from .learnable import check_learnable, check_sound_to_learn
 from .lips import make_canonical
 from .sound import extract_audio, sound_source
-from .source import Clip, check_clip, restore_source, selection, sound_selection
+from .source import Clip, check_clip, frame_rate, restore_source, selection, sound_selection
 from .stages import Stage, run_stages
 
 
 def preprocess(
     config: Config, video: Path, voice: Path | None = None, remedy: str = "choose another data.root for it"
 ) -> Subject:  # fmt: skip
-    """Turn `video` (a file, or a folder of frames at `data.fps`) into the folder `data.root`.
+    """Turn `video` (a file, or a folder of frames at `data.fps`, else 25 per second) into the folder `data.root`.
 
     voice: the clip's own speech, instead of its sound (needed for a folder of frames unless
     `audio/audio.wav` already lies in the subject's folder); remedy: what the user can do where the folder was
@@ -36,6 +36,7 @@ def preprocess(
     """
     layout = SubjectLayout(config.data.root)
     clip = open_clip(config, video, voice, remedy)
+    config = replace(config, data=replace(config.data, fps=clip.fps))
     check_sound_to_learn(config.learnable, clip.sound, sound_selection(config, video, clip.sound))
     make_backend(config.audio)  # here, so that a missing package or model is found before the slow stages
     check_writable(layout.subject)
@@ -54,7 +55,10 @@ def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> C
         frame_files(video)
     sound = sound_source(video, voice, info.has_audio, layout)
     print(f"{video}: {describe(info)}")
-    return Clip(video, *check_clip(video, layout, remedy), sound)
+    fps = frame_rate(config.data.fps, info.fps)
+    if info.fps and round(fps, 2) != round(info.fps, 2):
+        print(f"frame rate: {fps:.5g} frames per second are made of the clip's {info.fps:.5g} (data.fps)")
+    return Clip(video, *check_clip(video, layout, remedy), sound, fps)
 
 
 def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
@@ -88,12 +92,12 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             (layout.audio, layout.features, layout.features.with_suffix(".json")), listen,
         ),
         Stage(
-            "canonical", 4,
+            "canonical", 5,
             {
                 "rasterizer": config.rasterizer,
-                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure", "face.hidden"),
+                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.outline", "face.parsing", "face.exposure", "face.hidden"),
             },
-            (*layout.canonical_files, layout.lip_images), lambda: make_canonical(config, clip, layout),
+            (*layout.canonical_files, layout.lip_images, layout.mouth_images), lambda: make_canonical(config, clip, layout),
         ),
     ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 from ..config import Config
 from ..errors import UserError
 from ..files import copy_file
+from ..media.encode import exact_rate
 from ..media.facts import Selection
 from ..subject.layout import SubjectLayout
 from ..subject.source import SourceRecord, Stamp, content_hash, read_record, stamp, write_record
+
+_USUAL_RATE, _LOWEST_RATE, _HIGHEST_RATE = 25.0, 20.0, 31.0  # frames per second
 
 
 def selection(config: Config) -> Selection:
@@ -24,15 +28,27 @@ def sound_selection(config: Config, video: Path, sound: Path) -> Selection:
     return selection(config) if sound == video else Selection()
 
 
+def frame_rate(wanted: float, source: float) -> float:
+    """Frames per second of a subject; wanted: 0 leaves it to the source's (0: unknown), which is halved, thirded ... where it
+    is above 31, and doubled ... where it is below 20: speech is faster."""
+    if wanted or not source:
+        return wanted or _USUAL_RATE
+    rate = float(exact_rate(source))
+    if rate > _HIGHEST_RATE:
+        return rate / math.ceil(rate / _HIGHEST_RATE)
+    return rate * math.ceil(_LOWEST_RATE / rate)
+
+
 @dataclass(frozen=True)
 class Clip:
     """What enters preprocessing. video: file or folder of frames; sha256: of its content, which it had at
-    `seen`; sound: file with the speech of the clip."""
+    `seen`; sound: file with the speech of the clip; fps: frames per second, as they are read."""
 
     video: Path
     sha256: str
     seen: Stamp
     sound: Path
+    fps: float
 
 
 def check_clip(video: Path, layout: SubjectLayout, remedy: str) -> tuple[str, Stamp]:

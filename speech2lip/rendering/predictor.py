@@ -24,6 +24,7 @@ from ..nets.compositor import ObservedRegion
 from ..subject.dataset import crop_region, load_grids
 from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
+from ..subject.outline import FaceAreas
 from ..subject.records import extract
 from .paste import Rendered, paste_back, untouched
 from .walk import clear_stretch, endless_runs, forth_and_back, frames_in_order, painted_share, runs_of
@@ -60,6 +61,13 @@ class Predictor:
         pose = self.track.poses.matrices()[self.subject.canonical_frame]
         self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
         self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, self.model.region)
+        if self.model.space.scale != self.subject.fine_scale:
+            raise UserError(
+                f"the checkpoint was trained before subject {self.subject.name} kept its mouths at their own resolution: train again"
+            )
+        self.faces = (
+            FaceAreas(self.subject, self.track, canonical.depth, self.origins) if self.subject.outline else None
+        )
         self.exposure = torch.from_numpy(self.track.exposure).float() * torch.tensor([1.0, 1 / 255])[:, None]
         self.share = painted_share(self.track.clear, self.track.hidden, self.subject.shots, self.config.render.fade)
         with torch.no_grad():
@@ -173,7 +181,7 @@ class Predictor:
 
         given: lip images [B, 3, h, w] instead of the model's.
         """
-        crop, size = self.subject.crop, self.subject.region_size
+        crop, size = self.subject.fine, self.subject.region_size
         keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
         finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if keep:
@@ -183,6 +191,7 @@ class Predictor:
             region = ObservedRegion(
                 picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
                 self.transforms[at].to(self.device), self.exposure[at].to(self.device), self._grids(sources[keep]),
+                face=self.faces(sources[keep]).to(self.device) if self.faces is not None else None,
             )  # fmt: skip
             if given is None:
                 lip = self.model.decode_lips(embedding[keep], codes[keep], region.transform)

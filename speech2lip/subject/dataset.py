@@ -21,6 +21,7 @@ from ..nets.compositor import ObservedRegion
 from ..progress import bar
 from .index import SubjectIndex
 from .layout import SubjectLayout
+from .outline import FaceAreas
 from .records import Box
 from .schema import AGAIN, GRID
 
@@ -60,6 +61,9 @@ class SubjectDataset:
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
         self.transforms = torch.from_numpy(index.transforms).float().to(device)
         self._origins = torch.from_numpy(index.origins).float().to(device)
+        self._faces = (
+            FaceAreas(index.subject, index.track, index.canonical.depth, index.origins) if index.subject.outline else None
+        )
         exposure = torch.from_numpy(index.track.exposure).float()
         self._exposure = (exposure * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
         self._resident = device.type == "cuda" and not on_disk
@@ -92,6 +96,7 @@ class SubjectDataset:
             self.transforms[at],
             self._exposure[at],
             None if grid is None else grid.to(self.device),
+            face=self._faces(frames).to(self.device) if self._faces is not None else None,
         )
 
     def lips(self, frames: np.ndarray) -> Tensor:
@@ -115,7 +120,11 @@ class SubjectDataset:
             even = (lip - exposure[frame, 1]) / exposure[frame, 0]
             self._lips[position] = even.round().clip(0, 255).astype(np.uint8)
             face = read_sized(layout.face_image(frame), (subject.crop.size, subject.crop.size), AGAIN)
-            self._regions[position] = crop_region(face, self.index.origins[frame], size)
+            self._regions[position] = (
+                read_sized(layout.mouth_image(frame), (size, size), AGAIN)
+                if subject.fine_size
+                else crop_region(face, self.index.origins[frame], size)
+            )
             self._small[position] = cv2.resize(face, self._small.shape[1:3], interpolation=cv2.INTER_AREA)
 
         for _ in bar("loading", len(frames), "frame", ordered_map(load, range(len(frames)))):

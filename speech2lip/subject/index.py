@@ -37,7 +37,7 @@ class SubjectIndex:
 
     train, test: frame indices; windows: [T, rows, channels] audio features of the
     subject's own sound, cut at shot boundaries; transforms: [T, 4, 4] canonical ->
-    observed; origins: [T, 2] crop pixel of the compositor's region; offsets: [rows] seconds
+    observed; origins: [T, 2] fine pixel of the compositor's region; offsets: [rows] seconds
     from a frame to the rows of its window; region: what the compositor works on.
     """
 
@@ -97,16 +97,17 @@ def load_canonical(layout: SubjectLayout, subject: Subject) -> CanonicalImages:
 
 
 def region_of(subject: Subject, poses: Poses, canonical: CanonicalImages, region: Region) -> tuple[Subject, np.ndarray]:
-    """The subject with the region's size, and where the region starts in every frame, [T, 2]."""
+    """The subject with the region's size, and where the region starts in every frame, [T, 2] in fine pixels."""
     if region == "crop":
-        return replace(subject, region_size=subject.crop.size), np.zeros((len(poses), 2), np.int64)
-    return subject, region_origins(subject, poses, canonical)
+        whole = replace(subject, region_size=subject.crop.size, fine_size=0, outline=0.0)
+        return whole, np.zeros((len(poses), 2), np.int64)
+    return subject, region_origins(subject, poses, canonical.depth, canonical.lip)
 
 
-def region_origins(subject: Subject, poses: Poses, canonical: CanonicalImages) -> np.ndarray:
-    """[T, 2] int: where the region must start so that the warped lip mask lies in its middle."""
-    spots = _corners_in_frames(subject, poses, canonical, canonical.lip)
-    middle = (spots.min(1) + spots.max(1)) / 2
+def region_origins(subject: Subject, poses: Poses, depth: np.ndarray, lip_mask: np.ndarray) -> np.ndarray:
+    """[T, 2] int: fine pixel where the region must start so that the warped lip mask lies in its middle."""
+    spots = _corners_in_frames(subject, poses, depth, lip_mask)
+    middle = ((spots.min(1) + spots.max(1)) / 2 + 0.5) * subject.fine_scale - 0.5
     return np.asarray(np.round(middle - (subject.region_size - 1) / 2).astype(np.int64))
 
 
@@ -119,7 +120,7 @@ def frames_alike(index: SubjectIndex, count: int = 8, apart: float = 1.0) -> np.
     """
     subject, poses, train = index.subject, index.track.poses, index.train
     masks = (index.canonical.lip, index.canonical.face)
-    spots = [_corners_in_frames(subject, poses, index.canonical, m)[train].reshape(len(train), -1) for m in masks]
+    spots = [_corners_in_frames(subject, poses, index.canonical.depth, m)[train].reshape(len(train), -1) for m in masks]
     places, number = torch.from_numpy(np.concatenate(spots, 1)), torch.from_numpy(train)
     alike = []
     for frame, place in zip(number.split(1024), places.split(1024), strict=True):
@@ -130,11 +131,11 @@ def frames_alike(index: SubjectIndex, count: int = 8, apart: float = 1.0) -> np.
     return torch.cat(alike).numpy()
 
 
-def _corners_in_frames(subject: Subject, poses: Poses, canonical: CanonicalImages, mask: np.ndarray) -> np.ndarray:
+def _corners_in_frames(subject: Subject, poses: Poses, depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """[T, 4, 2] crop pixels at which every frame shows the corners of a canonical mask."""
     ys, xs = np.nonzero(mask > _OUTSIDE)
     corners = np.array([(x, y) for x in (xs.min(), xs.max()) for y in (ys.min(), ys.max())], np.float32)
-    depth = canonical.depth[corners[:, 1].astype(int), corners[:, 0].astype(int)]
+    depth = depth[corners[:, 1].astype(int), corners[:, 0].astype(int)]
     transform = relative_transforms(poses, poses.matrices()[subject.canonical_frame])
     return warp_to_observed(
         torch.from_numpy(corners).expand(len(poses), -1, -1), torch.from_numpy(depth).expand(len(poses), -1),

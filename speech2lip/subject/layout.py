@@ -42,6 +42,7 @@ class SubjectLayout:
         self.face_images = self.root / "ori_images_face"
         self.grids = self.root / "coords"
         self.lip_images = self.root / "images"
+        self.mouth_images = self.root / "mouth_images"
         self.lip_mask = self.root / "canonical_lip_mask.png"
         self.face_mask = self.root / "canonical_face_mask.png"
         self.head_mask = self.root / "canonical_head_mask.png"
@@ -61,6 +62,10 @@ class SubjectLayout:
     def grid(self, index: int) -> Path:
         """Correspondences that an imported dataset stores."""
         return self.grids / f"{index:05d}.npy"
+
+    def mouth_image(self, index: int) -> Path:
+        """The compositor's region of a frame, at the resolution of mouths."""
+        return self.mouth_images / f"{index:05d}.jpg"
 
     def lip_image(self, index: int) -> Path:
         return self.lip_images / f"{index:05d}.jpg"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import cv2
@@ -56,9 +56,11 @@ class Subject:
     frames: number of frames at `fps`; size: source (width, height);
     shots: [start, end) frame ranges between cuts; canonical_frame: its index;
     lip_box: in canonical crop pixels; lip_size: (width, height) of a lip image;
-    region_size: side of the square the compositor works on, in crop pixels;
+    region_size: side of the square around the mouth that the compositor works on, in pixels of `fine`;
     audio: name and parameters of the feature backend; source: the video, absolute or
-    relative to the subject's folder; stream: number of its picture (-1: the main one).
+    relative to the subject's folder; stream: number of its picture (-1: the main one);
+    fine_size: pixels of the crop's side at which mouths are kept and drawn (0: they are cut from the stored crops);
+    outline: how far, as a share of the lips' width, the region reaches beyond the face's outline (0: it is not cut there).
     """
 
     name: str
@@ -75,7 +77,19 @@ class Subject:
     region_size: int
     audio: dict[str, Any]
     stream: int = -1
+    fine_size: int = 0
+    outline: float = 0.0
     version: int = FORMAT_VERSION
+
+    @property
+    def fine(self) -> Crop:
+        """The crop's square at the resolution of mouths."""
+        return replace(self.crop, size=self.fine_size or self.crop.size)
+
+    @property
+    def fine_scale(self) -> float:
+        """Pixels of `fine` per crop pixel."""
+        return self.fine.size / self.crop.size
 
 
 @dataclass(frozen=True)
@@ -125,12 +139,14 @@ def subject_from_json(raw: Mapping[str, Any]) -> Subject:
     version = raw.get("version")
     if isinstance(version, bool) or version != FORMAT_VERSION:
         raise Unsound(f"its format is version {str(version)[:20]}, this program reads {FORMAT_VERSION}")
+    raw = {"fine_size": 0, "outline": 0.0, **raw}  # older folders, and imported ones, have none
     known = {f.name for f in fields(Subject)}
     if set(raw) != known:
         different = sorted(set(raw) ^ known)[0]
         raise Unsound(f"the entry {different[:40]} is {'unknown' if different in raw else 'missing'}")
     frames = schema.whole("frames", raw["frames"], 1, LONGEST_CLIP)
     crop = Crop(**schema.record("crop", raw["crop"], schema.CROP))
+    fine_size = schema.whole("fine_size", raw["fine_size"], 0, schema.CROP["side"][1])
     width, height = schema.row("size", raw["size"], schema.SIZE)
     lip_width, lip_height = schema.row("lip_size", raw["lip_size"], schema.LIP_SIZE)
     return Subject(
@@ -139,8 +155,9 @@ def subject_from_json(raw: Mapping[str, Any]) -> Subject:
         shots=schema.shots(raw["shots"], frames), camera=Intrinsics(**schema.camera(raw["camera"])),
         canonical_frame=schema.whole("canonical_frame", raw["canonical_frame"], 0, frames - 1),
         lip_box=Box(**schema.record("lip_box", raw["lip_box"], schema.BOX)), lip_size=(lip_width, lip_height),
-        region_size=schema.region(raw["region_size"], crop.size), audio=schema.audio(raw["audio"]),
-        stream=schema.whole("stream", raw["stream"], -1, 10_000),
+        region_size=schema.region(raw["region_size"], max(crop.size, fine_size)), audio=schema.audio(raw["audio"]),
+        stream=schema.whole("stream", raw["stream"], -1, 10_000), fine_size=fine_size,
+        outline=schema.number("outline", raw["outline"], 0, 10),
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class PublishedSync:
 
         Shrinking is linear, so the generated face is the real one plus the shrunk change.
         """
-        box = torch.from_numpy(self.boxes[frames]).to(change)
+        box = torch.from_numpy(self.boxes[frames] * self.index.subject.fine_scale).to(change)
         step = (box[:, 2:] - box[:, :2]) / SIDE
         width = max(1, int(step.mean().round()) // 2 * 2 + 1)
         smooth = F.avg_pool2d(change, width, 1, width // 2, count_include_pad=True)

@@ -328,12 +328,12 @@ def test_expert_sees_lower_halves_in_bgr():
 
 
 def test_generated_face_is_the_real_one_plus_the_shrunk_change(small, home):
-    """Against pasting the region into the whole crop and shrinking that."""
+    """Against pasting the region into the whole crop, at its own resolution, and shrinking that."""
     from speech2lip.training.trainer import make_context
     from speech2lip.training.wav2lip import PublishedSync
 
     context = make_context(small)
-    layout, index = context.index.layout, context.index
+    index = context.index
     expert = PublishedSync(context)
     frames = np.array([3])
     batch = context.data.batch(frames)
@@ -341,8 +341,10 @@ def test_generated_face_is_the_real_one_plus_the_shrunk_change(small, home):
     ramp = torch.hann_window(size, periodic=False)
     change = 0.4 * (ramp[:, None] * ramp).expand(1, 3, -1, -1)
     ours = expert._on_faces(change, batch.region.origin, frames)[0].permute(1, 2, 0).numpy()
-    whole = np.zeros((*read_image(layout.face_image(3)).shape[:2], 3), np.float32)
+    scale = index.subject.fine_scale
+    assert scale > 1
+    whole = np.zeros((index.subject.fine.size, index.subject.fine.size, 3), np.float32)
     x, y = index.origins[3]
     whole[y : y + size, x : x + size] = change[0].permute(1, 2, 0).numpy()[: len(whole) - y, : len(whole) - x]
-    theirs = crop_face(whole, face_boxes(index.track.landmarks[3:4])[0])
+    theirs = crop_face(whole, face_boxes(index.track.landmarks[3:4])[0] * scale)
     assert np.abs(ours - theirs).max() < 0.03

@@ -22,7 +22,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     for name in ("me.mp4", "me.wav"):
         (folder / name).write_bytes(b"x")
-    clip = Clip(folder / "me.mp4", content_hash(folder / "me.mp4"), stamp(folder / "me.mp4"), folder / "me.wav")
+    clip = Clip(folder / "me.mp4", content_hash(folder / "me.mp4"), stamp(folder / "me.mp4"), folder / "me.wav", 25.0)
     return clip, SubjectLayout(folder / "subject")
 
 
@@ -81,7 +81,7 @@ def test_a_clip_enters_by_its_content(inputs, tmp_path):
     clip, layout = inputs
     moved = tmp_path / "other.mkv"
     moved.write_bytes(b"x")
-    same = Clip(moved, content_hash(moved), stamp(moved), clip.sound)
+    same = Clip(moved, content_hash(moved), stamp(moved), clip.sound, 25.0)
     old, new = (stages_of(Config(), c, layout) for c in (clip, same))
     assert [_key(a, "") for a in old] == [_key(b, "") for b in new]
     other = replace(same, sha256="another")

@@ -20,14 +20,14 @@ from speech2lip.subject.source import content_hash, read_record, stamp
 def _clip(path, content=b"a clip", sound=None):
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_bytes(content)
-    return Clip(path, content_hash(path), stamp(path), sound or path)
+    return Clip(path, content_hash(path), stamp(path), sound or path, 25.0)
 
 
 def _frames(folder, colours=(10, 20, 30)):
     folder.mkdir()
     for number, colour in enumerate(colours):
         write_image(folder / f"{number}.png", np.full((8, 8, 3), colour, np.uint8))
-    return Clip(folder, content_hash(folder), stamp(folder), folder)
+    return Clip(folder, content_hash(folder), stamp(folder), folder, 25.0)
 
 
 @pytest.fixture
@@ -210,6 +210,6 @@ def test_a_folder_of_an_older_version_is_adopted_and_its_link_becomes_a_copy(fin
     with pytest.raises(UserError, match="another clip"):
         check_clip(other.video, finished, "")
     video = tmp_path / "mine.mp4"
-    restore_source(Clip(video, *check_clip(video, finished, ""), video), finished)
+    restore_source(Clip(video, *check_clip(video, finished, ""), video, 25.0), finished)
     assert (finished.root / "source.mp4").stat().st_nlink == 1
     assert json.loads(finished.source_record.read_text())["kept_stamp"] == asdict(stamp(finished.root / "source.mp4"))
