@@ -104,8 +104,15 @@ class FaceConfig:
     lip_margin: float = key(0.22, "region around lips and chin, as a share of the lips' width", 0, 2)
     lip_feather: float = key(0.16, "soft edge of that region, as a share of the lips' width", 0, 2)
     lip_max_width: int = key(320, "lip images are as wide as in the video, up to this many pixels", 32, 1024)
+    drawn_width: int = key(
+        96, "networks draw lip images up to so many pixels wide, and half as wide as they are kept; what is finer is the detail "
+        "of real mouths. 0: networks draw everything", 0, 1024,
+    )  # fmt: skip
     outline: float = key(
-        0.12, "how far that region reaches beyond the face's outline, as a share of the lips' width; 0: it is not cut there", 0, 10
+        0.12,
+        "how far that region reaches beyond the face's outline, as a share of the lips' width; 0: it is not cut there",
+        0,
+        10,
     )
 
 
@@ -190,6 +197,7 @@ class LipConfig:
         "to 96 pixels wide, 8 beyond", choices=(0, 1, 2, 4, 8),
     )  # fmt: skip
     features: int = key(32, "channels of that lattice", 1, 1024)
+    exemplars: int = key(96, "real mouths of the training part, whose fine detail pictures take over", 2, 1000)
     ensemble: str = key(
         "center", "center: one sample per pixel; corners: the mean of four (LIIF)", choices=("center", "corners")
     )

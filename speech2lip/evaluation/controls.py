@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..facemesh import LIPS
 from ..media.images import read_image
@@ -15,9 +16,10 @@ from ..rendering.predictor import LipImages
 from ..subject.layout import SubjectLayout
 
 
-def mean_lips(model: LipSyncModel) -> LipImages:
-    """The mean lip image, whatever is said."""
-    return lambda numbers: model.lip.base.expand(len(numbers), -1, -1, -1)
+def mean_lips(model: LipSyncModel, size: tuple[int, int]) -> LipImages:
+    """The mean lip image, whatever is said; size: (width, height) of lip images."""
+    base = F.interpolate(model.lip.base[None], size[::-1], mode="bilinear", align_corners=False)
+    return lambda numbers: base.expand(len(numbers), -1, -1, -1)
 
 
 def real_lips(layout: SubjectLayout, exposure: np.ndarray, frames: np.ndarray) -> LipImages:

@@ -184,7 +184,7 @@ class _ModelUnderTest:
         return {
             "repasted": real_lips(self.layout, index.track.exposure, frames),
             "nearest": real_lips(self.layout, index.track.exposure, nearest),
-            "frozen": mean_lips(self.predictor.model),
+            "frozen": mean_lips(self.predictor.model, self.predictor.subject.lip_size),
         }
 
     def paint(

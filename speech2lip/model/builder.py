@@ -11,6 +11,7 @@ from ..geometry.camera import Intrinsics
 from ..nets.audio_encoder import ShapeHead, StreamEncoder
 from ..nets.blend import BlendNet
 from ..nets.compositor import CanonicalSpace
+from ..nets.exemplars import ExemplarBank
 from ..nets.interface import LipSyncModel, Region
 from ..nets.lip import LipModel
 from ..nets.published import PublishedSpeech2Lip
@@ -54,6 +55,10 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         return PublishedSpeech2Lip(
             metadata.lip_size, backend.window, backend.channels, lip.ensemble, space, config.model.compat
         )
+    bank = None
+    if metadata.coarse > 1:
+        full = (metadata.coarse * metadata.lip_size[0], metadata.coarse * metadata.lip_size[1])
+        bank = ExemplarBank(lip.exemplars, full, lip.shape_codes, round(metadata.fps), metadata.coarse)
     width = lip.audio_width
     encoder = StreamEncoder(
         backend.window,
@@ -66,18 +71,22 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
     picture = LipModel(
         metadata.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
         lip.frequencies, lattice_step(lip.upsample, metadata.lip_size[0]), lip.features, lip.ensemble,
+        beside=0 if bank is None else 3,
     )  # fmt: skip
     return Speech2Lip(
         encoder=encoder,
         shape_head=head,
         basis=ShapeBasis(lip.shape_codes, metadata.mouth_points),
         lip=picture,
-        blend=BlendNet(4, blend.widths, blend.norm, blend.residual, unshuffle_step(blend.unshuffle, metadata.lip_size[0])),
+        blend=BlendNet(
+            4, blend.widths, blend.norm, blend.residual, unshuffle_step(blend.unshuffle, metadata.lip_size[0])
+        ),
         space=space,
         embedding=len(backend.streams) * lip.embedding,
         detail=lip.detail,
         audio_dropout=lip.audio_dropout,
         pose_noise=config.train.pose_noise,
+        exemplars=bank,
     )
 
 
@@ -88,7 +97,7 @@ def _canonical_space(metadata: ModelMetadata, canonical: CanonicalImages | None)
         if canonical is not None
         else [torch.zeros(size, size) for _ in range(3)]
     )
-    scale = (metadata.fine_size or size) / size
+    scale = (metadata.fine_size or size) / size / metadata.coarse
     return CanonicalSpace(maps[0], maps[1], maps[2], Intrinsics(*metadata.camera), metadata.lip_box, scale)
 
 

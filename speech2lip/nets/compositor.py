@@ -16,7 +16,7 @@ from ..geometry.camera import Intrinsics, pixel_lattice, pixel_to_grid, sample_m
 class ObservedRegion:
     """The part of observed frames that the compositor works on.
 
-    image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] fine pixel (x, y) of its first pixel;
+    image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] (x, y) of its first pixel, in pixels of its resolution;
     transform: [B, 4, 4] canonical -> observed camera; exposure: [B, 2, 3] gain and offset,
     observed = gain * canonical + offset; grid: [B, R, R, 2] stored correspondences of an
     imported dataset (published networks only); canonical: what `to_canonical` gave for it,
@@ -37,7 +37,7 @@ class CanonicalSpace(nn.Module):
 
     depth: [S, S] mm; face: [S, S] 1 on the face mesh, whose depth is kept; lip_mask:
     [S, S] in 0..1; box: lip box (left, top, width, height) in canonical pixels;
-    scale: fine pixels, in which regions are given, per crop pixel.
+    scale: pixels of regions per crop pixel.
     """
 
     depth_start: Tensor
@@ -64,8 +64,8 @@ class CanonicalSpace(nn.Module):
         change = F.interpolate(self.depth_change, size, mode="bilinear", align_corners=True)[0, 0]
         return self.depth_start + self.free * change * 10.0  # in centimetres, so that one rate fits all parameters
 
-    def to_canonical(self, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
-        """Canonical pixels [B, R, R, 2] of a region's pixels (R even).
+    def to_canonical(self, region: ObservedRegion, depth: Tensor | None = None, finer: int = 1) -> Tensor:
+        """Canonical pixels [B, R, R, 2] of a region's pixels (R even), which are `finer` times smaller than usual.
 
         The warp is smooth: it is solved at every second pixel and interpolated linearly.
         """
@@ -74,21 +74,26 @@ class CanonicalSpace(nn.Module):
         size = region.image.shape[-1]
         coarse = size // 2 + 1
         fine = 2 * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
-        pixels = (fine + 0.5) / self.scale - 0.5 if self.scale != 1 else fine
+        scale = self.scale * finer
+        pixels = (fine + 0.5) / scale - 0.5 if scale != 1 else fine
         canonical = warp_to_canonical(pixels, self.depth() if depth is None else depth, region.transform, self.camera)
         nodes = canonical.reshape(len(pixels), coarse, coarse, 2).permute(0, 3, 1, 2)
         dense = F.interpolate(nodes, (size + 1, size + 1), mode="bilinear", align_corners=True)
         return dense[:, :, :size, :size].permute(0, 2, 3, 1)
 
-    def paste(self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def paste(
+        self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, finer: int = 1, flat: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Warp canonical lip images [B, 3, h, w] into the region, in its exposure.
 
         Returns the warped picture [B, 3, R, R] and the soft mask [B, 1, R, R], which is
-        exactly 0 wherever the frame must stay as it is.
+        exactly 0 wherever the frame must stay as it is. finer: see `to_canonical`; flat: the pictures are
+        differences, which have no offset.
         """
-        canonical = self.to_canonical(region, depth)
+        canonical = self.to_canonical(region, depth, finer)
         picture = self._sample(lip, canonical, "border")
         gain, offset = region.exposure[:, 0, :, None, None], region.exposure[:, 1, :, None, None]
+        offset = 0 * offset if flat else offset
         mask = self._sample(self.lip_mask.expand(len(lip), 1, -1, -1), canonical, "zeros")
         if region.face is not None:
             mask = mask * F.interpolate(region.face, mask.shape[-2:], mode="bilinear", align_corners=False)

@@ -53,11 +53,20 @@ class LipSyncModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, frame: Tensor | None = None) -> Tensor:
         """Canonical lip images [B, 3, h, w], about [0, 1], in the canonical exposure.
 
-        transform: [B, 4, 4] canonical -> observed camera.
+        transform: [B, 4, 4] canonical -> observed camera; frame: [B] of frames that are trained, whose own mouths must not
+        be looked up.
         """
+
+    def real_mouths(self, codes: Tensor, transform: Tensor) -> Tensor | None:
+        """Real mouths that `refine` takes the detail of; None where networks draw everything."""
+        return None
+
+    def refine(self, blended: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor) -> tuple[Tensor, Tensor]:
+        """Finished regions at the full resolution."""
+        raise NotImplementedError
 
     @abstractmethod
     def composite(

@@ -61,9 +61,12 @@ class ImplicitField(nn.Module):
 
 
 class Upsampler(nn.Module):
-    """Features on a coarse grid -> RGB at `factor` times the resolution, by pixel shuffling."""
+    """Features on a coarse grid -> RGB at `factor` times the resolution, by pixel shuffling.
 
-    def __init__(self, features: int, factor: int):
+    beside: channels of a picture at the final resolution that the last layers see too.
+    """
+
+    def __init__(self, features: int, factor: int, beside: int = 0):
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(features, features, 3, padding=1), nn.LeakyReLU(0.1)]
         while factor > 1:
@@ -72,10 +75,18 @@ class Upsampler(nn.Module):
             layers += [nn.Conv2d(out, out, 3, padding=1), nn.LeakyReLU(0.1)]
             features, factor = out, factor // 2
         self.layers = nn.Sequential(*layers, nn.Conv2d(features, 3, 3, padding=1))
+        self.joined = None
+        if beside:
+            self.joined = nn.Sequential(nn.Conv2d(features + beside, features, 3, padding=1), nn.LeakyReLU(0.1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
         """x: [B, features, h, w] -> [B, 3, factor h, factor w]."""
-        rgb: Tensor = self.layers(x)
+        *layers, outlet = self.layers
+        for layer in layers:
+            x = layer(x)
+        if self.joined is not None and beside is not None:
+            x = self.joined(torch.cat([x, beside.to(x.dtype)], 1))
+        rgb: Tensor = outlet(x)
         return rgb
 
 
@@ -84,7 +95,7 @@ class LipModel(nn.Module):
 
     upsample = 1 is the paper's model: the field gives colour at every pixel. With a larger
     factor the field gives features on a coarse lattice and a small convolutional network
-    draws the picture; `base` is then the mean lip image, which the network changes.
+    draws the picture; `base` is then the mean lip image, which the network changes, or, with `beside`, a real mouth.
     ensemble "corners" averages the field over the four corners of each pixel (LIIF with
     equal areas), in training and use alike; "center" samples once.
     """
@@ -93,24 +104,29 @@ class LipModel(nn.Module):
 
     def __init__(
         self, size: tuple[int, int], conditions: Mapping[str, int], width: int, layers: int, skip_after: int,
-        frequencies: int = 10, upsample: int = 1, features: int = 32, ensemble: str = "center",
+        frequencies: int = 10, upsample: int = 1, features: int = 32, ensemble: str = "center", beside: int = 0,
     ):  # fmt: skip
         super().__init__()
         self.size, self.frequencies, self.upsample, self.ensemble = size, frequencies, upsample, ensemble
         inputs = {"uv": 2 + 4 * frequencies, **conditions}
         self.field = ImplicitField(inputs, width, layers, skip_after, features if upsample > 1 else 3)
-        self.upsampler = Upsampler(features, upsample) if upsample > 1 else None
+        self.upsampler = Upsampler(features, upsample, beside) if upsample > 1 else None
         self.register_buffer("base", torch.zeros(3, size[1], size[0]))
         self._cache: dict[torch.device, list[Tensor]] = {}
 
-    def forward(self, conditions: Mapping[str, Tensor]) -> Tensor:
-        """conditions: name -> [B, its width] -> [B, 3, height, width]."""
+    def forward(self, conditions: Mapping[str, Tensor], seen: Tensor | None = None) -> Tensor:
+        """conditions: name -> [B, its width] -> [B, 3, height, width]; seen: real mouths of that size, to start from."""
         lattices = self._lattices(next(iter(conditions.values())).device)
         field = sum(self.field(points, conditions) for points in lattices) / len(lattices)
         assert isinstance(field, Tensor)
         columns, rows = self.size[0] // self.upsample, self.size[1] // self.upsample
         image = field.transpose(1, 2).reshape(len(field), -1, rows, columns)
-        return image if self.upsampler is None else self.base + self.upsampler(image)
+        if self.upsampler is None:
+            return image
+        drawn: Tensor = (
+            self.base + self.upsampler(image) if seen is None else seen + self.upsampler(image, seen - self.base)
+        )
+        return drawn
 
     def _lattices(self, device: torch.device) -> list[Tensor]:
         """Encoded sample positions; the same for every frame, so computed once."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from torch import Tensor
 
 from .audio_encoder import ShapeHead, StreamEncoder
 from .blend import BlendNet
 from .compositor import CanonicalSpace, ObservedRegion, black_holes, merge
+from .exemplars import ExemplarBank
 from .interface import LipSyncModel
 from .lip import LipModel
 from .shape import ShapeBasis
@@ -30,8 +32,10 @@ class Speech2Lip(LipSyncModel):
     def __init__(
         self, encoder: StreamEncoder, shape_head: ShapeHead, basis: ShapeBasis, lip: LipModel, blend: BlendNet,
         space: CanonicalSpace, embedding: int, detail: int, audio_dropout: float, pose_noise: float = 0.0,
+        exemplars: ExemplarBank | None = None,
     ):  # fmt: skip
         super().__init__()
+        self.exemplars = exemplars
         self.pose_noise = pose_noise
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
@@ -67,19 +71,20 @@ class Speech2Lip(LipSyncModel):
         with self._precision(window):
             return self.shape_head.stream_predictions(self.encoder(window)).float()
 
-    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, frame: Tensor | None = None) -> Tensor:
         """Canonical lip images [B, 3, h, w] in the canonical exposure.
 
-        transform: [B, 4, 4] canonical -> observed camera. Shading and what is left of
+        transform: [B, 4, 4] canonical -> observed camera; frame: [B] of training frames. Shading and what is left of
         parallax change with the head's turn, which is known for every frame, also in use;
         without it the picture would have to guess them from speech.
         """
+        turn = head_turn(transform)
+        seen = None if self.exemplars is None else self.exemplars(codes.detach(), turn, frame)
         with self._precision(codes):
-            turn = head_turn(transform)
             if self.training:  # or single frames are recognised by their pose, and the mouth's shape is ignored
                 turn = turn + self.pose_noise * torch.randn_like(turn)
             conditions = {"audio": self.bottleneck(embedding), "shape": codes, "pose": turn}
-            image: Tensor = self.lip(conditions)
+            image: Tensor = self.lip(conditions, seen)
         return image.float()
 
     def composite(
@@ -99,6 +104,20 @@ class Speech2Lip(LipSyncModel):
         with self._precision(merged):
             blended = self.blend(torch.cat([merged, mask], 1))
         return merge(blended.float(), merged, mask), mask
+
+    def real_mouths(self, codes: Tensor, transform: Tensor) -> Tensor | None:
+        """The exemplars of these shapes, [B, 3, c h, c w], whose detail `refine` adds; None where networks draw everything."""
+        return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), fine=True)
+
+    def refine(self, blended: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor) -> tuple[Tensor, Tensor]:
+        """Finished regions [B, 3, r, r], brought to the full resolution, with the detail of real mouths [B, 3, c h, c w].
+
+        region: at full resolution, c r pixels wide. Returns the picture [B, 3, c r, c r] and its mask, as `composite` does.
+        """
+        assert self.exemplars is not None
+        detail, mask = self.space.paste(self.exemplars.detail(mouths), region, depth, self.exemplars.coarse, flat=True)
+        coarse = F.interpolate(blended, detail.shape[-2:], mode="bilinear", align_corners=False)
+        return merge(coarse + detail, region.image, mask), mask
 
 
 def head_turn(transform: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ from ..subject.records import Box, ClipLandmarks, Crop, Subject, Track, extract
 from .head import TrackedClip, load_tracked
 from .source import Clip, keep_source, selection
 
-REGION_MARGIN = 8  # fine pixels around the mask that the Blend-Net sees
+REGION_MARGIN = 8  # drawn pixels around the mask that the Blend-Net sees
 _LIP_QUALITY, _MOUTH_QUALITY = 97, 95  # of JPEG
 _ENOUGH = 1.25  # mouths that are larger than wanted by no more than this keep the source's pixels as they are
 
@@ -106,7 +106,12 @@ def make_canonical(config: Config, source: Clip, layout: SubjectLayout) -> None:
 
 
 def _canonical(
-    config: Config, layout: SubjectLayout, footage: _Footage, clip: ClipLandmarks, tracked: TrackedClip, usable: np.ndarray
+    config: Config,
+    layout: SubjectLayout,
+    footage: _Footage,
+    clip: ClipLandmarks,
+    tracked: TrackedClip,
+    usable: np.ndarray,
 ) -> _Canonical:
     """Choose the canonical frame among the usable [T] ones, and write the lips of all valid ones as seen from there."""
     view = _choose_view(config, layout, clip, tracked, usable)
@@ -125,12 +130,14 @@ def _facts(
     head, most = tracked.head, config.face.lip_max_width
     fine = _fine_size(clip.crop, region.box, most)
     scale = fine / clip.crop.size
+    coarse = _coarse(region.box.width * scale, config.face.drawn_width)
     return Subject(
         name=config.name, source="", fps=config.data.fps, frames=len(tracked.valid), size=clip.size, crop=clip.crop,
         shots=clip.shots, camera=head.camera, canonical_frame=view.index, lip_box=region.box,
-        lip_size=_lip_size(region.box, scale, most),
-        region_size=_region_size(view, region, head.poses[tracked.valid], scale),
+        lip_size=_lip_size(region.box, scale, most, coarse),
+        region_size=_region_size(view, region, head.poses[tracked.valid], scale, coarse),
         audio=make_backend(config.audio).params(), stream=config.data.video_stream, fine_size=fine, outline=config.face.outline,
+        coarse=coarse,
     )  # fmt: skip
 
 
@@ -191,10 +198,16 @@ def _lip_region(config: Config, view: CanonicalView, mouth: np.ndarray, usable: 
     return space.lip_region(mouth[usable], nose_y, size, face.lip_margin, face.lip_feather)
 
 
-def _lip_size(box: Box, scale: float, max_width: int) -> tuple[int, int]:
-    """Lip image (width, height): the box's fine pixels, `scale` per crop pixel, up to `max_width`, in multiples of 8."""
-    width = max(16, min(round(box.width * scale / 8) * 8, max_width // 8 * 8))
-    return width, max(16, round(box.height / box.width * width / 8) * 8)
+def _coarse(width: float, drawn: int) -> int:
+    """Fine pixels from which on networks draw lips that are `width` of them wide, at most `drawn` pixels wide; 1: all of them."""
+    return max(2, int(np.ceil(width / drawn))) if drawn else 1
+
+
+def _lip_size(box: Box, scale: float, max_width: int, coarse: int) -> tuple[int, int]:
+    """Lip image (width, height): the box's fine pixels, `scale` per crop pixel, up to `max_width`, in multiples of 8 coarse."""
+    step = 8 * coarse
+    width = max(2 * step, min(round(box.width * scale / step) * step, max_width // step * step))
+    return width, max(2 * step, round(box.height / box.width * width / step) * step)
 
 
 def _write_view(parsing: str, layout: SubjectLayout, view: CanonicalView, region: space.LipRegion) -> None:
@@ -210,13 +223,13 @@ def _write_view(parsing: str, layout: SubjectLayout, view: CanonicalView, region
         np.save(stream, view.depth)
 
 
-def _region_size(view: CanonicalView, region: space.LipRegion, poses: Poses, scale: float) -> int:
+def _region_size(view: CanonicalView, region: space.LipRegion, poses: Poses, scale: float, coarse: int) -> int:
     """Side, in fine pixels, of the square that holds the warped mask in every frame; scale: fine pixels per crop pixel."""
     ys, xs = np.nonzero(region.mask > 1 / 512)
     hull = cv2.convexHull(np.stack([xs, ys], 1).astype(np.float32))[:, 0].astype(np.float64)
     depth = sample_bilinear(view.depth, hull)
     spots = space.project_canonical(hull, depth, poses, view.pose, view.camera)
-    return space.region_size(spots * scale, REGION_MARGIN)
+    return coarse * space.region_size(spots * scale / coarse, REGION_MARGIN)
 
 
 @dataclass(frozen=True)

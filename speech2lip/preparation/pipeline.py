@@ -95,7 +95,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             "canonical", 5,
             {
                 "rasterizer": config.rasterizer,
-                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.outline", "face.parsing", "face.exposure", "face.hidden"),
+                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.outline", "face.drawn_width", "face.parsing", "face.exposure", "face.hidden"),
             },
             (*layout.canonical_files, layout.lip_images, layout.mouth_images), lambda: make_canonical(config, clip, layout),
         ),

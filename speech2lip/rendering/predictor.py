@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..audio.features import backend_from_params, extract_windows
 from ..audio.rows import FeatureWindows
@@ -21,7 +23,7 @@ from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from ..model.device import has_bfloat16, pick_device
 from ..nets.compositor import ObservedRegion
-from ..subject.dataset import crop_region, load_grids
+from ..subject.dataset import coarser, crop_region, load_grids
 from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import FaceAreas
@@ -61,7 +63,7 @@ class Predictor:
         pose = self.track.poses.matrices()[self.subject.canonical_frame]
         self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
         self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, self.model.region)
-        if self.model.space.scale != self.subject.fine_scale:
+        if self.model.space.scale != self.subject.fine_scale / self.subject.coarse:
             raise UserError(
                 f"the checkpoint was trained before subject {self.subject.name} kept its mouths at their own resolution: train again"
             )
@@ -172,6 +174,26 @@ class Predictor:
         grids = load_grids(self.layout, frames, self.subject.crop.size) if self.model.region == "crop" else None
         return None if grids is None else grids.to(self.device)
 
+    def _finished(
+        self, region: ObservedRegion, embedding: torch.Tensor, codes: torch.Tensor, given: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Finished regions [B, 3, R, R] and their masks, with the given lip images or the model's."""
+        coarse, model = self.subject.coarse, self.model
+        if coarse == 1:
+            lip = model.decode_lips(embedding, codes, region.transform) if given is None else given
+            return model.composite(lip, region, self.depth)
+        drawn = replace(region, image=F.avg_pool2d(region.image, coarse), origin=coarser(region.origin, coarse))
+        if given is None:
+            lip, mouths = (
+                model.decode_lips(embedding, codes, region.transform),
+                model.real_mouths(codes, region.transform),
+            )
+            assert mouths is not None
+        else:
+            lip, mouths = F.avg_pool2d(given, coarse), given
+        blended, _ = model.composite(lip, drawn, self.depth)
+        return model.refine(blended, mouths, region, self.depth)
+
     @torch.no_grad()
     def _paint(
         self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor,
@@ -193,11 +215,8 @@ class Predictor:
                 self.transforms[at].to(self.device), self.exposure[at].to(self.device), self._grids(sources[keep]),
                 face=self.faces(sources[keep]).to(self.device) if self.faces is not None else None,
             )  # fmt: skip
-            if given is None:
-                lip = self.model.decode_lips(embedding[keep], codes[keep], region.transform)
-            else:
-                lip = given[keep].to(self.device)
-            blended, mask = self.model.composite(lip, region, self.depth)
+            mouths = None if given is None else given[keep].to(self.device)
+            blended, mask = self._finished(region, embedding[keep], codes[keep], mouths)
             if not torch.isfinite(blended).all():
                 raise UserError(_NO_NUMBERS.format(frame=int(sources[keep][0])))
             share = torch.from_numpy(self.share[sources[keep]]).to(self.device)[:, None, None, None]

@@ -44,15 +44,19 @@ class Batch:
 
 class SubjectDataset:
     """Random access to the frames of one subject, resident in memory (or in a memory-mapped
-    temporary file where they exceed `memory_gb`)."""
+    temporary file where they exceed `memory_gb`), at the resolution at which networks draw.
+
+    sharpness: [T] of lip images as they are kept, any unit.
+    """
 
     def __init__(self, index: SubjectIndex, device: torch.device, memory_gb: float):
         self.index, self.device = index, device
         frames = np.concatenate([index.train, index.test])
         self.row = np.full(index.subject.frames, -1, np.int64)
         self.row[frames] = np.arange(len(frames))
-        width, height = index.subject.lip_size
-        region, small = index.subject.region_size, min(SMALL_SIDE, index.subject.crop.size)
+        self.sharpness = np.zeros(index.subject.frames)
+        width, height = index.subject.drawn_size
+        region, small = index.subject.region_size // index.subject.coarse, min(SMALL_SIDE, index.subject.crop.size)
         sizes = [(len(frames), height, width, 3), (len(frames), region, region, 3), (len(frames), small, small, 3)]
         on_disk = sum(float(np.prod(s)) for s in sizes) > memory_gb * 2**30
         self._lips, self._regions, self._small = (_allocate(s, on_disk) for s in sizes)
@@ -60,9 +64,11 @@ class SubjectDataset:
         self._windows = torch.from_numpy(index.windows).to(device)
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
         self.transforms = torch.from_numpy(index.transforms).float().to(device)
-        self._origins = torch.from_numpy(index.origins).float().to(device)
+        self._origins = coarser(torch.from_numpy(index.origins).float(), index.subject.coarse).to(device)
         self._faces = (
-            FaceAreas(index.subject, index.track, index.canonical.depth, index.origins) if index.subject.outline else None
+            FaceAreas(index.subject, index.track, index.canonical.depth, index.origins)
+            if index.subject.outline
+            else None
         )
         exposure = torch.from_numpy(index.track.exposure).float()
         self._exposure = (exposure * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
@@ -110,25 +116,48 @@ class SubjectDataset:
             picked = torch.from_numpy((self._lips, self._regions, self._small)[kind][rows]).to(self.device)
         return picked.permute(0, 3, 1, 2).float() / 255
 
+    def fine_lips(self, frame: int) -> np.ndarray:
+        """The real canonical lips [h, w, 3] uint8 of a frame as they are kept, in the canonical exposure."""
+        index = self.index
+        lip = read_sized(index.layout.lip_image(frame), index.subject.lip_size, AGAIN).astype(np.float32)
+        gain, offset = index.track.exposure[frame]
+        return np.asarray(((lip - offset) / gain).round().clip(0, 255).astype(np.uint8))
+
     def _load(self, frames: np.ndarray) -> None:
-        layout, exposure, subject = self.index.layout, self.index.track.exposure, self.index.subject
-        size = self._regions.shape[1]
+        layout, subject = self.index.layout, self.index.subject
 
         def load(position: int) -> None:
             frame = int(frames[position])
-            lip = read_sized(layout.lip_image(frame), subject.lip_size, AGAIN).astype(np.float32)
-            even = (lip - exposure[frame, 1]) / exposure[frame, 0]
-            self._lips[position] = even.round().clip(0, 255).astype(np.uint8)
+            lip = self.fine_lips(frame)
+            self.sharpness[frame] = cv2.Laplacian(cv2.cvtColor(lip, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()
+            self._lips[position] = _shrunk(lip, self._lips)
             face = read_sized(layout.face_image(frame), (subject.crop.size, subject.crop.size), AGAIN)
-            self._regions[position] = (
+            size = subject.region_size
+            mouth = (
                 read_sized(layout.mouth_image(frame), (size, size), AGAIN)
                 if subject.fine_size
                 else crop_region(face, self.index.origins[frame], size)
             )
-            self._small[position] = cv2.resize(face, self._small.shape[1:3], interpolation=cv2.INTER_AREA)
+            self._regions[position] = _shrunk(mouth, self._regions)
+            self._small[position] = _shrunk(face, self._small)
 
         for _ in bar("loading", len(frames), "frame", ordered_map(load, range(len(frames)))):
             pass
+
+
+def coarser(pixels: Tensor, factor: int) -> Tensor:
+    """Places in a picture, as places in one that is `factor` times smaller: pixels' areas scale, not their centres."""
+    return (pixels + 0.5) / factor - 0.5 if factor > 1 else pixels
+
+
+def _shrunk(picture: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """A picture [H, W, 3] at the size of those of `like` [N, h, w, 3]."""
+    height, width = like.shape[1:3]
+    return (
+        picture
+        if picture.shape[:2] == (height, width)
+        else cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    )
 
 
 def load_grids(layout: SubjectLayout, frames: np.ndarray, size: int) -> Tensor | None:

@@ -99,7 +99,7 @@ def load_canonical(layout: SubjectLayout, subject: Subject) -> CanonicalImages:
 def region_of(subject: Subject, poses: Poses, canonical: CanonicalImages, region: Region) -> tuple[Subject, np.ndarray]:
     """The subject with the region's size, and where the region starts in every frame, [T, 2] in fine pixels."""
     if region == "crop":
-        whole = replace(subject, region_size=subject.crop.size, fine_size=0, outline=0.0)
+        whole = replace(subject, region_size=subject.crop.size, fine_size=0, outline=0.0, coarse=1)
         return whole, np.zeros((len(poses), 2), np.int64)
     return subject, region_origins(subject, poses, canonical.depth, canonical.lip)
 

@@ -60,7 +60,8 @@ class Subject:
     audio: name and parameters of the feature backend; source: the video, absolute or
     relative to the subject's folder; stream: number of its picture (-1: the main one);
     fine_size: pixels of the crop's side at which mouths are kept and drawn (0: they are cut from the stored crops);
-    outline: how far, as a share of the lips' width, the region reaches beyond the face's outline (0: it is not cut there).
+    outline: how far, as a share of the lips' width, the region reaches beyond the face's outline (0: it is not cut there);
+    coarse: fine pixels from which on networks draw; finer detail is that of real mouths (1: networks draw everything).
     """
 
     name: str
@@ -79,6 +80,7 @@ class Subject:
     stream: int = -1
     fine_size: int = 0
     outline: float = 0.0
+    coarse: int = 1
     version: int = FORMAT_VERSION
 
     @property
@@ -90,6 +92,11 @@ class Subject:
     def fine_scale(self) -> float:
         """Pixels of `fine` per crop pixel."""
         return self.fine.size / self.crop.size
+
+    @property
+    def drawn_size(self) -> tuple[int, int]:
+        """(width, height) of a lip image as networks draw it."""
+        return self.lip_size[0] // self.coarse, self.lip_size[1] // self.coarse
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ def subject_from_json(raw: Mapping[str, Any]) -> Subject:
     version = raw.get("version")
     if isinstance(version, bool) or version != FORMAT_VERSION:
         raise Unsound(f"its format is version {str(version)[:20]}, this program reads {FORMAT_VERSION}")
-    raw = {"fine_size": 0, "outline": 0.0, **raw}  # older folders, and imported ones, have none
+    raw = {"fine_size": 0, "outline": 0.0, "coarse": 1, **raw}  # older folders, and imported ones, have none
     known = {f.name for f in fields(Subject)}
     if set(raw) != known:
         different = sorted(set(raw) ^ known)[0]
@@ -157,7 +164,7 @@ def subject_from_json(raw: Mapping[str, Any]) -> Subject:
         lip_box=Box(**schema.record("lip_box", raw["lip_box"], schema.BOX)), lip_size=(lip_width, lip_height),
         region_size=schema.region(raw["region_size"], max(crop.size, fine_size)), audio=schema.audio(raw["audio"]),
         stream=schema.whole("stream", raw["stream"], -1, 10_000), fine_size=fine_size,
-        outline=schema.number("outline", raw["outline"], 0, 10),
+        outline=schema.number("outline", raw["outline"], 0, 10), coarse=schema.whole("coarse", raw["coarse"], 1, 64),
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ class PictureObjective:
         index, config = context.index, context.config
         self._alike = frames_alike(index) if config.loss.swap > 0 else index.train[:, None]
         self._lpips = _lpips(context)
-        size = index.subject.lip_size
+        size = index.subject.drawn_size
         focus = lip_focus(index.track.mouth[index.train], index.subject.lip_box, size)
         mask = F.interpolate(model.space.lip_mask[None, None], (size[1], size[0]), mode="area")
         self.lip_area = torch.from_numpy(focus).to(context.device)
@@ -42,7 +42,7 @@ class PictureObjective:
         codes = model.measured_codes(batch.mouth, batch.frame)
         if model.predicts_shape:  # speech will not predict them exactly
             codes = codes + context.config.train.code_noise * torch.randn_like(codes)
-        lip = model.decode_lips(embedding, codes, batch.region.transform)
+        lip = model.decode_lips(embedding, codes, batch.region.transform, batch.frame)
         region, target, mask = self._composite(model, lip, sample)
         terms = {
             "photometric": losses.masked_mse(lip, batch.lips, self.lip_weight),

@@ -28,6 +28,7 @@ from ..subject.layout import SubjectLayout
 from .context import Context, Objective
 from .curves import Curves
 from .ema import Average
+from .exemplars import fit_exemplars
 from .joint import JointTraining
 from .phases import NotFinite, Phase, Position, progress
 from .picture import DepthObjective, PictureObjective, canonical_picture
@@ -287,6 +288,8 @@ def make_model(context: Context) -> LipSyncModel:
     mouth = data.mouth[torch.from_numpy(index.train).to(context.device)]
     frames = index.train[:: max(1, len(index.train) // 256)]
     model.fit_constants(mouth, data.lips(frames).mean(0), canonical_picture(context))
+    if isinstance(model, Speech2Lip):
+        fit_exemplars(model, index, data)
     return model
 
 

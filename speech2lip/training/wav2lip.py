@@ -57,7 +57,7 @@ class PublishedSync:
         frames = (first[:, None] + np.arange(size)).ravel()
         batch = self.data.batch(frames)
         embedding, codes = model.encode_audio(batch.windows, batch.frame)
-        lip = model.decode_lips(embedding, codes, batch.region.transform)
+        lip = model.decode_lips(embedding, codes, batch.region.transform, batch.frame)
         region, _ = model.composite(lip, batch.region)
         change = self._on_faces(region - batch.region.image, batch.region.origin, frames)
         made = self._real(frames) + change
@@ -75,7 +75,9 @@ class PublishedSync:
 
         Shrinking is linear, so the generated face is the real one plus the shrunk change.
         """
-        box = torch.from_numpy(self.boxes[frames] * self.index.subject.fine_scale).to(change)
+        box = torch.from_numpy(self.boxes[frames] * self.index.subject.fine_scale / self.index.subject.coarse).to(
+            change
+        )
         step = (box[:, 2:] - box[:, :2]) / SIDE
         width = max(1, int(step.mean().round()) // 2 * 2 + 1)
         smooth = F.avg_pool2d(change, width, 1, width // 2, count_include_pad=True)

@@ -1,0 +1,175 @@
+"""Real mouths of the person, warped to a wanted shape: where the detail of the picture comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..facemesh import LIPS, LIPS_OUTER
+from ..geometry.camera import pixel_lattice, pixel_to_grid
+
+_TURN = 0.1  # of the pictures' width, that a head's turn by one unit counts as, beside the mouth's shape
+_INNER = 4.0  # times that the inner lips count more than other landmarks: they show teeth and tongue
+_TIE = 0.8  # nearest over second nearest squared distance, from which on the two are mixed
+_ROUNDS = 4  # of the fixed-point iteration that inverts a warp
+
+
+@dataclass(frozen=True)
+class Mouths:
+    """Real mouths. images: [M, 3, h, w] uint8 in the canonical exposure; codes: [M, K] shapes; turns: [M, 3] of the head;
+    frames: [M] their numbers."""
+
+    images: Tensor
+    codes: Tensor
+    turns: Tensor
+    frames: Tensor
+
+
+class ExemplarBank(nn.Module):
+    """For every wanted shape the nearest real mouth, warped to it.
+
+    Shape codes move landmarks linearly. `flow` [K, 2, rows, columns] is how far each unit of each code moves the picture
+    around the mean mouth, in pixels, at lattice points `step` pixels apart. A pixel of the wanted mouth is followed back to
+    the mean mouth and from there to the exemplar; what two shapes share cancels out.
+    """
+
+    images: Tensor
+    codes: Tensor
+    turns: Tensor
+    frames: Tensor
+    flow: Tensor
+    metric: Tensor
+
+    def __init__(self, count: int, size: tuple[int, int], codes: int, apart: int, coarse: int):
+        """size: of the pictures, (width, height); apart: frames around a trained one whose mouths it must not see; coarse:
+        pixels from which on networks draw."""
+        super().__init__()
+        width, height = size
+        self.coarse = coarse
+        self._small, self._made = torch.zeros(0), (-1, torch.device("meta"))
+        self.size, self.apart, self.step = size, apart, 4 if width <= 96 else 8
+        rows, columns = -(-(height - 1) // self.step) + 1, -(-(width - 1) // self.step) + 1
+        self.register_buffer("images", torch.zeros(count, 3, height, width, dtype=torch.uint8))
+        self.register_buffer("codes", torch.zeros(count, codes))
+        self.register_buffer("turns", torch.zeros(count, 3))
+        self.register_buffer("frames", torch.zeros(count, dtype=torch.int64))
+        self.register_buffer("flow", torch.zeros(codes, 2, rows, columns))
+        self.register_buffer("metric", torch.eye(codes))
+
+    def fit(self, mouths: Mouths, landmarks: Tensor, moves: Tensor) -> None:
+        """Take over mouths, and learn the flow and what distances between shapes are.
+
+        landmarks: [P, 2] of the mean mouth, in pixels of the pictures; moves: [K, P, 2] of a unit of each code.
+        """
+        for name in ("images", "codes", "turns", "frames"):
+            getattr(self, name).copy_(getattr(mouths, name))
+        self.flow.copy_(
+            thin_plates(landmarks, moves, self._lattice().reshape(-1, 2), self.size).reshape(self.flow.shape)
+        )
+
+    def measure(self, moves: Tensor) -> None:
+        """Learn the metric from moves [K, P, 2] of landmarks, lips first."""
+        weight = torch.ones(moves.shape[1], device=moves.device)
+        weight[len(LIPS_OUTER) : len(LIPS)] = _INNER
+        products = torch.einsum("kpc,lpc,p->kl", moves, moves, weight / weight.sum()).double()
+        self.metric.copy_(torch.linalg.cholesky(products + 1e-6 * torch.eye(len(moves)).to(products)).float())
+
+    def places(self, codes: Tensor, turn: Tensor) -> Tensor:
+        """Points [B, K + 3] whose distances are those of mouths, in pixels: shapes [B, K], and the head's turn [B, 3]."""
+        return torch.cat([codes @ self.metric, turn * (_TURN * self.size[0])], 1)
+
+    @torch.no_grad()
+    def forward(self, codes: Tensor, turn: Tensor, frame: Tensor | None = None, fine: bool = False) -> Tensor:
+        """The nearest mouths, warped to the shapes.
+
+        codes: [B, K]; turn: [B, 3] of the head; frame: [B] of training frames, whose own mouths and neighbours are not used.
+        Returns [B, 3, h, w] float32 in [0, 1]: at the pictures' own size, or (not `fine`) `coarse` times smaller.
+        """
+        distance = torch.cdist(self.places(codes, turn), self.places(self.codes, self.turns)).square()
+        if frame is not None:
+            near = (self.frames - frame[:, None]).abs() <= self.apart
+            distance = distance * (1 + torch.rand_like(distance)) + 1e9 * near
+        nearest, index = distance.topk(2, largest=False)
+        share = 0.5 * ((nearest[:, :1] / nearest[:, 1:].clamp(min=1e-9) - _TIE) / (1 - _TIE)).clamp(0, 1)
+        picture = self._warped(index[:, 0], codes, fine)
+        tied = torch.nonzero(share[:, 0] > 0.02)[:, 0]
+        if len(tied):
+            other = self._warped(index[tied, 1], codes[tied], fine)
+            picture = picture.index_copy(0, tied, picture[tied].lerp(other, share[tied, :, None, None]))
+        return picture
+
+    def detail(self, pictures: Tensor) -> Tensor:
+        """What is finer than `coarse` pixels in pictures [B, 3, h, w]."""
+        rough = F.avg_pool2d(pictures, self.coarse)
+        return pictures - F.interpolate(rough, pictures.shape[-2:], mode="bilinear", align_corners=False)
+
+    def _warped(self, index: Tensor, codes: Tensor, fine: bool) -> Tensor:
+        """Exemplars [B], warped to shapes [B, K]."""
+        factor = 1 if fine else self.coarse
+        images = self.images[index].float() / 255 if fine else self._rough()[index]
+        height, width = images.shape[-2:]
+        pixels = (pixel_lattice(width, height, codes.device) + 0.5) * factor - 0.5
+        spots = self._at(self._spots(index, codes), pixels.expand(len(codes), -1, -1, -1))
+        grid = pixel_to_grid((spots + 0.5) / factor - 0.5, width, height)
+        mode = "bicubic" if fine else "bilinear"
+        return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=True).clamp(0, 1)
+
+    def _spots(self, index: Tensor, codes: Tensor) -> Tensor:
+        """Where exemplars [B] show what shapes [B, K] have at the lattice points: pixels [B, 2, rows, columns]."""
+        lattice = self._lattice()
+        mean = lattice.expand(len(codes), -1, -1, -1)
+        there = torch.einsum("bk,kchw->bchw", codes, self.flow)
+        for _ in range(_ROUNDS):
+            mean = lattice - self._at(there, mean)
+        apart = torch.einsum("bk,kchw->bchw", self.codes[index] - codes, self.flow)
+        return (lattice + self._at(apart, mean)).permute(0, 3, 1, 2)
+
+    def _at(self, field: Tensor, pixels: Tensor) -> Tensor:
+        """Vectors [B, h, w, 2] of a field [B, 2, rows, columns] on the lattice, at pixels [B, h, w, 2]."""
+        grid = pixel_to_grid(pixels / self.step, field.shape[-1], field.shape[-2])
+        return F.grid_sample(field, grid, padding_mode="border", align_corners=True).permute(0, 2, 3, 1)
+
+    def _rough(self) -> Tensor:
+        """The pictures, `coarse` times smaller, float32 in [0, 1]; made once."""
+        version = self.images._version, self.images.device
+        if self._made != version:
+            self._small, self._made = F.avg_pool2d(self.images.float() / 255, self.coarse), version
+        return self._small
+
+    def _lattice(self) -> Tensor:
+        """Pixels [rows, columns, 2] of the lattice points."""
+        rows, columns = self.flow.shape[-2:]
+        return pixel_lattice(columns, rows, self.flow.device) * self.step
+
+
+def thin_plates(
+    landmarks: Tensor, moves: Tensor, pixels: Tensor, size: tuple[int, int], stiffness: float = 50.0
+) -> Tensor:
+    """Smooth displacement fields [K, 2, N] at pixels [N, 2] that follow `moves` [K, P, 2] at `landmarks` [P, 2].
+
+    Thin-plate splines, which do not move the upper and side borders of a picture of `size`; stiffness: 0 follows exactly.
+    """
+    width, height = size
+    across, down = torch.linspace(0, width - 1, 6), torch.linspace(0, 0.6 * (height - 1), 4)
+    top = torch.stack([across, torch.zeros(6)], 1)
+    sides = [torch.stack([torch.full((4,), x), down], 1) for x in (0.0, width - 1.0)]
+    centres = torch.cat([landmarks.cpu(), top, *sides]).double()
+    count = len(centres)
+    system = torch.zeros(count + 3, count + 3, dtype=torch.float64)
+    system[:count, :count] = _bending(torch.cdist(centres, centres)) + stiffness * torch.eye(count)
+    system[:count, count:] = torch.cat([torch.ones(count, 1), centres], 1)
+    system[count:, :count] = system[:count, count:].T
+    known = torch.zeros(count + 3, len(moves), 2, dtype=torch.float64)
+    known[: len(landmarks)] = moves.cpu().double().transpose(0, 1)
+    weights = torch.linalg.solve(system, known.flatten(1)).reshape(count + 3, len(moves), 2)
+    wanted = pixels.cpu().double()
+    terms = torch.cat([_bending(torch.cdist(wanted, centres)), torch.ones(len(wanted), 1), wanted], 1)
+    return torch.einsum("nc,ckd->kdn", terms, weights).float()
+
+
+def _bending(distance: Tensor) -> Tensor:
+    return distance.square() * distance.clamp(min=1e-9).log()
