@@ -11,7 +11,7 @@ from ..facemesh import LIPS, LIPS_INNER, LIPS_OUTER, interocular, mouth_opening
 from ..metrics.cpbd import BLOCK, cpbd
 from ..metrics.texture import detail, flicker, inside, octave_energies, texture
 
-_OPEN = 0.03  # of the interocular distance: what counts as an open mouth
+OPEN = 0.03  # of the interocular distance: what counts as an open mouth
 _WIDTH, _HEIGHT = 0.7, 0.5  # of the interocular distance: what the classifier sees around the lips
 _ENERGIES = 36
 _AROUND = 0.9  # of the interocular distance, beyond the lips: enough of the face for every measure
@@ -99,7 +99,7 @@ def _textures(gray: np.ndarray, points: np.ndarray, scale: float, mask: np.ndarr
     """Textures of lips and skin; points [478, 2]: in pixels of `gray` [h, w]; mask: [h, w] region that was painted."""
     fine, lips = detail(gray, scale), inside(points[LIPS_OUTER], gray.shape)
     out = dict.fromkeys(("texture_inner", "texture_lips", "texture_skin"), np.nan)
-    if mouth_opening(points) > _OPEN * scale:
+    if mouth_opening(points) > OPEN * scale:
         out["texture_inner"] = texture(fine, inside(points[LIPS_INNER], gray.shape))
         out["texture_lips"] = texture(fine, lips)
     if mask is not None:
