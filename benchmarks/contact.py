@@ -17,8 +17,12 @@ from speech2lip.subject.records import Crop, extract
 
 MOMENTS, ENLARGED = 5, 2
 _AROUND = 1.0  # of the interocular distance: side of a picture, from under the nose to the chin
-_PAPER, _INK, _GAP, _TEXT = (255, 255, 255), (20, 20, 20), 8, 18
-_NARROWEST = 170  # pixels, in which a caption has room
+_PAPER, _INK, _GAP = (255, 255, 255), (20, 20, 20), 8
+_SMALLEST, _LARGEST = (
+    14,
+    30,
+)  # of letters, in pixels; between them they grow with the pictures, for a sheet is seen shrunk
+_NARROWEST = 12  # of a column, in letters, so that a caption has room
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,23 @@ def open_moments(opening: np.ndarray, apart: int, count: int = MOMENTS) -> list[
 
 def strip(title: str, moments: Sequence[Moment]) -> np.ndarray:
     """RGB picture of one person: a title, and for every moment its caption, the real mouth and the generated one."""
-    side = max((len(m.real) for m in moments), default=_NARROWEST) * ENLARGED
-    wide = max(side, _NARROWEST)
-    labels = np.vstack([_text("", 100, _TEXT + 6), *(_text(n, 100, side, "right") for n in ("real", "generated"))])
-    columns = [labels, *(_column(m, side, wide) for m in moments)]
-    body = np.hstack([np.pad(c, ((0, 0), (_GAP, 0), (0, 0)), constant_values=255) for c in columns])
-    return np.vstack([_text(title, body.shape[1], _TEXT + 14, "left", _TEXT + 4), body])
+    side = max(len(m.real) for m in moments) * ENLARGED
+    letter = min(max(side // 13, _SMALLEST), _LARGEST)
+    labels = [_text(name, 6 * letter, side, letter, "right") for name in ("real", "generated")]
+    columns = [_below(_text("", 6 * letter, 2 * letter, letter), *labels), *(_column(m, side, letter) for m in moments)]
+    body = np.hstack([_framed(c, left=_GAP) for c in columns])
+    return np.vstack([_text(f" {title}", body.shape[1], 2 * letter, letter), body])
+
+
+def line(text: str) -> np.ndarray:
+    """RGB picture of a sentence, where there are no mouths to show."""
+    return _text(f" {text}", 1600, 2 * _LARGEST, _LARGEST * 2 // 3)
 
 
 def sheet(strips: Sequence[np.ndarray]) -> np.ndarray:
     """Persons below each other."""
     wide = max(s.shape[1] for s in strips) + _GAP
-    padded = [np.pad(s, ((0, 3 * _GAP), (0, wide - s.shape[1]), (0, 0)), constant_values=255) for s in strips]
-    return np.vstack(padded)
+    return np.vstack([_framed(s, right=wide - s.shape[1], below=3 * _GAP) for s in strips])
 
 
 def _moment(predictor: Predictor, index: SubjectIndex, frame: int, opening: float, square: Crop) -> Moment:
@@ -91,24 +99,32 @@ def _moment(predictor: Predictor, index: SubjectIndex, frame: int, opening: floa
     return Moment(frame / index.subject.fps, opening, real, made)
 
 
-def _column(moment: Moment, side: int, wide: int) -> np.ndarray:
-    caption = _text(f"{moment.seconds:.2f} s, open {moment.opening:.0%}", wide, _TEXT + 6, "middle")
+def _column(moment: Moment, side: int, letter: int) -> np.ndarray:
+    wide = max(side, _NARROWEST * letter)
+    caption = _text(f"{moment.seconds:.2f} s, open {moment.opening:.0%}", wide, 2 * letter, letter, "middle")
     pictures = [cv2.resize(p, (side, side), interpolation=cv2.INTER_CUBIC) for p in (moment.real, moment.made)]
     left = (wide - side) // 2
-    margins = ((0, 0), (left, wide - side - left), (0, 0))
-    return np.vstack([caption, *(np.pad(p, margins, constant_values=255) for p in pictures)])
+    return _below(caption, *(_framed(p, left=left, right=wide - side - left) for p in pictures))
 
 
-def _text(text: str, width: int, height: int, at: str = "left", size: int = _TEXT) -> np.ndarray:
-    """A box [height, width, 3] with one line of text, which is made smaller until it fits."""
+def _below(caption: np.ndarray, real: np.ndarray, made: np.ndarray) -> np.ndarray:
+    return np.vstack([caption, _framed(real, below=_GAP), made])
+
+
+def _framed(picture: np.ndarray, left: int = 0, right: int = 0, below: int = 0) -> np.ndarray:
+    """A picture with paper around it."""
+    return np.pad(picture, ((0, below), (left, right), (0, 0)), constant_values=255)
+
+
+def _text(text: str, width: int, height: int, letter: int, at: str = "left") -> np.ndarray:
+    """A box [height, width, 3] with one line of text, whose letters are made smaller until it fits."""
     from matplotlib.font_manager import findfont
     from PIL import Image, ImageDraw, ImageFont
 
-    font = ImageFont.truetype(findfont("DejaVu Sans"), size)
+    font = ImageFont.truetype(findfont("DejaVu Sans"), letter)
     while font.getlength(text) > width and font.size > 8:
         font = font.font_variant(size=font.size - 1)
     page = Image.new("RGB", (width, height), _PAPER)
-    x = {"left": 0, "middle": width / 2, "right": width}[at]
-    anchor = {"left": "lm", "middle": "mm", "right": "rm"}[at]
+    x, anchor = {"left": (0.0, "lm"), "middle": (width / 2, "mm"), "right": (float(width), "rm")}[at]
     ImageDraw.Draw(page).text((x, height / 2), text, _INK, font, anchor)
     return np.asarray(page)

@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.contact import moments_of, sheet, strip
+from benchmarks.contact import line, moments_of, sheet, strip
 from benchmarks.trial import (
     Rows,
     add_budget,
@@ -213,16 +213,26 @@ def measured(person: Person) -> dict[str, Any]:
     figures = {protocol: {c.key: c.value(result.rows) for c in COLUMNS} for protocol, result in results.items()}
     frames = layout.load_subject().frames
     predictor = Predictor(checkpoint, layout, config.train.device)
-    moments = moments_of(predictor, results["self"], config.data.test_fraction)
-    write_image(person.strip, strip(title(person, steps, figures["self"]), moments))
+    moments, name = (
+        moments_of(predictor, results["self"], config.data.test_fraction),
+        title(person, steps, figures["self"]),
+    )
+    write_image(person.strip, strip(name, moments) if moments else line(f"{name}; no mouth was seen"))
     protocols = {protocol: result.rows for protocol, result in results.items()}
     return {"frames": frames, "steps": steps, "minutes": minutes, "figures": figures, "protocols": protocols}
 
 
 def title(person: Person, steps: float, figures: dict[str, float]) -> str:
-    shown = ("opening_r", "texture_inner", "texture_skin", "told_apart")
-    names = {c.key: BY_NAME[c.name].title.lower() for c in COLUMNS if c.row == "generated"}
-    return f"{person.label}, {steps:.0f} steps: " + ", ".join(f"{names[k]} {_cell(figures[k])}" for k in shown)
+    """Of the person's strip: who it is, and the figures that one sees."""
+    shown = {
+        "opening_r": "r",
+        "texture_inner": "texture inside",
+        "texture_skin": "of the skin",
+        "told_apart": "told apart",
+    }
+    return f"{person.label}, {steps:.0f} steps: " + ", ".join(
+        f"{name} {_cell(figures[k])}" for k, name in shown.items()
+    )
 
 
 # ---------------------------------------------------------------- all of them
@@ -285,13 +295,13 @@ def _table(protocol: str, done: dict[str, Any], total: dict[str, dict[str, dict[
         lines.append([label, f"{row['frames']}", f"{row['steps']:.0f}", *(_cell(figures[c.key]) for c in shown)])
     for name in ("median", "worst"):
         lines.append([f"**{name}**", "", "", *(_cell(total[name][protocol][c.key]) for c in shown)])
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
 
 
 def contact(target: Path, people: Sequence[Person], done: dict[str, Any]) -> None:
     """The contact sheet; a person that failed is a line."""
     lines = {p.label: f"{p.label} failed: {done[p.label].get('failed')}" for p in people}
-    strips = [strip(lines[p.label], []) if "failed" in done[p.label] else read_image(p.strip) for p in people]
+    strips = [line(lines[p.label]) if "failed" in done[p.label] else read_image(p.strip) for p in people]
     write_image(target, sheet(strips))
 
 
