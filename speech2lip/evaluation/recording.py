@@ -110,7 +110,7 @@ class Recorder:
         sight = see(view.native, view.to_native(self._landmarks[-1]), before)
         self._recent = [*self._recent[-2:], sight]
         if mask is None:
-            return Mouth(tuple(self._recent), None, view.native[:0, :0])
+            return Mouth(tuple(self._recent), None, np.zeros((0, 0, 3), np.uint8))
         painted = bounded(view.native, mask.native > 0)
         return Mouth(tuple(self._recent), mask.native[sight.window].copy(), painted)
 
