@@ -19,12 +19,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.trial import add_budget, budget, subject_folder, told_from_frozen, train_and_measure
 from speech2lip.config import default_config
 from speech2lip.errors import UserError, run_guarded
-from speech2lip.evaluation.run import evaluate
 from speech2lip.files import atomic_path
-from speech2lip.preparation.pipeline import preprocess
-from speech2lip.training.trainer import Trainer
 
 # Variant -> settings that differ from the defaults.
 # fmt: off
@@ -73,29 +71,33 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "phones": ("audio.backend=phones",),
 }
 # fmt: on
-_PREPARED = (
-    "face.",
-    "audio.",
-    "bundle.",
-    "fit.",
-    "photometric.",
-    "rasterizer=",
-    "data.fps=",
-)  # settings that need a subject folder of their own
 # (protocol, figure, title)
 _COLUMNS = (
-    ("self", "opening_r", "r"), ("self", "articulation", "art."), ("self", "width_r", "width r"), ("self", "offset_frames", "offset"),
-    ("self", "lmd", "LMD / frozen"), ("self", "psnr_lip", "PSNR - frozen"), ("self", "ssim_lip", "SSIM"), ("self", "cpbd_ratio", "CPBD / real"), ("self", "cpbd_lip", "mouth"),
-    ("self", "seams", "seams"), ("self", "jitter_speech_ratio", "jitter"), ("self", "jitter_silence_ratio", "silent"), ("self", "rest_z", "rest"),
-    ("cross", "opening_r", "cross r"), ("cross", "articulation", "art."), ("cross", "width_r", "width r"), ("cross", "leak_width", "leak"), ("cross", "seams", "seams"),
+    ("self", "opening_r", "r"),
+    ("self", "articulation", "art."),
+    ("self", "width_r", "width r"),
+    ("self", "offset_frames", "offset"),
+    ("self", "lmd", "LMD / frozen"),
+    ("self", "psnr_lip", "PSNR - frozen"),
+    ("self", "ssim_lip", "SSIM"),
+    ("self", "cpbd_ratio", "CPBD / real"),
+    ("self", "cpbd_lip", "mouth"),
+    ("self", "seams", "seams"),
+    ("self", "jitter_speech_ratio", "jitter"),
+    ("self", "jitter_silence_ratio", "silent"),
+    ("self", "rest_z", "rest"),
+    ("cross", "opening_r", "cross r"),
+    ("cross", "articulation", "art."),
+    ("cross", "width_r", "width r"),
+    ("cross", "leak_width", "leak"),
+    ("cross", "seams", "seams"),
 )  # fmt: skip
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, help="video of one person talking")
-    parser.add_argument("--minutes", type=float, default=12.0, help="training time of each variant (default 12)")
-    parser.add_argument("--steps", type=int, help="training steps of each variant instead, for equal samples")
+    add_budget(parser)
     parser.add_argument(
         "--only",
         nargs="+",
@@ -116,8 +118,7 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path("rendering_result/quality") / options.clip.stem
     done = load(out / "quality.json")
     for name in options.only:
-        budget = f"train.steps={options.steps}" if options.steps else f"train.minutes={options.minutes:g}"
-        settings = [*options.settings, *VARIANTS[name], budget]
+        settings = [*options.settings, *VARIANTS[name], budget(options)]
         if name in done and done[name]["settings"] == settings:
             print(f"{name}: measured before, kept")
             continue
@@ -139,19 +140,8 @@ def load(path: Path) -> dict[str, Any]:
 def measure(clip: Path, name: str, settings: list[str], out: Path) -> dict[str, Any]:
     """Preprocess where needed, train, evaluate; figures by protocol and row."""
     where = [f"name={clip.stem}", f"data.root={out / subject_folder(settings)}", f"train.output={out / 'log' / name}"]
-    config = default_config([*settings, *where])
-    preprocess(config, clip)
-    if not Trainer(config, fresh=True).run():
-        raise KeyboardInterrupt
-    folder = out / "log" / name
-    results = evaluate(folder / clip.stem / "model.pt", Path(config.data.root), folder / "evaluation")
+    results = train_and_measure(default_config([*settings, *where]), clip)
     return {protocol: result.rows for protocol, result in results.items()}
-
-
-def subject_folder(settings: list[str]) -> str:
-    """Name of the folder that variants with the same preprocessing share."""
-    prepared = sorted(s for s in settings if s.startswith(_PREPARED))
-    return "_".join(["subject", *(s.replace("=", "-") for s in prepared)])
 
 
 def table(done: dict[str, Any]) -> str:
@@ -166,12 +156,12 @@ def table(done: dict[str, Any]) -> str:
 
 def cell(rows: dict[str, dict[str, float]], name: str) -> str:
     """A figure of the generated row; LMD and PSNR are told from the frozen mouth's."""
-    value, control = rows["generated"][name], rows["frozen"][name]
-    if name == "lmd":
-        return f"{value / control:.2f}"
+    value = told_from_frozen(rows, name)
     if name == "psnr_lip":
-        return f"{value - control:+.1f} dB"
-    return f"{value:.0f}" if name == "offset_frames" else f"{value:.2f}" if name == "rest_z" else f"{value:.3f}"
+        return f"{value:+.1f} dB"
+    return (
+        f"{value:.0f}" if name == "offset_frames" else f"{value:.2f}" if name in ("rest_z", "lmd") else f"{value:.3f}"
+    )
 
 
 if __name__ == "__main__":

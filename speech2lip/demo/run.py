@@ -11,6 +11,7 @@ import numpy as np
 from ..config import Config
 from ..evaluation.recording import Recorder
 from ..evaluation.run import check_packages, evaluate
+from ..evaluation.view import view_of
 from ..extras import needs
 from ..files import atomic_path
 from ..media.decode import read_frames
@@ -19,7 +20,6 @@ from ..metrics.basic import best_lag, correlation
 from ..preparation.pipeline import preprocess
 from ..rendering.files import join_side_by_side, render_video
 from ..subject.layout import SubjectLayout
-from ..subject.records import extract
 from ..training.trainer import fit
 from .speaker import HELD_OUT_SENTENCE, TRAINING_SENTENCES, make_speaker
 
@@ -107,7 +107,7 @@ def judge(result: Path, held_out: Path, layout: SubjectLayout, fps: float) -> di
     crop = layout.load_subject().crop
     recorder = Recorder()
     for frame in read_frames(result, fps):
-        recorder.add(extract(frame, crop))
+        recorder.add(view_of(frame, crop))
     series = recorder.finish()
     with np.load(held_out.with_name(f"{held_out.stem}_truth.npz"), allow_pickle=False) as truth:
         opening = truth["mouth"][:, 0]

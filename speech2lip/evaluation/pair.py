@@ -18,10 +18,11 @@ from ..media.decode import read_frames
 from ..media.probe import check_video, probe
 from ..media.sound import SAMPLE_RATE, load_audio
 from ..progress import track as progress
-from ..subject.records import Crop, extract
+from ..subject.records import Crop
 from .protocols import LEAST, Measured, Result, finish, load_pretrained_metrics
 from .recording import Recorder, landmark_mask
 from .summary import STILL
+from .view import View, view_of
 
 _MAX_CROP = 640
 _CANDIDATES = 60  # frames among which the control's mouth is looked for
@@ -49,10 +50,9 @@ def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
     for picture, truth in progress(_both(generated, real, fps), "measuring", found.frames):
         if count in starts:
             finder.reset()
-        image, target = extract(picture, crop), extract(truth, crop)
-        points = finder(target)
-        mask = landmark_mask(points, target.shape) if points is not None else None
-        frozen = _paste(resting, target, points, mask) if points is not None and mask is not None else target
+        image, target = view_of(picture, crop), view_of(truth, crop)
+        points = finder(target.image)
+        mask, frozen = _frozen(resting, target, points) if points is not None else (None, target)
         for name, shown in (("real", target), ("generated", image), ("frozen", frozen)):
             recorders[name].add(shown, mask, target, cut=count in starts)
         count += 1
@@ -83,23 +83,33 @@ def _both(generated: Path, real: Path, fps: float) -> Iterator[tuple[np.ndarray,
 
 
 def _resting(real: Path, fps: float, crop: Crop, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """The frame, among some, whose mouth is open as far as it is on average; and its landmarks."""
+    """The face at the source's resolution, [N, N, 3], in the frame, among some, whose mouth is open as far as it is on
+    average; and its landmarks [478, 2] there."""
     finder = FaceMesh()
-    seen: list[tuple[float, np.ndarray, np.ndarray]] = []
+    seen: list[tuple[float, int, np.ndarray]] = []
     every = max(1, frames // _CANDIDATES)
     for number, frame in enumerate(read_frames(real, fps)):
         if number % every == 0:
-            image = extract(frame, crop)
             finder.reset()
-            points = finder(image)
+            view = view_of(frame, crop)
+            points = finder(view.image)
             if points is not None:
-                seen.append((float(mouth_opening(points) / interocular(points)), image, points))
+                opening = float(mouth_opening(points) / interocular(points))
+                seen.append((opening, number, view.to_native(points[:, :2])))
     finder.close()
     if not seen:
         raise UserError(f"no face was found in {real}: give a video in which one person's face is well visible")
     usual = np.mean([opening for opening, _, _ in seen])
-    _, image, points = min(seen, key=lambda s: abs(s[0] - usual))
-    return image, points
+    _, number, points = min(seen, key=lambda s: abs(s[0] - usual))
+    with closing(read_frames(real, fps, start=number)) as again:
+        return view_of(next(again), crop).native, points
+
+
+def _frozen(resting: tuple[np.ndarray, np.ndarray], target: View, points: np.ndarray) -> tuple[View, View]:
+    """The region that may differ, by landmarks [478, 2+] of `target.image`, and the target with the resting mouth there."""
+    own = target.to_native(points[:, :2])
+    mask = target.with_native(landmark_mask(own, target.native.shape))
+    return mask, target.with_native(_paste(resting, target.native, own, mask.native))
 
 
 def _paste(

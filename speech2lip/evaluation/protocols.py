@@ -33,12 +33,12 @@ from ..rendering.paste import Rendered
 from ..rendering.predictor import LipImages, Predictor
 from ..subject.index import SubjectIndex, parse_subject
 from ..subject.layout import SubjectLayout, source_selection
-from ..subject.records import extract
 from ..weights import registry
 from ..weights.loaders import load_lpips, load_syncnet
 from .controls import mean_lips, nearest_frames, nearest_seen, real_lips
 from .recording import Recorder, Recording
 from .summary import Scene, make_scene, summarise
+from .view import view_of
 
 _SYNC, _LPIPS = "LSE-C, LSE-D, SyncNet offset", "LPIPS"
 ROWS = ("real", "base", "generated", "repasted", "nearest", "frozen")  # of a table, in this order
@@ -202,8 +202,8 @@ class _ModelUnderTest:
             rendered = self.predictor.render(windows, first, loop, lips)
             made, base = self._recorder(name), self._recorder("base") if name == "generated" else None
             for frame in progress(rendered, f"measuring {name}", len(windows)):
-                image, real = extract(frame.image, self.crop), extract(frame.original, self.crop)
-                mask = extract(frame.full_mask, self.crop)
+                image, real = view_of(frame.image, self.crop), view_of(frame.original, self.crop)
+                mask = view_of(frame.full_mask, self.crop)
                 cut = bool(sources) and not self._same_shot(sources[-1], frame.source)
                 made.add(image, mask, real if faithful else None, cut=cut, outside=_outside(frame))
                 if base is not None:
@@ -223,7 +223,7 @@ class _ModelUnderTest:
         with closing(frames):
             for number in range(first, last):
                 cut = number > first and not self._same_shot(number - 1, number)
-                recorder.add(extract(next(frames), self.crop), cut=cut)
+                recorder.add(view_of(next(frames), self.crop), cut=cut)
         return recorder.finish()
 
     def result(

@@ -15,12 +15,12 @@ from ..background import OrderedPool
 from ..detection.detect import FaceMesh
 from ..facemesh import LANDMARKS, LIPS, LIPS_INNER, MOUTH, face_box, interocular, mouth_opening, mouth_width
 from ..media.images import write_image
-from ..metrics.cpbd import BLOCK, cpbd
 from ..metrics.image import frame_psnr, seam_gradient, ssim_map
 from ..metrics.lse import crop_for_syncnet
 from ..metrics.texture import polygon_area
 from ..nets.pretrained.lpips import Lpips
-from .mouth import Sight, mouth_measures
+from .mouth import Mouth, Sight, bounded, mouth_measures, see, sharpness
+from .view import View
 
 PSNR_LIMIT = 100.0  # dB, given for equal pictures
 
@@ -76,15 +76,16 @@ class Recorder:
             keep.mkdir(parents=True, exist_ok=True)
 
     def add(
-        self, image: np.ndarray, mask: np.ndarray | None = None, truth: np.ndarray | None = None, cut: bool = False,
-        **more: float,
-    ) -> None:  # fmt: skip
+        self, view: View, mask: View | None = None, truth: View | None = None, cut: bool = False, **more: float
+    ) -> None:
         """One face crop, RGB uint8 [S, S, 3].
 
-        mask: [S, S] soft region that was painted, for sharpness and seams; truth: the picture
-        it should be, for PSNR, SSIM and LPIPS over the whole crop and over the region; cut: a
-        new shot begins, so tracking starts anew; more: values measured elsewhere.
+        mask: soft region that was painted, for sharpness and seams; truth: the picture it should
+        be, for PSNR, SSIM and LPIPS over the whole crop and over the region; cut: a new shot
+        begins, so tracking starts anew; more: values measured elsewhere. Textures, flicker and
+        sharpness of the mouth are measured at the source's resolution, all else at the crop's.
         """
+        image = view.image
         number = len(self._landmarks)
         self._cuts.append(cut)
         if cut:
@@ -92,8 +93,9 @@ class Recorder:
             self._recent.clear()
         points = self._mesh(image)
         self._landmarks.append(points[:, :2] if points is not None else np.full((LANDMARKS, 2), np.nan))
-        self._recent = [*self._recent[-2:], Sight(image, self._landmarks[-1])]
-        self._pool.submit(_all_measures, image, mask, truth, self._lpips, tuple(self._recent))
+        mouth = self._mouth(view, mask)
+        small, right = mask and mask.image, truth and truth.image
+        self._pool.submit(_all_measures, image, small, right, self._lpips, mouth)
         for name, value in more.items():
             self._values[name].append(value)
         if self._wants_faces:
@@ -101,6 +103,16 @@ class Recorder:
             self._faces.append(crop_for_syncnet(image, box))
         if self._keep is not None:
             write_image(self._keep / f"{number:05d}.jpg", image, 97)
+
+    def _mouth(self, view: View, mask: View | None) -> Mouth:
+        """What is kept of the newest frame's own pixels."""
+        before = self._recent[-1] if self._recent else None
+        sight = see(view.native, view.to_native(self._landmarks[-1]), before)
+        self._recent = [*self._recent[-2:], sight]
+        if mask is None:
+            return Mouth(tuple(self._recent), None, np.zeros((0, 0, 3), np.uint8))
+        painted = bounded(view.native, mask.native > 0)
+        return Mouth(tuple(self._recent), mask.native[sight.window].copy(), painted)
 
     def finish(self) -> Recording:
         energies = []
@@ -122,11 +134,11 @@ class Recorder:
 
 
 def _all_measures(
-    image: np.ndarray, mask: np.ndarray | None, truth: np.ndarray | None, lpips: Lpips | None, sights: tuple[Sight, ...]
+    image: np.ndarray, mask: np.ndarray | None, truth: np.ndarray | None, lpips: Lpips | None, mouth: Mouth
 ) -> tuple[dict[str, float], np.ndarray]:
     """Figures of one frame by name, and the energies [36] of its mouth."""
-    mouth, energies = mouth_measures(sights, mask)
-    return picture_measures(image, mask, truth, lpips) | mouth, energies
+    figures, energies = mouth_measures(mouth)
+    return picture_measures(image, mask, truth, lpips) | figures, energies
 
 
 def picture_measures(
@@ -138,9 +150,7 @@ def picture_measures(
     """
     mask = np.zeros(image.shape[:2], np.float32) if mask is None else mask
     region = mask > 0
-    out = {
-        "cpbd_face": sharpness(image), "cpbd_lip": sharpness(_bounded(image, region)), "seam": seam_gradient(image, mask),
-    }  # fmt: skip
+    out = {"cpbd_face": sharpness(image), "seam": seam_gradient(image, mask)}
     if truth is image:
         inside = 1.0 if region.any() else np.nan
         out |= {"psnr_face": PSNR_LIMIT, "ssim_face": 1.0, "psnr_lip": PSNR_LIMIT * inside, "ssim_lip": inside}
@@ -156,24 +166,11 @@ def picture_measures(
     return out
 
 
-def sharpness(image: np.ndarray) -> float:
-    """CPBD of an RGB uint8 picture; NaN below the size of one of its blocks."""
-    if min(image.shape[:2]) < BLOCK:
-        return float("nan")
-    return cpbd(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-
-
 @torch.no_grad()
 def perceptual(net: Lpips, a: np.ndarray, b: np.ndarray) -> float:
     """LPIPS of pictures [H, W, 3] in [0, 1]."""
     x, y = (torch.from_numpy(2 * v - 1).permute(2, 0, 1)[None] for v in (a, b))
     return float(net(x, y))
-
-
-def _bounded(image: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """The part of a picture around a region [H, W] bool; empty where there is none."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else image[:0, :0]
 
 
 def landmark_mask(

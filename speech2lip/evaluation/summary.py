@@ -54,8 +54,9 @@ METRICS = (
     Metric("ssim_face", "SSIM, face crop", "", "high", "structural similarity over the whole face crop"),
     Metric("lpips", "LPIPS, face crop", "", "low", "perceptual distance, AlexNet v0.1"),
     Metric("cpbd_face", "CPBD, face crop", "", "as real", "share of edges whose blur is not noticed"),
-    Metric("cpbd_lip", "CPBD, mouth region", "", "as real", "the same in the box around the region that changes; undefined below 64 pixels"),
+    Metric("cpbd_lip", "CPBD, mouth region", "", "as real", "the same in the box around the region that changes, at the source's resolution; undefined below 64 pixels"),
     Metric("cpbd_ratio", "CPBD over real", "", "1", "CPBD of the face crop over that of the frames painted on"),
+    Metric("cpbd_lip_ratio", "CPBD of the mouth over real", "", "1", "CPBD of the mouth region over that of the frames painted on"),
     Metric("texture_inner", "Texture inside the lips over real", "", "1", "deviation of the brightness's detail (finer than 2 % of the interocular distance) inside the inner-lip polygon, over the real one's, where both mouths are open"),
     Metric("texture_lips", "Texture of the lips over real", "", "1", "the same inside the outer-lip polygon"),
     Metric("texture_skin", "Texture of the skin over real", "", "1", "the same over the region that changes, without the lips, over that of the frames painted on"),
@@ -129,7 +130,7 @@ def _against_base(made: Recording, base: Recording, scene: Scene) -> dict[str, f
     mine, real = _shake(made), _shake(base)
     out = {"jitter_ratio": _ratio(mine, real)}
     out |= {f"jitter_{name}_ratio": _ratio(mine[part], real[part]) for name, part in _parts(scene).items()}
-    for name, source in (("cpbd_ratio", "cpbd_face"), ("seams", "seam")):
+    for name, source in (("cpbd_ratio", "cpbd_face"), ("cpbd_lip_ratio", "cpbd_lip"), ("seams", "seam")):
         if source in made.values and source in base.values:
             out[name] = _ratio(made.values[source], base.values[source])
     return out

@@ -22,6 +22,7 @@ from speech2lip.evaluation.recording import Recorder, landmark_mask, picture_mea
 from speech2lip.evaluation.report import _frame_title
 from speech2lip.evaluation.run import evaluate
 from speech2lip.evaluation.summary import METRICS, frame_table, make_scene, summarise
+from speech2lip.evaluation.view import View
 from speech2lip.facemesh import MOUTH
 from speech2lip.media.decode import read_frames
 from speech2lip.media.encode import VideoWriter
@@ -41,7 +42,7 @@ def test_real_frames_against_themselves_have_the_ideal_figures(evaluation):
     real = evaluation[0]["self"].rows["real"]
     ideal = {
         "opening_r": 1, "width_r": 1, "articulation": 1, "articulation_width": 1, "offset_frames": 0, "lmd": 0, "lmd_68": 0,
-        "lmd_stable": 0, "psnr_lip": 100, "psnr_face": 100, "ssim_lip": 1, "ssim_face": 1, "seams": 1, "cpbd_ratio": 1,
+        "lmd_stable": 0, "psnr_lip": 100, "psnr_face": 100, "ssim_lip": 1, "ssim_face": 1, "seams": 1, "cpbd_ratio": 1, "cpbd_lip_ratio": 1,
         "jitter_ratio": 1, "lip_jitter_silence_ratio": 1, "rest_z": 0, "face_found": 1,
         "texture_lips": 1, "texture_skin": 1, "open_area": 1, "open_area_r": 1, "told_apart": 0.5, "flicker": 1,
     }  # fmt: skip
@@ -244,10 +245,15 @@ def test_videos_that_do_not_fit_are_refused(scene, tmp_path, capsys):
 # ---------------------------------------------------------------- pieces
 
 
+def _plain(side: int) -> View:
+    image = np.full((side, side, 3), 90, np.uint8)
+    return View(image, image)
+
+
 def test_missing_faces_are_counted_not_hidden():
     recorder = Recorder()
     for _ in range(5):
-        recorder.add(np.full((128, 128, 3), 90, np.uint8))
+        recorder.add(_plain(128))
     recording = recorder.finish()
     row = summarise(recording, recording, None, make_scene(np.zeros(3200), 25.0, 5))
     assert recording.found == 0 and row["face_found"] == 0 and row["frames"] == 5 and np.isnan(row["jitter"])
@@ -256,14 +262,14 @@ def test_missing_faces_are_counted_not_hidden():
 def test_cuts_belong_to_the_recording():
     recorder = Recorder()
     for number in range(6):
-        recorder.add(np.full((96, 96, 3), 90, np.uint8), cut=number == 4)
+        recorder.add(_plain(96), cut=number == 4)
     assert recorder.finish().shots.tolist() == [0, 0, 0, 0, 1, 1]
 
 
 def test_measures_without_a_region_are_undefined():
     image = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
     found = picture_measures(image, None, image, None)
-    assert np.isnan([found["psnr_lip"], found["ssim_lip"], found["seam"], found["cpbd_lip"]]).all()
+    assert np.isnan([found["psnr_lip"], found["ssim_lip"], found["seam"]]).all()
     assert found["psnr_face"] == 100 and found["ssim_face"] == pytest.approx(1)
     copied = picture_measures(image, None, image.copy(), None)
     assert {k: v for k, v in copied.items() if np.isfinite(v)} == pytest.approx(
