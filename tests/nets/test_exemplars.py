@@ -1,0 +1,108 @@
+"""Real mouths, warped to a wanted shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from speech2lip.facemesh import MOUTH
+from speech2lip.nets.exemplars import ExemplarBank, Mouths, thin_plates
+
+WIDTH, HEIGHT, COARSE = 128, 96, 4
+POINTS = len(MOUTH)
+
+
+def _landmarks() -> torch.Tensor:
+    """An ellipse of lips, twice, and a chin below."""
+    turn = torch.linspace(0, 2 * np.pi, POINTS + 1)[:-1]
+    return torch.stack([64 + 30 * turn.cos(), 45 + 15 * turn.sin()], 1)
+
+
+def _moves() -> torch.Tensor:
+    """One code moves everything down by 6 pixels, the other stretches by 8 across, at the ellipse's ends."""
+    points = _landmarks()
+    down = torch.stack([torch.zeros(POINTS), torch.full((POINTS,), 6.0)], 1)
+    wide = torch.stack([8 * (points[:, 0] - 64) / 30, torch.zeros(POINTS)], 1)
+    return torch.stack([down, wide])
+
+
+def _mouth(code: torch.Tensor) -> torch.Tensor:
+    """A spot on the right end of the ellipse, moved as the code says: [3, h, w] uint8."""
+    centre = _landmarks()[0] + (code[:, None] * _moves()[:, 0]).sum(0)
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    spot = torch.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 18)
+    return (spot * 255).round().byte().expand(3, -1, -1)
+
+
+@pytest.fixture
+def bank() -> ExemplarBank:
+    codes = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    found = ExemplarBank(4, (WIDTH, HEIGHT), 2, apart=25, coarse=COARSE)
+    found.measure(_moves())
+    frames = torch.tensor([0, 100, 200, 300])
+    mouths = Mouths(torch.stack([_mouth(c) for c in codes]), codes, torch.zeros(4, 3), frames)
+    found.fit(mouths, _landmarks(), _moves())
+    return found
+
+
+def _centre(picture: torch.Tensor) -> torch.Tensor:
+    weight = picture[0].clamp(min=0.2) - 0.2
+    y, x = torch.meshgrid(torch.arange(picture.shape[1]), torch.arange(picture.shape[2]), indexing="ij")
+    return torch.stack([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
+
+
+def test_an_exemplars_own_shape_gives_it_unchanged(bank):
+    picture = bank(bank.codes[2:3], torch.zeros(1, 3), fine=True)
+    torch.testing.assert_close(picture[0], bank.images[2].float() / 255, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("code", [(0.4, 0.0), (0.0, 0.45), (0.7, 0.3), (-0.6, -0.8)])
+def test_the_nearest_exemplar_is_moved_to_where_the_wanted_shape_has_it(bank, code):
+    wanted = torch.tensor([code])
+    picture = bank(wanted, torch.zeros(1, 3), fine=True)[0]
+    there = _landmarks()[0] + (wanted[0, :, None] * _moves()[:, 0]).sum(0)
+    assert (_centre(picture) - there).abs().max() < 0.8
+    assert picture.max() > 0.8
+
+
+def test_the_coarse_picture_is_the_fine_one_made_smaller(bank):
+    wanted, turn = torch.tensor([[0.5, 0.2]]), torch.zeros(1, 3)
+    shrunk = torch.nn.functional.avg_pool2d(bank(wanted, turn, fine=True), COARSE)
+    assert (bank(wanted, turn) - shrunk).abs().max() < 0.04
+
+
+def test_a_training_frame_never_sees_its_own_mouth_or_its_neighbours(bank):
+    wanted = bank.codes[1:2]
+    torch.manual_seed(0)
+    for frame in (80, 100, 125):
+        picture = bank(wanted, torch.zeros(1, 3), torch.tensor([frame]), fine=True)
+        own = bank.images[1].float() / 255
+        assert (picture[0] - own).abs().max() > 0.05
+    picture = bank(wanted, torch.zeros(1, 3), torch.tensor([126]), fine=True)
+    torch.testing.assert_close(picture[0], bank.images[1].float() / 255, atol=2e-3, rtol=0)
+
+
+def test_a_head_that_is_turned_alike_is_preferred(bank):
+    bank.turns.copy_(torch.tensor([[0.0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 3.0, 0]]))
+    turned = bank(torch.zeros(1, 2), torch.tensor([[0.0, 3.0, 0]]), fine=True)[0]
+    ahead = bank(torch.zeros(1, 2), torch.zeros(1, 3), fine=True)[0]
+    torch.testing.assert_close(ahead, bank.images[0].float() / 255, atol=2e-3, rtol=0)
+    assert (turned - ahead).abs().max() > 0.05
+
+
+def test_what_is_coarse_and_what_is_fine_add_up_to_the_picture(bank):
+    pictures = torch.rand(2, 3, HEIGHT, WIDTH)
+    rough = torch.nn.functional.avg_pool2d(pictures, COARSE)
+    smooth = torch.nn.functional.interpolate(rough, (HEIGHT, WIDTH), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(bank.detail(pictures) + smooth, pictures)
+    flat = torch.full((1, 3, HEIGHT, WIDTH), 0.4)
+    torch.testing.assert_close(bank.detail(flat), torch.zeros_like(flat))
+
+
+def test_plates_without_stiffness_follow_the_landmarks_and_hold_the_border():
+    points, moves = _landmarks(), _moves()
+    corners = torch.tensor([[0.0, 0.0], [WIDTH - 1.0, 0.0]])
+    field = thin_plates(points, moves, torch.cat([points, corners]), (WIDTH, HEIGHT), stiffness=0)
+    torch.testing.assert_close(field[:, :, :POINTS].transpose(1, 2), moves, atol=1e-3, rtol=0)
+    assert field[:, :, POINTS:].abs().max() < 1e-3
