@@ -12,7 +12,7 @@ from ..audio.features import make_backend
 from ..background import ordered_map
 from ..canonical import space
 from ..canonical.exposure import NEUTRAL, colour_samples, match_colour, smoothed_colours, steady, tempered
-from ..canonical.occlusion import foreign_share, lasting, shrunk
+from ..canonical.occlusion import WIDTH, foreign_share, hidden_frames, seen_skin, shrunk
 from ..config import Config
 from ..detection.parsing import parse_head
 from ..facemesh import LIPS, MOUTH, NOSE_BASE
@@ -52,7 +52,8 @@ class CanonicalView:
 @dataclass(frozen=True)
 class _Canonical:
     """What lies in canonical space: the view, the mouth's landmarks [T, K, 2] and region in it, exposure [T, 2, 3] and
-    lip images [T, H, W, 3] uint8, small, of all frames (of invalid ones neutral and black)."""
+    lip images [T, H, W, 4] uint8, small, with the skin that they show in the fourth channel, of all frames (of invalid
+    ones neutral and black)."""
 
     view: CanonicalView
     mouth: np.ndarray
@@ -106,8 +107,9 @@ def _hidden(config: Config, made: _Canonical, valid: np.ndarray, clip: ClipLandm
     mask = made.region.mask[box.top : box.top + box.height, box.left : box.left + box.width]
     inside = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) > 0.5
     share = np.zeros(len(valid))
-    share[valid] = foreign_share(made.small[valid], made.exposure[valid], inside, config.face.hidden)
-    return lasting(share > config.face.hidden, clip.shots) & valid
+    lips, skin = made.small[valid, ..., :3], made.small[valid, ..., 3] > 127
+    share[valid] = foreign_share(lips, made.exposure[valid], inside, skin, config.face.hidden)
+    return hidden_frames(share, config.face.hidden, clip.shots) & valid
 
 
 def _choose_view(
@@ -182,7 +184,7 @@ def _write_lips(
     layout: SubjectLayout, view: CanonicalView, tracked: TrackedClip, box: Box, lip_size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write the canonical lip image of every valid frame, in the frame's own exposure; returns
-    exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain; and all lip images, small."""
+    exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain; and all lip images, small, as in `_Canonical`."""
     shutil.rmtree(layout.lip_images, ignore_errors=True)
     layout.lip_images.mkdir(parents=True)
     lattice = space.lip_lattice(box, lip_size)
@@ -202,10 +204,13 @@ def _write_lips(
         grid = place(lip_points, index).astype(np.float32).reshape(*lattice.shape)
         lip = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         write_image(layout.lip_image(index), lip, _LIP_QUALITY)
-        return match_colour(reference, smoothed_colours(image, place(skin_points, index))), shrunk(lip)
+        skin = 255 * seen_skin(tracked.landmarks[index], len(image), max(1, round(box.width / WIDTH)))
+        skin = cv2.remap(skin, grid[..., 0], grid[..., 1], cv2.INTER_NEAREST)
+        small = np.dstack([shrunk(lip), shrunk(skin)])
+        return match_colour(reference, smoothed_colours(image, place(skin_points, index))), small
 
     found = ordered_map(measure, (int(f) for f in frames))
-    small = np.zeros((len(tracked.valid), *shrunk(np.zeros((lip_size[1], lip_size[0], 3), np.uint8)).shape), np.uint8)
+    small = np.zeros((len(tracked.valid), *shrunk(np.zeros(lip_size[::-1], np.uint8)).shape, 4), np.uint8)
     for index, (gain, lip) in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):
         exposure[index], small[index] = gain, lip
     return steady(exposure, tracked.segments, reference.mean(0)), small

@@ -88,7 +88,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             (layout.audio, layout.features, layout.features.with_suffix(".json")), listen,
         ),
         Stage(
-            "canonical", 4,
+            "canonical", 5,
             {
                 "rasterizer": config.rasterizer,
                 **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.parsing", "face.exposure", "face.hidden"),
