@@ -16,6 +16,7 @@ from ..media.probe import check_video, describe
 from ..subject.layout import SubjectLayout
 from ..subject.records import Subject
 from ..subject.source import content_hash
+from ..weights.wanted import PREPROCESS, check_weights
 from .head import track_clip
 from .landmarks import find_landmarks
 from .learnable import check_learnable, check_sound_to_learn
@@ -35,6 +36,7 @@ def preprocess(
     made from another clip, which is refused. An interrupted or repeated run continues where it stopped.
     """
     layout = SubjectLayout(config.data.root)
+    check_weights(config, (PREPROCESS,))
     clip = open_clip(config, video, voice, remedy)
     check_sound_to_learn(config.learnable, clip.sound, sound_selection(config, video, clip.sound))
     make_backend(config.audio)  # here, so that a missing package or model is found before the slow stages
