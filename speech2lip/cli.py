@@ -174,12 +174,15 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_training(config: Config, fresh: bool) -> None:
-    """Refuse, before anything slow, a training that could not be written, or that would be mixed with another's."""
+def _check_training(config: Config, fresh: bool, steps: Sequence[str] = ("preprocess", "train")) -> None:
+    """Refuse, before anything slow, a training that could not be written, that lacks an optional file of one of its steps,
+    or that would be mixed with another's."""
     from .model.device import pick_device
     from .subject.layout import SubjectLayout
+    from .weights.wanted import check_weights
 
     pick_device(config.train.device)
+    check_weights(config, steps)
     folder, layout = Path(config.train.output) / config.name, SubjectLayout(config.data.root)
     check_writable(folder / "last.pt")
     kept = [p for p in (folder / "last.pt", folder / "model.pt") if p.is_file()]
@@ -234,7 +237,7 @@ def _train(options: argparse.Namespace) -> int:
     from .training.trainer import fit
 
     config = _subject_config(options, None)
-    _check_training(config, fresh=True)
+    _check_training(config, fresh=True, steps=("train",))
     print(f"model: {fit(config, options.fresh)}")
     return 0
 

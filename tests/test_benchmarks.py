@@ -1,7 +1,9 @@
 """The benchmark scripts: their variants load, their tables are right."""
 
 import argparse
+import importlib
 import importlib.util
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from speech2lip.config import default_config, load_config
+from speech2lip.media.encode import LiveWriter
 from speech2lip.preparation.pipeline import stages_of
 from speech2lip.preparation.source import Clip
 from speech2lip.subject.layout import SubjectLayout
@@ -73,3 +76,9 @@ def test_missing_clip_is_refused(tmp_path):
     command = [sys.executable, str(ROOT / "benchmarks" / "quality.py"), str(tmp_path / "none.mp4")]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 2 and "none.mp4 does not exist" in run.stderr
+
+
+def test_the_soak_without_an_encoder_takes_what_live_rendering_gives_one():
+    soak = importlib.import_module("benchmarks.soak")
+    given = inspect.signature(LiveWriter.__init__).parameters.keys() - {"crf"}
+    assert given <= inspect.signature(soak.NoWriter.__init__).parameters.keys()

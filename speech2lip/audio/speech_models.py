@@ -16,6 +16,7 @@ from .rows import chunks_at_silence
 
 DEFAULT_MODELS = {"hubert": "facebook/hubert-base-ls960", "wav2vec2": "facebook/wav2vec2-base-960h"}
 HUB = "SPEECH2LIP_HUB"  # environment variable: yes lets models be downloaded
+_WEIGHTS = ("*.safetensors", "*.bin")
 _CHUNK_SECONDS = 30
 _CONTEXT_SECONDS = 2  # heard on both sides of a chunk, and thrown away
 
@@ -33,6 +34,8 @@ class SpeechModel:
             self.config = self._transformers.AutoConfig.from_pretrained(self.name, **_source())
         except (OSError, ValueError) as error:
             raise self._unusable(error) from error
+        if Path(self.name).is_dir() and not any(f for ending in _WEIGHTS for f in Path(self.name).glob(ending)):
+            raise self._unusable(OSError("it has no weights, model.safetensors or pytorch_model.bin"))
         if self.config.model_type != kind:
             raise UserError(
                 f"{self.name} is a {self.config.model_type} model, audio.backend is {kind}: name a {kind} model in "

@@ -21,6 +21,7 @@ from ..preparation.pipeline import preprocess
 from ..rendering.files import join_side_by_side, render_video
 from ..subject.layout import SubjectLayout
 from ..training.trainer import fit
+from ..weights.wanted import check_weights
 from .speaker import HELD_OUT_SENTENCE, TRAINING_SENTENCES, make_speaker
 
 
@@ -52,6 +53,7 @@ def run_demo(config: Config, out: Path, fresh: bool = False) -> dict[str, float]
     """
     needs("demo", "espeakng_loader")
     check_packages()
+    check_weights(config)
     training = 60 * config.train.minutes or 0.15 * config.train.steps
     plan = _Plan(
         {

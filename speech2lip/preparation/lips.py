@@ -15,7 +15,7 @@ from ..audio.features import make_backend
 from ..background import AHEAD, ordered_map, prefetch
 from ..canonical import space
 from ..canonical.exposure import NEUTRAL, colour_samples, match_colour, smoothed_colours, steady, tempered
-from ..canonical.occlusion import foreign_share, lasting, shrunk
+from ..canonical.occlusion import WIDTH, foreign_share, hidden_frames, seen_skin, shrunk
 from ..config import Config
 from ..detection.parsing import parse_head
 from ..facemesh import LIPS, MOUTH, NOSE_BASE
@@ -60,8 +60,8 @@ class CanonicalView:
 @dataclass(frozen=True)
 class _Canonical:
     """What lies in canonical space: the view, the mouth's landmarks [T, K, 2] and region in it, the subject's facts (but for
-    its source), exposure [T, 2, 3] and lip images [T, H, W, 3] uint8, small, of all frames (of invalid ones neutral and
-    black)."""
+    its source), exposure [T, 2, 3] and lip images [T, H, W, 4] uint8, small, with the skin that they show in the fourth
+    channel, of all frames (of invalid ones neutral and black)."""
 
     view: CanonicalView
     mouth: np.ndarray
@@ -153,8 +153,9 @@ def _hidden(config: Config, made: _Canonical, valid: np.ndarray, clip: ClipLandm
     mask = made.region.mask[box.top : box.top + box.height, box.left : box.left + box.width]
     inside = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) > 0.5
     share = np.zeros(len(valid))
-    share[valid] = foreign_share(made.small[valid], made.exposure[valid], inside, config.face.hidden)
-    return lasting(share > config.face.hidden, clip.shots) & valid
+    lips, skin = made.small[valid, ..., :3], made.small[valid, ..., 3] > 127
+    share[valid] = foreign_share(lips, made.exposure[valid], inside, skin, config.face.hidden)
+    return hidden_frames(share, config.face.hidden, clip.shots) & valid
 
 
 def _choose_view(
@@ -261,7 +262,7 @@ def _write_lips(
     mouths: _Mouths, footage: _Footage, view: CanonicalView, tracked: TrackedClip
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write mouth and canonical lip image of every valid frame, in the frame's own exposure; returns
-    exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain; and all lip images, small."""
+    exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain; and all lip images, small, as in `_Canonical`."""
     mouths.begin()
     layout, subject = mouths.layout, mouths.subject
     lattice = space.lip_lattice(subject.lip_box, subject.lip_size)
@@ -279,12 +280,16 @@ def _write_lips(
     def measure(item: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         index, frame = item
         image = read_image(layout.face_image(index))
-        lip = mouths.keep(index, frame, place(lip_points, index).reshape(*lattice.shape))
-        return match_colour(reference, smoothed_colours(image, place(skin_points, index))), shrunk(lip)
+        grid = place(lip_points, index).astype(np.float32).reshape(*lattice.shape)
+        lip = mouths.keep(index, frame, grid)
+        skin = 255 * seen_skin(tracked.landmarks[index], len(image), max(1, round(subject.lip_box.width / WIDTH)))
+        skin = cv2.remap(skin, grid[..., 0], grid[..., 1], cv2.INTER_NEAREST)
+        small = np.dstack([shrunk(lip), shrunk(skin)])
+        return match_colour(reference, smoothed_colours(image, place(skin_points, index))), small
 
     seen = ((k, frame) for k, frame in enumerate(footage.frames()) if k < len(tracked.valid) and tracked.valid[k])
     found = ordered_map(measure, seen)
-    small = np.zeros((len(tracked.valid), *shrunk(np.zeros((*subject.lip_size[::-1], 3), np.uint8)).shape), np.uint8)
+    small = np.zeros((len(tracked.valid), *shrunk(np.zeros(subject.lip_size[::-1], np.uint8)).shape, 4), np.uint8)
     for index, (gain, lip) in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):
         exposure[index], small[index] = gain, lip
     return steady(exposure, tracked.segments, reference.mean(0)), small

@@ -16,6 +16,7 @@ from ..media.probe import check_video, describe
 from ..subject.layout import SubjectLayout
 from ..subject.records import Subject
 from ..subject.source import content_hash
+from ..weights.wanted import PREPROCESS, check_weights
 from .head import track_clip
 from .landmarks import find_landmarks
 from .learnable import check_learnable, check_sound_to_learn
@@ -35,6 +36,7 @@ def preprocess(
     made from another clip, which is refused. An interrupted or repeated run continues where it stopped.
     """
     layout = SubjectLayout(config.data.root)
+    check_weights(config, (PREPROCESS,))
     clip = open_clip(config, video, voice, remedy)
     config = replace(config, data=replace(config.data, fps=clip.fps))
     check_sound_to_learn(config.learnable, clip.sound, sound_selection(config, video, clip.sound))
@@ -92,7 +94,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             (layout.audio, layout.features, layout.features.with_suffix(".json")), listen,
         ),
         Stage(
-            "canonical", 5,
+            "canonical", 6,
             {
                 "rasterizer": config.rasterizer,
                 **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.outline", "face.drawn_width", "face.parsing", "face.exposure", "face.hidden"),

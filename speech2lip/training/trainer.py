@@ -25,6 +25,7 @@ from ..progress import bar
 from ..subject.dataset import SubjectDataset
 from ..subject.index import parse_subject
 from ..subject.layout import SubjectLayout
+from ..weights.wanted import TRAIN, check_weights
 from .context import Context, Objective
 from .curves import Curves
 from .ema import Average
@@ -46,6 +47,7 @@ def fit(config: Config, fresh: bool = False) -> Path:
     """Train what `config` says; returns the path of the checkpoint. KeyboardInterrupt when a signal ended it."""
     folder, layout = Path(config.train.output) / config.name, SubjectLayout(config.data.root)
     check_writable(folder / "model.pt")
+    check_weights(config, (TRAIN,))
     if not folder.is_dir():  # nothing is made for a subject that is refused below
         layout.source_path(layout.load_subject())
     folder.mkdir(parents=True, exist_ok=True)
