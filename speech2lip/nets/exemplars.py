@@ -154,9 +154,9 @@ def thin_plates(
     Thin-plate splines, which do not move the upper and side borders of a picture of `size`; stiffness: 0 follows exactly.
     """
     width, height = size
-    across, down = torch.linspace(0, width - 1, 6), torch.linspace(0, 0.6 * (height - 1), 4)
+    across, down = torch.linspace(0, width - 1, 6), torch.linspace(0, 0.6 * (height - 1), 4)[1:]
     top = torch.stack([across, torch.zeros(6)], 1)
-    sides = [torch.stack([torch.full((4,), x), down], 1) for x in (0.0, width - 1.0)]
+    sides = [torch.stack([torch.full_like(down, x), down], 1) for x in (0.0, width - 1.0)]
     centres = torch.cat([landmarks.cpu(), top, *sides]).double()
     count = len(centres)
     system = torch.zeros(count + 3, count + 3, dtype=torch.float64)

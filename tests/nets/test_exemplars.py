@@ -69,7 +69,9 @@ def test_the_nearest_exemplar_is_moved_to_where_the_wanted_shape_has_it(bank, co
 def test_the_coarse_picture_is_the_fine_one_made_smaller(bank):
     wanted, turn = torch.tensor([[0.5, 0.2]]), torch.zeros(1, 3)
     shrunk = torch.nn.functional.avg_pool2d(bank(wanted, turn, fine=True), COARSE)
-    assert (bank(wanted, turn) - shrunk).abs().max() < 0.04
+    coarse = bank(wanted, turn)
+    assert (coarse - shrunk).abs().mean() < 0.01
+    assert (_centre(coarse[0]) - _centre(shrunk[0])).abs().max() < 0.1
 
 
 def test_a_training_frame_never_sees_its_own_mouth_or_its_neighbours(bank):
