@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,11 @@ import numpy as np
 from ..errors import UserError
 from .colour import cube_file, scale_matrix, stored_colour, written_colour
 from .facts import HDR_TRANSFERS, VideoFacts
+from .planes import Picture, is_carried, planes_of, upright
 
 if TYPE_CHECKING:
     from av.filter import Graph
+    from av.filter.context import FilterContext
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -170,60 +172,92 @@ def pulled(graph: Graph) -> Iterator[VideoFrame]:
 
 
 class Converter:
-    """Decoded frames of one stream -> RGB uint8 [H, W, 3] of one size, read-only.
+    """Decoded frames of one stream -> pictures whose RGB has one size, read-only.
 
-    max_side: frames are shrunk so that no side exceeds it. Frames whose size changes inside the stream are
-    brought to that of the first.
+    max_side: frames are shrunk so that no side exceeds it; bits: of the planes that come along (`carried_bits`; 0: none).
+    Frames whose size changes inside the stream are brought to that of the first. What is scaled and not shrunk is scaled
+    as YUV, so that RGB and planes are one picture.
     """
 
-    def __init__(self, facts: VideoFacts, max_side: int | None = None):
-        self.facts = facts
+    def __init__(self, facts: VideoFacts, max_side: int | None = None, bits: int = 0):
+        self.facts, self._bits = facts, bits
         shrink = min(1.0, max_side / max(facts.width, facts.height)) if max_side else 1.0
         size = max(1, round(facts.width * shrink)), max(1, round(facts.height * shrink))
         self._size = size[::-1] if facts.orientation[0] == 0 else size
-        self._graph: Graph | None = None
-        self._kind: tuple[object, ...] = ()
+        self._shrinks = shrink < 1
+        self._scaled, self._coloured = _ByKind(self._build_scaling), _ByKind(self._build_colouring)
 
-    def __call__(self, frame: VideoFrame) -> np.ndarray:
-        kind = (frame.width, frame.height, frame.format.name)
-        if self._graph is None or kind != self._kind:
-            self._graph, self._kind = self._build(frame), kind
-        self._graph.vpush(frame)
-        image = np.asarray(self._graph.vpull().to_ndarray(), np.uint8)
+    def __call__(self, frame: VideoFrame) -> Picture:
+        if not self._has_size(frame) and is_carried(frame) and not self._shrinks:
+            frame = self._scaled(frame)
+        return Picture(self._rgb(frame), planes_of(frame, self.facts, self._bits))
+
+    def _has_size(self, frame: VideoFrame) -> bool:
+        return (frame.width, frame.height) == self._size
+
+    def _rgb(self, frame: VideoFrame) -> np.ndarray:
+        image = np.asarray(self._coloured(frame).to_ndarray(), np.uint8)
         if self.facts.alpha:
             image = _on_paper(image)
         if _is_grey(frame.format) and not self.facts.stored.full_range:
             image = _stretched(image)
-        image = np.ascontiguousarray(_upright(image, self.facts.orientation))
+        image = np.ascontiguousarray(upright(image, self.facts.orientation))
         image.flags.writeable = False
         return image
 
-    def _build(self, frame: VideoFrame) -> Graph:
-        from av.filter import Graph
+    def _scale(self, graph: Graph, options: str) -> FilterContext:
+        return graph.add("scale", f"w={self._size[0]}:h={self._size[1]}:{options}")
 
-        graph, stored = Graph(), self.facts.stored
-        nodes = [
-            graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
-        ]
+    def _build_scaling(self, graph: Graph, frame: VideoFrame) -> list[FilterContext]:
+        both = "pc" if self.facts.stored.full_range else "tv"
+        scale = self._scale(graph, f"in_range={both}:out_range={both}:flags=bicubic+accurate_rnd")
+        return [scale, graph.add("format", frame.format.name)]
+
+    def _build_colouring(self, graph: Graph, frame: VideoFrame) -> list[FilterContext]:
+        stored = self.facts.stored
         # Repeated chroma is what writing takes the mean of: what is not painted comes back as it was.
-        kernel = "neighbor" if self._size == (frame.width, frame.height) else "bicubic"
-        scale = f"w={self._size[0]}:h={self._size[1]}:out_range=pc:flags={kernel}+accurate_rnd+full_chroma_int"
+        kernel = "neighbor" if self._has_size(frame) else "bicubic"
+        options = f"out_range=pc:flags={kernel}+accurate_rnd+full_chroma_int"
         if stored.matrix != "gbr":
-            scale += f":in_color_matrix={scale_matrix(stored)}:in_range={'pc' if stored.full_range else 'tv'}"
-        nodes.append(graph.add("scale", scale))
+            options += f":in_color_matrix={scale_matrix(stored)}:in_range={'pc' if stored.full_range else 'tv'}"
+        nodes = [self._scale(graph, options)]
         if self.facts.hdr:
             nodes += [
                 graph.add("format", "gbrp16le"),
                 _tone_mapping(graph, stored.transfer),
                 graph.add("scale", "sws_dither=none"),
             ]
-        nodes += [graph.add("format", "rgba" if self.facts.alpha else "rgb24"), graph.add("buffersink")]
-        graph.link_nodes(*nodes)
-        graph.configure()
-        return graph
+        return [*nodes, graph.add("format", "rgba" if self.facts.alpha else "rgb24")]
 
 
-def _tone_mapping(graph: Graph, transfer: str):  # type: ignore[no-untyped-def]
+class _ByKind:
+    """Frames through a graph of filters, which is made anew when they change their size or format.
+
+    build: (graph, first frame) -> the filters between source and sink.
+    """
+
+    def __init__(self, build: Callable[[Graph, VideoFrame], list[FilterContext]]):
+        self._build = build
+        self._graph: Graph | None = None
+        self._kind: tuple[object, ...] = ()
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        from av.filter import Graph
+
+        kind = (frame.width, frame.height, frame.format.name)
+        if self._graph is None or kind != self._kind:
+            graph = Graph()
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+            )
+            graph.link_nodes(source, *self._build(graph, frame), graph.add("buffersink"))
+            graph.configure()
+            self._graph, self._kind = graph, kind
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
+def _tone_mapping(graph: Graph, transfer: str) -> FilterContext:
     """The filter lut3d, which reads its table from a file when it is made."""
     handle, name = tempfile.mkstemp(suffix=".cube", prefix="speech2lip-")
     try:
@@ -247,10 +281,3 @@ def _stretched(image: np.ndarray) -> np.ndarray:
     """Grey of 16..235 -> 0..255, which the scale filter leaves undone."""
     table = ((np.arange(256) - 16) * (255 / 219)).round().clip(0, 255).astype(np.uint8)
     return table[image]
-
-
-def _upright(image: np.ndarray, orientation: tuple[int, int, int, int]) -> np.ndarray:
-    a, b, c, d = orientation
-    if a == 0:
-        image, a, d = image.swapaxes(0, 1), c, b
-    return image[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1]

@@ -41,7 +41,7 @@ def render_video(
             VideoWriter(path, predictor.subject.fps, audio, **quality) as video,
         ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
-                video.write(frame.image)
+                video.write(frame.image, frame.kept)
         return len(windows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from ..background import prefetch
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
 from ..locks import reader_of
-from ..media.facts import Colour
+from ..media.facts import Colour, VideoFacts
+from ..media.planes import Picture, carried_bits
 from ..media.probe import probe
 from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
@@ -26,7 +28,7 @@ from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.records import extract
 from .paste import Rendered, paste_back, untouched
-from .walk import clear_stretch, endless_runs, forth_and_back, frames_in_order, painted_share, runs_of
+from .walk import Footage, clear_stretch, endless_runs, forth_and_back, painted_share, pictures_in_order, runs_of
 
 _NO_NUMBERS = (
     "the networks gave colours that are no numbers, near source frame {frame}: train again, or with render.amp=false"
@@ -73,9 +75,27 @@ class Predictor:
 
     @property
     def colour(self) -> Colour:
-        """What the rendered frames are to be written with: the source's colour."""
-        video = probe(self.source, self.select).video
-        return video.colour if video is not None else Colour()
+        """What the rendered frames are to be written with: the source's colour, of HDR only when it is kept."""
+        video = self._video
+        if video is None:
+            return Colour()
+        return video.stored if self.footage.keep_hdr else video.colour
+
+    @property
+    def footage(self) -> Footage:
+        """The source as it is walked; UserError for HDR that cannot be kept."""
+        video = self._video
+        keep = self.config.render.hdr == "keep" and video is not None and video.hdr
+        if keep and video is not None and not carried_bits(video, keep_hdr=True):
+            raise UserError(
+                f"{self.source} is HDR that cannot be kept ({video.subsampling}, {video.stored.matrix}, pixels {video.aspect:.3g} "
+                "times as wide as high): render with render.hdr=sdr"
+            )
+        return Footage(self.source, self.subject.fps, self.select, keep)
+
+    @property
+    def _video(self) -> VideoFacts | None:
+        return probe(self.source, self.select).video
 
     def walk(self, first: int, count: int) -> tuple[tuple[int, int], int]:
         """The loop [start, end) in which a walk of `count` frames from `first` meets mouths that are seen, where the clip
@@ -131,23 +151,21 @@ class Predictor:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
         order = forth_and_back(len(windows), first - start, end - start) + start
         embedding, codes = self.codes(windows, order)
-        frames = prefetch(frames_in_order(self.source, self.subject.fps, runs_of(order), self.select), _AHEAD)
+        frames = prefetch(pictures_in_order(self.footage, runs_of(order)), _AHEAD)
         size = self.config.render.batch
         with closing(frames):
             for at in range(0, len(order), size):
                 part = order[at : at + size]
-                images = [next(frames) for _ in part]
+                pictures = [next(frames) for _ in part]
                 given = None if lips is None else lips(np.arange(at, at + len(part)))
-                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size], given)
+                yield from self._paint(pictures, part, embedding[at : at + size], codes[at : at + size], given)
 
     def render_live(
         self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
     ) -> Generator[Rendered, None, None]:
         """Frames for windows [n, rows, channels] as they arrive, n from 0 on, without end."""
         start, end = loop or (0, self.subject.frames)
-        frames = prefetch(
-            frames_in_order(self.source, self.subject.fps, endless_runs(first, start, end), self.select), _AHEAD
-        )
+        frames = prefetch(pictures_in_order(self.footage, endless_runs(first, start, end)), _AHEAD)
         position = 0
         with closing(frames):
             for windows in arrivals:
@@ -166,7 +184,7 @@ class Predictor:
 
     @torch.no_grad()
     def _paint(
-        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor,
+        self, pictures: list[Picture], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor,
         given: torch.Tensor | None = None,
     ) -> Iterator[Rendered]:  # fmt: skip
         """One batch; frames without a tracked face, or with something in front of the mouth, pass unchanged.
@@ -174,6 +192,7 @@ class Predictor:
         given: lip images [B, 3, h, w] instead of the model's.
         """
         crop, size = self.subject.crop, self.subject.region_size
+        images = [picture.rgb for picture in pictures]
         keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
         finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if keep:
@@ -198,6 +217,7 @@ class Predictor:
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
         for k, image in enumerate(images):
             if k in finished:
-                yield paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k]))
+                frame = paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k]))
             else:
-                yield untouched(image, int(sources[k]))
+                frame = untouched(image, int(sources[k]))
+            yield replace(frame, planes=pictures[k].planes)

@@ -26,10 +26,10 @@ from speech2lip.background import prefetch
 from speech2lip.cli import main
 from speech2lip.errors import UserError
 from speech2lip.media import pcm
-from speech2lip.media.decode import read_frames
+from speech2lip.media.decode import read_frames, read_pictures
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.rendering import live, walk
-from speech2lip.rendering.walk import endless_runs, forth_and_back, frames_in_order, runs_of
+from speech2lip.rendering.walk import Footage, endless_runs, forth_and_back, pictures_in_order, runs_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -272,12 +272,13 @@ def test_endless_walk_is_the_counted_one(length, first, count):
 
 
 def test_walking_back_in_pieces_gives_every_frame(clip, monkeypatch):
-    frames = list(islice(read_frames(clip / "speaker.mp4", 25.0), 60))
-    monkeypatch.setattr(walk, "_PIECE_BYTES", 20 * frames[0].nbytes)
-    back = list(frames_in_order(clip / "speaker.mp4", 25.0, [np.arange(59, -1, -1)]))
+    frames = list(islice(read_pictures(clip / "speaker.mp4", 25.0), 60))
+    monkeypatch.setattr(walk, "_PIECE_BYTES", 30 * frames[0].rgb.nbytes)
+    back = list(pictures_in_order(Footage(clip / "speaker.mp4", 25.0), [np.arange(59, -1, -1)]))
     assert len(back) == 60
     for k in (0, 15, 16, 17, 36, 59):
-        np.testing.assert_array_equal(back[k], frames[59 - k])
+        np.testing.assert_array_equal(back[k].rgb, frames[59 - k].rgb)
+        np.testing.assert_array_equal(back[k].planes, frames[59 - k].planes)
 
 
 def test_prefetch_keeps_order_passes_errors_on_and_stops_when_closed():
