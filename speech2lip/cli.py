@@ -287,7 +287,9 @@ def _render(options: argparse.Namespace) -> int:
 def _render_live(options: argparse.Namespace, model: Path) -> int:
     from .media.pcm import sound_of_growing_file, sound_of_stream
     from .rendering.live import render_live
+    from .rendering.output import check_output
 
+    check_output(options.out, model, *([] if str(options.audio) == "-" else [options.audio]), live=True)
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
     report = render_live(model, options.data, sound, str(options.out), options.device, options.start)
     print(f"{options.out}: {report}", file=sys.stderr)

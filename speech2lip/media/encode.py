@@ -243,10 +243,7 @@ class LiveWriter(_Encoder):
     _THREADS = "SLICE"  # of one frame, so that none waits for the next
 
     def __init__(self, out: str, fps: float | Fraction, crf: int = 20, colour: Colour = Colour()):
-        suffix = ".mkv" if out == "-" else Path(out).suffix.lower()
-        if suffix not in LIVE_CONTAINERS:
-            raise UserError(f"{out} cannot be written live: use .mkv, .ts, .mp4, or - for standard output")
-        super().__init__(out, fps, LIVE_CONTAINERS[suffix], colour)
+        super().__init__(out, fps, live_container_of(out), colour)
         self.crf = crf
         self._before: list[np.ndarray] = []  # sound that came before the first frame
         self._heard = 0  # samples
@@ -326,6 +323,14 @@ def _add_sound(file: OutputContainer, codec: str, rate: int, layout: str) -> Aud
     stream: Any = file.add_stream(codec, rate)
     stream.layout, stream.codec_context.time_base = layout, Fraction(1, rate)
     return stream  # type: ignore[no-any-return]
+
+
+def live_container_of(out: str) -> Container:
+    """As `container_of`, for what `LiveWriter` writes."""
+    suffix = ".mkv" if out == "-" else Path(out).suffix.lower()
+    if suffix not in LIVE_CONTAINERS:
+        raise UserError(f"{out} cannot be written live: use .mkv, .ts, .mp4, or - for standard output")
+    return LIVE_CONTAINERS[suffix]
 
 
 def container_of(path: Path) -> Container:

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import UserError
 from .colour import cube_file, scale_matrix, stored_colour, written_colour
 from .facts import HDR_TRANSFERS, VideoFacts
-from .planes import Picture, is_carried, planes_of, upright
+from .planes import Picture, even_size, evened, is_carried, planes_of, upright
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -190,13 +190,16 @@ class Converter:
     def __call__(self, frame: VideoFrame) -> Picture:
         if not self._has_size(frame) and is_carried(frame) and not self._shrinks:
             frame = self._scaled(frame)
+        if self._has_size(frame) and is_carried(frame):
+            frame = evened(frame)
         return Picture(self._rgb(frame), planes_of(frame, self.facts, self._bits))
 
     def _has_size(self, frame: VideoFrame) -> bool:
-        return (frame.width, frame.height) == self._size
+        return (frame.width, frame.height) in (self._size, even_size(*self._size))
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
-        image = np.asarray(self._coloured(frame).to_ndarray(), np.uint8)
+        width, height = self._size
+        image = np.asarray(self._coloured(frame).to_ndarray(), np.uint8)[:height, :width]
         if self.facts.alpha:
             image = _on_paper(image)
         if _is_grey(frame.format) and not self.facts.stored.full_range:
@@ -205,22 +208,21 @@ class Converter:
         image.flags.writeable = False
         return image
 
-    def _scale(self, graph: Graph, options: str) -> FilterContext:
-        return graph.add("scale", f"w={self._size[0]}:h={self._size[1]}:{options}")
-
     def _build_scaling(self, graph: Graph, frame: VideoFrame) -> list[FilterContext]:
         both = "pc" if self.facts.stored.full_range else "tv"
-        scale = self._scale(graph, f"in_range={both}:out_range={both}:flags=bicubic+accurate_rnd")
+        sides = f"w={self._size[0]}:h={self._size[1]}"
+        scale = graph.add("scale", f"{sides}:in_range={both}:out_range={both}:flags=bicubic+accurate_rnd")
         return [scale, graph.add("format", frame.format.name)]
 
     def _build_colouring(self, graph: Graph, frame: VideoFrame) -> list[FilterContext]:
         stored = self.facts.stored
         # Repeated chroma is what writing takes the mean of: what is not painted comes back as it was.
         kernel = "neighbor" if self._has_size(frame) else "bicubic"
-        options = f"out_range=pc:flags={kernel}+accurate_rnd+full_chroma_int"
+        width, height = (frame.width, frame.height) if self._has_size(frame) else self._size
+        options = f"w={width}:h={height}:out_range=pc:flags={kernel}+accurate_rnd+full_chroma_int"
         if stored.matrix != "gbr":
             options += f":in_color_matrix={scale_matrix(stored)}:in_range={'pc' if stored.full_range else 'tv'}"
-        nodes = [self._scale(graph, options)]
+        nodes = [graph.add("scale", options)]
         if self.facts.hdr:
             nodes += [
                 graph.add("format", "gbrp16le"),

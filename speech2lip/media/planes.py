@@ -49,6 +49,25 @@ def is_carried(frame: VideoFrame) -> bool:
     return bool(_CARRIED.fullmatch(frame.format.name))
 
 
+def even_size(width: int, height: int) -> tuple[int, int]:
+    return width + width % 2, height + height % 2
+
+
+def evened(frame: VideoFrame) -> VideoFrame:
+    """A frame of a carried kind with its last row or column repeated where their number is odd: swscale would pair pixels
+    with the chroma of their neighbours."""
+    size = even_size(frame.width, frame.height)
+    if size == (frame.width, frame.height):
+        return frame
+    from av.video.frame import VideoFrame
+
+    out = VideoFrame(*size, frame.format.name)
+    out.time_base = frame.time_base
+    for number in range(len(frame.planes)):
+        _fit(_values(frame, number), _values(out, number), 0)
+    return out
+
+
 def planes_of(frame: VideoFrame, facts: VideoFacts, bits: int) -> np.ndarray | None:
     """The planes of `Picture`, of a frame of the clip's size, upright, with so many bits; None where it is of another kind.
 
@@ -56,7 +75,7 @@ def planes_of(frame: VideoFrame, facts: VideoFacts, bits: int) -> np.ndarray | N
     """
     if not bits or not is_carried(frame):
         return None
-    height, width = facts.height + facts.height % 2, facts.width + facts.width % 2
+    width, height = even_size(facts.width, facts.height)
     out = np.empty((height * 3 // 2, width), np.uint8 if bits == 8 else np.uint16)
     places = (out[:height], *out[height:].reshape(2, height // 2, width // 2))
     shift = frame.format.components[0].bits - bits

@@ -16,6 +16,7 @@ from ..audio.live import LiveFeatures, can_be_live
 from ..errors import UserError
 from ..media.encode import LiveWriter
 from ..media.sound import SAMPLE_RATE, stream_audio
+from .output import check_output
 from .paste import Rendered
 from .predictor import Predictor
 
@@ -55,6 +56,7 @@ def render_live(
     need the whole file.
     """
     with Predictor.reading(model, root, device) as predictor:
+        check_output(Path(out), predictor.source, live=True)
         return _render_live(predictor, sound, out, first)
 
 

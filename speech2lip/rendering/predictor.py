@@ -124,10 +124,8 @@ class Predictor:
     def codes(self, windows: np.ndarray | FeatureWindows, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings and codes of all windows, which are painted on the frames `order` [N].
 
-        The published model's time input is the number of the rendered frame, as in the
-        authors' inference.
+        The published model's time input is the number of the rendered frame instead, as in the authors' inference.
         """
-        order = order if self.model.predicts_shape else np.arange(len(windows))
         parts = [
             self.model.encode_audio(
                 torch.from_numpy(windows[p]).to(self.device).float(), torch.from_numpy(order[p]).to(self.device)
@@ -150,15 +148,24 @@ class Predictor:
         if end - start < 1:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
         order = forth_and_back(len(windows), first - start, end - start) + start
-        embedding, codes = self.codes(windows, order)
         frames = prefetch(pictures_in_order(self.footage, runs_of(order)), _AHEAD)
-        size = self.config.render.batch
         with closing(frames):
-            for at in range(0, len(order), size):
-                part = order[at : at + size]
-                pictures = [next(frames) for _ in part]
-                given = None if lips is None else lips(np.arange(at, at + len(part)))
-                yield from self._paint(pictures, part, embedding[at : at + size], codes[at : at + size], given)
+            for numbers, embedding, codes in self._heard(windows, order):
+                pictures = [next(frames) for _ in numbers]
+                given = None if lips is None else lips(numbers)
+                yield from self._paint(pictures, order[numbers], embedding, codes, given)
+
+    def _heard(
+        self, windows: np.ndarray | FeatureWindows, order: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
+        """Numbers of frames, embeddings and codes, a batch at a time; speech is heard a few batches ahead of the frames."""
+        size = self.config.render.batch
+        ahead = size * max(1, _HEARD_AT_ONCE // size)
+        for start in range(0, len(order), ahead):
+            numbers = np.arange(start, min(start + ahead, len(order)))
+            embedding, codes = self.codes(windows[numbers], order[numbers] if self.model.predicts_shape else numbers)
+            for at in range(0, len(numbers), size):
+                yield numbers[at : at + size], embedding[at : at + size], codes[at : at + size]
 
     def render_live(
         self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
@@ -173,7 +180,8 @@ class Predictor:
                     continue
                 for part in np.array_split(windows, len(windows) // self.config.render.batch + 1):
                     order = forth_and_back(len(part), first - start, end - start, position) + start
-                    embedding, codes = self.codes(part, order)
+                    numbers = position + np.arange(len(part))
+                    embedding, codes = self.codes(part, order if self.model.predicts_shape else numbers)
                     yield from self._paint([next(frames) for _ in part], order, embedding, codes)
                     position += len(part)
 
