@@ -185,11 +185,11 @@ class Converter:
         size = max(1, round(facts.width * shrink)), max(1, round(facts.height * shrink))
         self._size = size[::-1] if facts.orientation[0] == 0 else size
         self._shrinks = shrink < 1
-        self._scaled, self._coloured = _ByKind(self._build_scaling), _ByKind(self._build_colouring)
+        self._scaled, self._coloured = _ByKind(), _ByKind()
 
     def __call__(self, frame: VideoFrame) -> Picture:
         if not self._has_size(frame) and is_carried(frame) and not self._shrinks:
-            frame = self._scaled(frame)
+            frame = self._scaled(frame, self._build_scaling)
         if self._has_size(frame) and is_carried(frame):
             frame = evened(frame)
         return Picture(self._rgb(frame), planes_of(frame, self.facts, self._bits))
@@ -199,7 +199,7 @@ class Converter:
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         width, height = self._size
-        image = np.asarray(self._coloured(frame).to_ndarray(), np.uint8)[:height, :width]
+        image = np.asarray(self._coloured(frame, self._build_colouring).to_ndarray(), np.uint8)[:height, :width]
         if self.facts.alpha:
             image = _on_paper(image)
         if _is_grey(frame.format) and not self.facts.stored.full_range:
@@ -233,17 +233,15 @@ class Converter:
 
 
 class _ByKind:
-    """Frames through a graph of filters, which is made anew when they change their size or format.
+    """Frames through a graph of filters, which is made anew when they change their size or format."""
 
-    build: (graph, first frame) -> the filters between source and sink.
-    """
-
-    def __init__(self, build: Callable[[Graph, VideoFrame], list[FilterContext]]):
-        self._build = build
+    def __init__(self) -> None:
         self._graph: Graph | None = None
         self._kind: tuple[object, ...] = ()
 
-    def __call__(self, frame: VideoFrame) -> VideoFrame:
+    def __call__(self, frame: VideoFrame, build: Callable[[Graph, VideoFrame], list[FilterContext]]) -> VideoFrame:
+        """build: (graph, frame) -> the filters between source and sink. It is not kept: memory that waits for the
+        collector of cycles is many frames, which the collector does not see."""
         from av.filter import Graph
 
         kind = (frame.width, frame.height, frame.format.name)
@@ -252,7 +250,7 @@ class _ByKind:
             source = graph.add_buffer(
                 width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
             )
-            graph.link_nodes(source, *self._build(graph, frame), graph.add("buffersink"))
+            graph.link_nodes(source, *build(graph, frame), graph.add("buffersink"))
             graph.configure()
             self._graph, self._kind = graph, kind
         self._graph.vpush(frame)
