@@ -343,6 +343,9 @@ _RENAMED_OF_MODELS = {
 # ---------------------------------------------------------------- reading
 
 
+Settings = Mapping[str, Any]  # entries by dotted key: Python values, or text as on the command line
+
+
 def preset_names() -> list[str]:
     """Configurations that travel with the package and are known by name."""
     return sorted(p.stem for p in PRESETS.glob("*.yaml"))
@@ -387,6 +390,20 @@ def config_from_dict(values: Mapping[str, Any], origin: str) -> Config:
 def config_to_dict(config: Config) -> dict[str, Any]:
     """Plain containers, for YAML and checkpoints."""
     return asdict(config)
+
+
+def with_changes(config: Config, section: str, given: Mapping[str, Any]) -> Config:
+    """A configuration that a checkpoint carries, with entries of one section changed; UserError for others.
+
+    given: Python values, or text as on the command line, by dotted key.
+    """
+    for name in given:
+        if not name.startswith(f"{section}."):
+            raise UserError(
+                f"{shown(name)} belongs to the trained model: only keys of the section {section} change here"
+            )
+    kept = _Layer("checkpoint", _flat(config_to_dict(config), "checkpoint"))
+    return _merged([kept, _Layer("settings", given)])
 
 
 def parse_setting(text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import torch
 from ..audio.features import backend_from_params, extract_windows
 from ..audio.rows import FeatureWindows
 from ..background import prefetch
+from ..config import Settings, with_changes
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
 from ..locks import reader_of
@@ -106,9 +107,12 @@ class Predictor:
 
     @classmethod
     @contextmanager
-    def reading(cls, model: Path, subject: Path | None, device: str) -> Iterator[Predictor]:
-        """As `open`; while the block runs, nobody writes the subject's folder."""
+    def reading(
+        cls, model: Path, subject: Path | None, device: str, settings: Settings | None = None
+    ) -> Iterator[Predictor]:
+        """As `open`; while the block runs, nobody writes the subject's folder. settings: keys of section `render` to change."""
         checkpoint = load_checkpoint(model)
+        checkpoint = replace(checkpoint, config=with_changes(checkpoint.config, "render", settings or {}))
         layout = SubjectLayout(subject or checkpoint.config.data.root)
         with reader_of(layout.root, "speech2lip render"):
             yield cls(checkpoint, layout, device)

@@ -106,7 +106,9 @@ def test_commands_refuse_before_anything_slow(tmp_path, capsys, model_path, subj
         ([*run, tmp_path / "me.mp4"], "which is read"), ([*run, tmp_path / "a.webm"], ".webm"), ([*render, tmp_path], "is a folder"),
         ([*render, kept], "which is read"), ([*live, kept], "which is read"), ([*live, tmp_path / "wav.mkv"], "which is read"),
         ([*live, tmp_path / "model.mkv"], "which is read"), ([*live, tmp_path], "is a folder"), ([*live, tmp_path / "a.mov"], "written live"),
-        ([*live, tmp_path / "file" / "a.mkv"], "no folder"), (["demo", "--out", tmp_path / "file"], "no folder"),
+        ([*live, tmp_path / "file" / "a.mkv"], "no folder"),
+        ([*render, tmp_path / "b.mp4", "train.batch=2"], "belongs to the trained model"),
+        (["demo", "--out", tmp_path / "file"], "no folder"),
     ):  # fmt: skip
         before = kept.stat()
         assert main([str(a) for a in command]) == 2 and said in capsys.readouterr().err
@@ -157,6 +159,16 @@ def test_hdr_is_tone_mapped_or_kept(model_path, tmp_path):
             np.testing.assert_array_equal(one[~blocks], two[~blocks])
         changed = result.rgb.astype(int) - frame.image
         assert np.abs(changed).mean() < 1
+
+
+def test_settings_of_a_render_change_its_own_section_alone(model_path):
+    with Predictor.reading(model_path, None, "cpu", {"render.hdr": "keep", "render.crf": "12"}) as predictor:
+        assert (predictor.config.render.hdr, predictor.config.render.crf) == ("keep", 12)
+        plain = Predictor.open(model_path, device="cpu").config
+        assert replace(predictor.config, render=plain.render) == plain and plain.render.hdr == "sdr"
+    for given, said in (({"train.batch": 2}, "belongs to the trained model"), ({"render.crf": 99}, "render.crf")):
+        with pytest.raises(UserError, match=said), Predictor.reading(model_path, None, "cpu", given):
+            pass
 
 
 def test_hdr_that_cannot_be_kept_is_refused(model_path, tmp_path):
