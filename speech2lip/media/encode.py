@@ -129,6 +129,8 @@ class _Encoder:
         tags["color_range"] = "pc" if colour.full_range else "tv"
         deep = written_bits(colour) > 8
         quality = _without_loss(self._options()) if deep else self._options()
+        if colour.light:
+            quality["x264-params"] = colour.light
         self._picture = self._file.add_stream("libx264", self.rate, options={**quality, **tags})
         self._picture.width, self._picture.height = width, height
         self._picture.pix_fmt = _DEEP if deep else "yuv420p"

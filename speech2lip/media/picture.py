@@ -36,6 +36,8 @@ def facts_of(stream: VideoStream, frames: list[VideoFrame], path: Path) -> Video
     rgb = bool(frame.format.is_rgb) or frame.format.name == "pal8"
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj") or _is_full_grey(frame, stream)
     stored = stored_colour((frame.colorspace, frame.color_primaries, frame.color_trc), full, rgb, frame.height)
+    if stored.transfer in HDR_TRANSFERS:
+        stored = replace(stored, light=_light(frame))
     _check_colour(stream, frame, path)
     if scale_matrix(stored) is None:
         raise UserError(
@@ -106,6 +108,20 @@ def _side_data(frame: VideoFrame) -> dict[str, bytes]:
     """What the file says beside the picture, by ffmpeg's names."""
     entries = [frame.side_data[number] for number in range(len(frame.side_data))]  # type: ignore[literal-required]
     return {entry.type.name: bytes(entry) for entry in entries}
+
+
+def _light(frame: VideoFrame) -> str:
+    """HDR10's static metadata (SMPTE ST 2086 in steps of 0.00002 and 0.0001 cd/m2, CTA-861.3) as x264 takes it, or ""."""
+    said, parts = _side_data(frame), []
+    display = np.frombuffer(said.get("MASTERING_DISPLAY_METADATA", b""), np.int32)
+    if len(display) == 22 and display[20:].all():  # ten fractions, and whether colours and light are known
+        ratios = display[:20:2] / np.maximum(display[1:20:2], 1)
+        red, green, blue, white = ("({:.0f},{:.0f})".format(*pair) for pair in ratios[:8].reshape(4, 2) * 50_000)
+        least, most = ratios[8:] * 10_000
+        parts.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({most:.0f},{least:.0f})")
+    if len(level := np.frombuffer(said.get("CONTENT_LIGHT_LEVEL", b""), np.uint32)) == 2:
+        parts.append("cll={},{}".format(*level))
+    return ":".join(parts)
 
 
 def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:

@@ -199,7 +199,7 @@ def test_tone_mapping_is_undone(transfer):
     assert grey == pytest.approx(np.full((1, 3), (_hlg if transfer == HDR[0] else _pq)(np.array(101.5))), abs=2e-4)
 
 
-def _hdr_clip(path: Path, transfer: str, **settings) -> Path:
+def _hdr_clip(path: Path, transfer: str, light: str = "") -> Path:
     """A ramp from black to beyond 1000 cd/m2 in colours, 10 bit; what is not HDR's would be clipped."""
     rng, frames = np.random.default_rng(0), []
     for _ in range(3):
@@ -210,7 +210,8 @@ def _hdr_clip(path: Path, transfer: str, **settings) -> Path:
             rows[:, : plane.width] = ramp + rng.integers(-40, 41, (plane.height, plane.width))
         frames.append(frame)
     colours = tags("bt2020nc", "bt2020", transfer)
-    return make_video(path, frames, pix_fmt="yuv420p10le", options=LOSSLESS, **colours, **settings)
+    options = LOSSLESS | ({"x264-params": light} if light else {})
+    return make_video(path, frames, pix_fmt="yuv420p10le", options=options, **colours)
 
 
 @pytest.mark.parametrize("writer", [VideoWriter, LiveWriter])
@@ -226,6 +227,14 @@ def test_hdr_is_kept_in_ten_bit_with_its_tags(tmp_path, transfer, writer):
             np.testing.assert_array_equal(_outside(two.planes), _outside(one.planes))
         inner = (slice(12, 34), slice(22, 54))
         assert np.abs(two.rgb[inner].astype(int) - image[inner]).max() <= (3 if writer is VideoWriter else 12)
+
+
+def test_the_light_of_hdr10_is_said_again(tmp_path):
+    light = "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):cll=1000,400"
+    source = _hdr_clip(tmp_path / "a.mp4", "smpte2084", light)
+    assert probe(source).video.stored.light == light
+    _painted(source, tmp_path / "out.mp4", keep_hdr=True)
+    assert probe(tmp_path / "out.mp4").video.stored == probe(source).video.stored
 
 
 @pytest.mark.parametrize("transfer", HDR)
