@@ -1,5 +1,6 @@
 """What is not painted is written as the source has it: planes carried beside RGB, and painted boxes put into them."""
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -181,6 +182,19 @@ def test_a_small_change_of_a_colour_outside_rgb_is_a_small_change():
         work = planes.copy()
         repaint(places(work), old - np.uint8(change), Kept(planes, old, (0, 0, 4, 4)), Colour())
         assert low <= work[0, 0] <= high, change
+
+
+def test_a_reading_that_ends_leaves_nothing_to_the_collector_of_cycles(tmp_path):
+    """Decoders and graphs hold many frames that the collector does not see; a walk opens the clip hundreds of times."""
+    path = _kind(tmp_path, "anamorphic")
+    list(read_pictures(path, 25.0))
+    gc.collect()
+    gc.disable()
+    try:
+        list(read_pictures(path, 25.0))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 # ---------------------------------------------------------------- HDR
