@@ -88,7 +88,7 @@ class Pulse:
 class NoWriter:
     """Takes the place of the encoder."""
 
-    def __init__(self, out: str, fps: float, colour: Colour):
+    def __init__(self, out: str, fps: float, **_: object):
         pass
 
     def __enter__(self) -> NoWriter:
@@ -97,7 +97,7 @@ class NoWriter:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: np.ndarray, kept: object = None) -> None:
         pass
 
     def hear(self, samples: np.ndarray) -> None:

@@ -130,7 +130,7 @@ class Ours:
         target = self.model_path.with_name("speed.mp4")
         with VideoWriter(target, 25.0, crf=self.config.render.crf, preset=self.config.render.preset) as video:
             for frame in self.predictor.render(self.windows):
-                video.write(frame.image)
+                video.write(frame.image, frame.kept)
         return len(self.windows)
 
 

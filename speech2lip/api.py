@@ -7,16 +7,12 @@ sentence for a person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from .config import load_settings
+from .config import Settings, load_settings
 from .files import check_input
 from .names import subject_name
 from .subject.records import Subject
-
-Settings = Mapping[str, Any]
 
 
 def preprocess(
@@ -63,12 +59,12 @@ def train(
 
 def render(
     model: str | Path, audio: str | Path, out: str | Path, subject: str | Path | None = None, start: int = 0,
-    device: str = "auto",
+    device: str = "auto", settings: Settings | None = None,
 ) -> int:  # fmt: skip
     """Make the person say `audio`, in the video `out` at the source's size; returns its number of frames.
 
     subject: the subject's folder (default: the one that the model was trained on); start: source
-    frame to begin on; device: auto, cpu or cuda.
+    frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change.
 
         frames = render("log/me/model.pt", "speech.wav", "result.mp4")
     """
@@ -80,5 +76,5 @@ def render(
     check_sound(Path(audio))
     check_output(Path(out), Path(audio))
     return render_video(
-        Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start
+        Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start, settings
     )

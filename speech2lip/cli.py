@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .config import DEVICES, Config, entries, load_settings, preset_names, suggestion
+from .config import DEVICES, Config, entries, load_settings, parse_setting, preset_names, suggestion
 from .errors import UserError, run_guarded
 from .files import check_input, check_writable
 from .names import subject_name
@@ -269,6 +269,7 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
         "OUT is .mkv, .ts, .mp4 or - (Matroska on standard output)"))  # fmt: skip
+    parser.add_argument("settings", nargs="*", metavar="render.KEY=value", help="entries of section render to change")
 
 
 def _render(options: argparse.Namespace) -> int:
@@ -282,7 +283,8 @@ def _render(options: argparse.Namespace) -> int:
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
-    count = render_video(model, options.audio, options.out, options.data, options.device, options.start)
+    given = dict(parse_setting(text) for text in options.settings)
+    count = render_video(model, options.audio, options.out, options.data, options.device, options.start, given)
     print(f"{options.out}: {count} frames")
     return 0
 
@@ -290,9 +292,12 @@ def _render(options: argparse.Namespace) -> int:
 def _render_live(options: argparse.Namespace, model: Path) -> int:
     from .media.pcm import sound_of_growing_file, sound_of_stream
     from .rendering.live import render_live
+    from .rendering.output import check_output
 
+    check_output(options.out, model, *([] if str(options.audio) == "-" else [options.audio]), live=True)
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
-    report = render_live(model, options.data, sound, str(options.out), options.device, options.start)
+    given = dict(parse_setting(text) for text in options.settings)
+    report = render_live(model, options.data, sound, str(options.out), options.device, options.start, given)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0
 

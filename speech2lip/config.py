@@ -322,6 +322,7 @@ class TrainConfig:
 class RenderConfig:
     crf: int = key(17, "quality of H.264, lower is better", 0, 51)
     preset: str = key("medium", "of x264: how long it searches", choices=X264_PRESETS)
+    hdr: str = key("sdr", "HDR sources: tone-mapped to sdr, or kept in 10 bit with their tags", choices=("sdr", "keep"))
     batch: int = key(8, "frames at once", 1, 256)
     fade: int = key(4, "frames over which the mouth is left to the source where something comes in front of it", 0, 100)
     clear_seconds: float = key(
@@ -362,6 +363,9 @@ _RENAMED_OF_MODELS = {
 
 
 # ---------------------------------------------------------------- reading
+
+
+Settings = Mapping[str, Any]  # entries by dotted key: Python values, or text as on the command line
 
 
 def preset_names() -> list[str]:
@@ -408,6 +412,20 @@ def config_from_dict(values: Mapping[str, Any], origin: str) -> Config:
 def config_to_dict(config: Config) -> dict[str, Any]:
     """Plain containers, for YAML and checkpoints."""
     return asdict(config)
+
+
+def with_changes(config: Config, section: str, given: Mapping[str, Any]) -> Config:
+    """A configuration that a checkpoint carries, with entries of one section changed; UserError for others.
+
+    given: Python values, or text as on the command line, by dotted key.
+    """
+    for name in given:
+        if not name.startswith(f"{section}."):
+            raise UserError(
+                f"{shown(name)} belongs to the trained model: only keys of the section {section} change here"
+            )
+    kept = _Layer("checkpoint", _flat(config_to_dict(config), "checkpoint"))
+    return _merged([kept, _Layer("settings", given)])
 
 
 def parse_setting(text: str) -> tuple[str, str]:

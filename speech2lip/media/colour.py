@@ -120,11 +120,44 @@ def _into_gamut(light: np.ndarray) -> np.ndarray:
 
 def _rolled_off(light: np.ndarray) -> np.ndarray:
     """The Moebius curve: identity up to the knee, with its slope there, and 1 at the peak."""
+    a, b, scale = _moebius()
+    return np.where(light <= _KNEE, light, np.minimum(scale * (light + a) / (light + b), 1))
+
+
+def _unrolled(light: np.ndarray) -> np.ndarray:
+    """Inverse of `_rolled_off`."""
+    a, b, scale = _moebius()
+    return np.where(light <= _KNEE, light, (scale * a - light * b) / (light - scale))
+
+
+def _moebius() -> tuple[float, float, float]:
     knee, peak = _KNEE, _PEAK / WHITE
     a = -(knee**2) * (peak - 1) / (knee**2 - 2 * knee + peak)
     b = (knee**2 - 2 * knee * peak + peak) / (peak - 1)
-    rolled = (b**2 + 2 * b * knee + knee**2) / (b - a) * (light + a) / (light + b)
-    return np.where(light <= knee, light, np.minimum(rolled, 1))
+    return a, b, (b**2 + 2 * b * knee + knee**2) / (b - a)
+
+
+def hdr_signal(rgb: np.ndarray, transfer: str) -> np.ndarray:
+    """The inverse of `tone_map`: BT.709 R'G'B' [..., 3] in [0, 1] -> BT.2020 R'G'B', HLG or PQ."""
+    light = np.asarray(rgb, np.float64) ** _GAMMA
+    peak = np.maximum(light.max(-1, keepdims=True), 1e-9)
+    light = WHITE * np.maximum(light * (_unrolled(peak) / peak) @ np.linalg.inv(_TO_709).T, 0)
+    return _hlg_signal(light) if transfer == "arib-std-b67" else _pq_signal(light)
+
+
+def _hlg_signal(light: np.ndarray) -> np.ndarray:
+    """Inverse of `_hlg_light`."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    luminance = np.maximum(light @ _LUMA_2020 / _PEAK, 1e-9)[..., None] ** (1 / 1.2)
+    scene = light / (_PEAK * luminance**0.2)
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - b, 1e-9)) + c).clip(0, 1)
+
+
+def _pq_signal(light: np.ndarray) -> np.ndarray:
+    """Inverse of `_pq_light`."""
+    m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+    power = (light / 10_000) ** m1
+    return ((c1 + c2 * power) / (1 + c3 * power)) ** m2
 
 
 @lru_cache(2)

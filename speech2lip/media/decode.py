@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +19,7 @@ from .facts import MediaInfo, Selection, VideoFacts
 from .images import frame_files, read_image
 from .packets import Tally, decoded
 from .picture import Converter, Deinterlacer
+from .planes import Picture, carried_bits
 from .probe import probe, refuse_part
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _LONGEST_JUMP = 0.5  # seconds by which time stamps may fall back
 def read_frames(
     path: Path, fps: float, max_side: int | None = None, start: int = 0, select: Selection = Selection()
 ) -> Generator[np.ndarray, None, None]:
-    """Decode a video, or a folder of image frames, at a constant rate.
+    """Decode a video, or a folder of image frames, at a constant rate, as RGB alone.
 
     path: video file, or folder of images taken in name order as one frame each;
     max_side: shrink frames so that no side exceeds it; start: first frame wanted (the
@@ -47,15 +48,36 @@ def read_frames(
     if path.is_dir():
         yield from _read_folder(path, max_side, start)
         return
+    for picture in _pictures(path, fps, start, select, lambda facts: Converter(facts, max_side)):
+        yield picture.rgb
+
+
+def read_pictures(
+    path: Path, fps: float, start: int = 0, select: Selection = Selection(), keep_hdr: bool = False
+) -> Generator[Picture, None, None]:
+    """As `read_frames`, with the source's own planes beside RGB where they are to be written again (`carried_bits`).
+
+    keep_hdr: HDR is not tone-mapped when it is written; its planes come along in 10 bits.
+    """
+    if path.is_dir():
+        for image in _read_folder(path, None, start):
+            yield Picture(image)
+        return
+    yield from _pictures(path, fps, start, select, lambda facts: Converter(facts, bits=carried_bits(facts, keep_hdr)))
+
+
+def _pictures(
+    path: Path, fps: float, start: int, select: Selection, converter: Callable[[VideoFacts], Converter]
+) -> Iterator[Picture]:
     info = probe(path, select)
     if info.video is None:
         raise UserError(f"{path} has no video stream: give a video of a talking person")
-    convert, tally = Converter(info.video, max_side), Tally()
-    before, image = None, None
+    convert, tally = converter(info.video), Tally()
+    before, picture = None, None
     for frame in _at_rate(_Source(path, fps, select, info.video, tally), start):
-        if frame is not before or image is None:
-            before, image = frame, convert(frame)
-        yield image
+        if frame is not before or picture is None:
+            before, picture = frame, convert(frame)
+        yield picture
     _check_complete(path, info, select, tally, start)
 
 

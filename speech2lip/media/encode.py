@@ -16,12 +16,13 @@ from ..background import Worker
 from ..errors import UserError
 from .facts import Colour
 from .soundtrack import Soundtrack
-from .yuv import padded_to_even, to_yuv420
+from .yuv import Kept, Planes, padded_to_even, places, repaint, to_yuv420, written_bits
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 E = TypeVar("E", bound="_Encoder")
@@ -29,6 +30,7 @@ _NTSC = tuple(Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120))
 _SAME_RATE = 5e-6  # relative; an hour at a rate that is off by so much is off by less than a frame
 _BITS = 192_000  # of sound, per second
 _PIECE = 1024  # samples that AAC encodes at once
+_DEEP = "yuv420p10le"
 _LIVE_RATE = 16_000  # of the sound that live rendering hears
 
 
@@ -67,7 +69,7 @@ class _Encoder:
     """H.264 in a container, made by a thread so that whoever draws the frames does not wait.
 
     Frames are RGB uint8 of one size, and not changed after they were given; odd sizes are padded by repeating the
-    last column or row. OSError where the file cannot be written: at a later frame, or when it is closed.
+    last column or row. What a frame keeps of its source is written as it is there. HDR is written with 10 bits. OSError where the file cannot be written: at a later frame, or when it is closed.
     """
 
     _THREADS = "FRAME"  # several frames at once, which is faster than parts of one
@@ -80,9 +82,9 @@ class _Encoder:
         self._picture: VideoStream | None = None
         self._worker: Worker | None = None
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: np.ndarray, kept: Kept | None = None) -> None:
         with self._refused():
-            self._do(self._encode, frame)
+            self._do(self._encode, frame, kept)
         self.frames += 1
 
     def close(self) -> None:
@@ -125,20 +127,24 @@ class _Encoder:
         colour = self.colour
         tags = {"colorspace": colour.matrix, "color_primaries": colour.primaries, "color_trc": colour.transfer}
         tags["color_range"] = "pc" if colour.full_range else "tv"
-        self._picture = self._file.add_stream("libx264", self.rate, options={**self._options(), **tags})
-        self._picture.width, self._picture.height, self._picture.pix_fmt = width, height, "yuv420p"
+        deep = written_bits(colour) > 8
+        quality = _without_loss(self._options()) if deep else self._options()
+        if colour.light:
+            quality["x264-params"] = colour.light
+        self._picture = self._file.add_stream("libx264", self.rate, options={**quality, **tags})
+        self._picture.width, self._picture.height = width, height
+        self._picture.pix_fmt = _DEEP if deep else "yuv420p"
         self._picture.codec_context.time_base = 1 / self.rate
         self._picture.codec_context.thread_type = self._THREADS
         self._sound = self._sound_stream(self._file)
 
-    def _encode(self, image: np.ndarray) -> None:
-        from av.video.frame import VideoFrame
-
-        image = padded_to_even(image)
+    def _encode(self, image: np.ndarray, kept: Kept | None = None) -> None:
+        frame, pixels = _frame_of(kept.planes if kept else to_yuv420(padded_to_even(image), self.colour))
+        if kept:
+            repaint(pixels, image, kept, self.colour)
         if self._picture is None:
-            self._start(image.shape[1], image.shape[0])
+            self._start(frame.width, frame.height)
         assert self._picture is not None
-        frame = VideoFrame.from_ndarray(to_yuv420(image, self.colour), "yuv420p")
         frame.pts, frame.time_base = self._shown, 1 / self.rate
         self._shown += 1
         self._mux(self._picture.encode(frame))
@@ -199,8 +205,8 @@ class VideoWriter(_Encoder):
         stream.bit_rate = _BITS
         return stream
 
-    def _encode(self, image: np.ndarray) -> None:
-        super()._encode(image)
+    def _encode(self, image: np.ndarray, kept: Kept | None = None) -> None:
+        super()._encode(image, kept)
         self._hear(_PIECE)
 
     def _hear(self, least: int) -> None:
@@ -239,10 +245,7 @@ class LiveWriter(_Encoder):
     _THREADS = "SLICE"  # of one frame, so that none waits for the next
 
     def __init__(self, out: str, fps: float | Fraction, crf: int = 20, colour: Colour = Colour()):
-        suffix = ".mkv" if out == "-" else Path(out).suffix.lower()
-        if suffix not in LIVE_CONTAINERS:
-            raise UserError(f"{out} cannot be written live: use .mkv, .ts, .mp4, or - for standard output")
-        super().__init__(out, fps, LIVE_CONTAINERS[suffix], colour)
+        super().__init__(out, fps, live_container_of(out), colour)
         self.crf = crf
         self._before: list[np.ndarray] = []  # sound that came before the first frame
         self._heard = 0  # samples
@@ -276,8 +279,8 @@ class LiveWriter(_Encoder):
     def _sound_stream(self, file: OutputContainer) -> AudioStream | None:
         return _add_sound(file, self._kind.sound, _LIVE_RATE, "mono")
 
-    def _encode(self, image: np.ndarray) -> None:
-        super()._encode(image)
+    def _encode(self, image: np.ndarray, kept: Kept | None = None) -> None:
+        super()._encode(image, kept)
         waiting, self._before = self._before, []
         for samples in waiting:
             self._hear(samples)
@@ -300,10 +303,36 @@ class LiveWriter(_Encoder):
         self._mux(self._sound.encode(None))
 
 
+def _frame_of(planes: np.ndarray) -> tuple[VideoFrame, Planes]:
+    """Y, Cb, Cr below each other, uint8 or uint16 with 10 bits -> a frame for the encoder, and its pixels to paint on."""
+    from av.video.frame import VideoFrame
+
+    frame = VideoFrame(planes.shape[1], planes.shape[0] * 2 // 3, "yuv420p" if planes.dtype == np.uint8 else _DEEP)
+    pixels = []
+    for plane, values in zip(frame.planes, places(planes), strict=True):
+        rows = np.frombuffer(plane, planes.dtype).reshape(plane.height, -1)  # type: ignore[call-overload]
+        pixels.append(rows[:, : plane.width])
+        pixels[-1][:] = values
+    return frame, (pixels[0], pixels[1], pixels[2])
+
+
+def _without_loss(options: dict[str, str]) -> dict[str, str]:
+    """crf 0 loses nothing with 8 bits alone; with 10 bits the quantiser must be 0."""
+    return {"qp" if key == "crf" and value == "0" else key: value for key, value in options.items()}
+
+
 def _add_sound(file: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
     stream: Any = file.add_stream(codec, rate)
     stream.layout, stream.codec_context.time_base = layout, Fraction(1, rate)
     return stream  # type: ignore[no-any-return]
+
+
+def live_container_of(out: str) -> Container:
+    """As `container_of`, for what `LiveWriter` writes."""
+    suffix = ".mkv" if out == "-" else Path(out).suffix.lower()
+    if suffix not in LIVE_CONTAINERS:
+        raise UserError(f"{out} cannot be written live: use .mkv, .ts, .mp4, or - for standard output")
+    return LIVE_CONTAINERS[suffix]
 
 
 def container_of(path: Path) -> Container:

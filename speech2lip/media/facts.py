@@ -20,12 +20,14 @@ class Selection:
 @dataclass(frozen=True)
 class Colour:
     """How RGB stands for YUV, in the names that ffmpeg has for ITU-T H.273's numbers (`bt709`, `smpte170m`,
-    `bt470bg`, `bt2020nc`, `smpte2084`, ...); full_range: Y is 0..255 and not 16..235."""
+    `bt470bg`, `bt2020nc`, `smpte2084`, ...); full_range: Y is 0..255 and not 16..235; light: of HDR10, what display it was
+    graded on and how bright it is, in x264's words."""
 
     matrix: str = "bt709"
     primaries: str = "bt709"
     transfer: str = "bt709"
     full_range: bool = False
+    light: str = ""
 
 
 @dataclass(frozen=True)

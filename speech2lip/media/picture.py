@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,11 @@ import numpy as np
 from ..errors import UserError
 from .colour import cube_file, scale_matrix, stored_colour, written_colour
 from .facts import HDR_TRANSFERS, VideoFacts
+from .planes import Picture, even_size, evened, is_carried, planes_of, upright
 
 if TYPE_CHECKING:
     from av.filter import Graph
+    from av.filter.context import FilterContext
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -34,6 +36,8 @@ def facts_of(stream: VideoStream, frames: list[VideoFrame], path: Path) -> Video
     rgb = bool(frame.format.is_rgb) or frame.format.name == "pal8"
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj") or _is_full_grey(frame, stream)
     stored = stored_colour((frame.colorspace, frame.color_primaries, frame.color_trc), full, rgb, frame.height)
+    if stored.transfer in HDR_TRANSFERS:
+        stored = replace(stored, light=_light(frame))
     _check_colour(stream, frame, path)
     if scale_matrix(stored) is None:
         raise UserError(
@@ -106,6 +110,20 @@ def _side_data(frame: VideoFrame) -> dict[str, bytes]:
     return {entry.type.name: bytes(entry) for entry in entries}
 
 
+def _light(frame: VideoFrame) -> str:
+    """HDR10's static metadata (SMPTE ST 2086 in steps of 0.00002 and 0.0001 cd/m2, CTA-861.3) as x264 takes it, or ""."""
+    said, parts = _side_data(frame), []
+    display = np.frombuffer(said.get("MASTERING_DISPLAY_METADATA", b""), np.int32)
+    if len(display) == 22 and display[20:].all():  # ten fractions, and whether colours and light are known
+        ratios = display[:20:2] / np.maximum(display[1:20:2], 1)
+        red, green, blue, white = ("({:.0f},{:.0f})".format(*pair) for pair in ratios[:8].reshape(4, 2) * 50_000)
+        least, most = ratios[8:] * 10_000
+        parts.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({most:.0f},{least:.0f})")
+    if len(level := np.frombuffer(said.get("CONTENT_LIGHT_LEVEL", b""), np.uint32)) == 2:
+        parts.append("cll={},{}".format(*level))
+    return ":".join(parts)
+
+
 def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:
     """Signs of the display matrix (a, b, c, d), whose turns are multiples of 90 degrees; others are left out."""
     if (data := _side_data(frame).get("DISPLAYMATRIX")) is not None:
@@ -170,60 +188,92 @@ def pulled(graph: Graph) -> Iterator[VideoFrame]:
 
 
 class Converter:
-    """Decoded frames of one stream -> RGB uint8 [H, W, 3] of one size, read-only.
+    """Decoded frames of one stream -> pictures whose RGB has one size, read-only.
 
-    max_side: frames are shrunk so that no side exceeds it. Frames whose size changes inside the stream are
-    brought to that of the first.
+    max_side: frames are shrunk so that no side exceeds it; bits: of the planes that come along (`carried_bits`; 0: none).
+    Frames whose size changes inside the stream are brought to that of the first. What is scaled and not shrunk is scaled
+    as YUV, so that RGB and planes are one picture.
     """
 
-    def __init__(self, facts: VideoFacts, max_side: int | None = None):
-        self.facts = facts
+    def __init__(self, facts: VideoFacts, max_side: int | None = None, bits: int = 0):
+        self.facts, self._bits = facts, bits
         shrink = min(1.0, max_side / max(facts.width, facts.height)) if max_side else 1.0
         size = max(1, round(facts.width * shrink)), max(1, round(facts.height * shrink))
         self._size = size[::-1] if facts.orientation[0] == 0 else size
-        self._graph: Graph | None = None
-        self._kind: tuple[object, ...] = ()
+        self._shrinks = shrink < 1
+        self._scaled, self._coloured = _ByKind(), _ByKind()
 
-    def __call__(self, frame: VideoFrame) -> np.ndarray:
-        kind = (frame.width, frame.height, frame.format.name)
-        if self._graph is None or kind != self._kind:
-            self._graph, self._kind = self._build(frame), kind
-        self._graph.vpush(frame)
-        image = np.asarray(self._graph.vpull().to_ndarray(), np.uint8)
+    def __call__(self, frame: VideoFrame) -> Picture:
+        if not self._has_size(frame) and is_carried(frame) and not self._shrinks:
+            frame = self._scaled(frame, self._build_scaling)
+        if self._has_size(frame) and is_carried(frame):
+            frame = evened(frame)
+        return Picture(self._rgb(frame), planes_of(frame, self.facts, self._bits))
+
+    def _has_size(self, frame: VideoFrame) -> bool:
+        return (frame.width, frame.height) in (self._size, even_size(*self._size))
+
+    def _rgb(self, frame: VideoFrame) -> np.ndarray:
+        width, height = self._size
+        image = np.asarray(self._coloured(frame, self._build_colouring).to_ndarray(), np.uint8)[:height, :width]
         if self.facts.alpha:
             image = _on_paper(image)
         if _is_grey(frame.format) and not self.facts.stored.full_range:
             image = _stretched(image)
-        image = np.ascontiguousarray(_upright(image, self.facts.orientation))
+        image = np.ascontiguousarray(upright(image, self.facts.orientation))
         image.flags.writeable = False
         return image
 
-    def _build(self, frame: VideoFrame) -> Graph:
-        from av.filter import Graph
+    def _build_scaling(self, graph: Graph, frame: VideoFrame) -> list[FilterContext]:
+        both = "pc" if self.facts.stored.full_range else "tv"
+        sides = f"w={self._size[0]}:h={self._size[1]}"
+        scale = graph.add("scale", f"{sides}:in_range={both}:out_range={both}:flags=bicubic+accurate_rnd")
+        return [scale, graph.add("format", frame.format.name)]
 
-        graph, stored = Graph(), self.facts.stored
-        nodes = [
-            graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
-        ]
+    def _build_colouring(self, graph: Graph, frame: VideoFrame) -> list[FilterContext]:
+        stored = self.facts.stored
         # Repeated chroma is what writing takes the mean of: what is not painted comes back as it was.
-        kernel = "neighbor" if self._size == (frame.width, frame.height) else "bicubic"
-        scale = f"w={self._size[0]}:h={self._size[1]}:out_range=pc:flags={kernel}+accurate_rnd+full_chroma_int"
+        kernel = "neighbor" if self._has_size(frame) else "bicubic"
+        width, height = (frame.width, frame.height) if self._has_size(frame) else self._size
+        options = f"w={width}:h={height}:out_range=pc:flags={kernel}+accurate_rnd+full_chroma_int"
         if stored.matrix != "gbr":
-            scale += f":in_color_matrix={scale_matrix(stored)}:in_range={'pc' if stored.full_range else 'tv'}"
-        nodes.append(graph.add("scale", scale))
+            options += f":in_color_matrix={scale_matrix(stored)}:in_range={'pc' if stored.full_range else 'tv'}"
+        nodes = [graph.add("scale", options)]
         if self.facts.hdr:
             nodes += [
                 graph.add("format", "gbrp16le"),
                 _tone_mapping(graph, stored.transfer),
                 graph.add("scale", "sws_dither=none"),
             ]
-        nodes += [graph.add("format", "rgba" if self.facts.alpha else "rgb24"), graph.add("buffersink")]
-        graph.link_nodes(*nodes)
-        graph.configure()
-        return graph
+        return [*nodes, graph.add("format", "rgba" if self.facts.alpha else "rgb24")]
 
 
-def _tone_mapping(graph: Graph, transfer: str):  # type: ignore[no-untyped-def]
+class _ByKind:
+    """Frames through a graph of filters, which is made anew when they change their size or format."""
+
+    def __init__(self) -> None:
+        self._graph: Graph | None = None
+        self._kind: tuple[object, ...] = ()
+
+    def __call__(self, frame: VideoFrame, build: Callable[[Graph, VideoFrame], list[FilterContext]]) -> VideoFrame:
+        """build: (graph, frame) -> the filters between source and sink. It is not kept: memory that waits for the
+        collector of cycles is many frames, which the collector does not see."""
+        from av.filter import Graph
+
+        kind = (frame.width, frame.height, frame.format.name)
+        if self._graph is None or kind != self._kind:
+            graph = Graph()
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+            )
+            graph.link_nodes(source, *build(graph, frame), graph.add("buffersink"))
+            graph.configure()
+            self._graph, self._kind = graph, kind
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
+def _tone_mapping(graph: Graph, transfer: str) -> FilterContext:
     """The filter lut3d, which reads its table from a file when it is made."""
     handle, name = tempfile.mkstemp(suffix=".cube", prefix="speech2lip-")
     try:
@@ -247,10 +297,3 @@ def _stretched(image: np.ndarray) -> np.ndarray:
     """Grey of 16..235 -> 0..255, which the scale filter leaves undone."""
     table = ((np.arange(256) - 16) * (255 / 219)).round().clip(0, 255).astype(np.uint8)
     return table[image]
-
-
-def _upright(image: np.ndarray, orientation: tuple[int, int, int, int]) -> np.ndarray:
-    a, b, c, d = orientation
-    if a == 0:
-        image, a, d = image.swapaxes(0, 1), c, b
-    return image[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1]

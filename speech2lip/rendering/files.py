@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..audio.features import load_features
+from ..config import Settings
 from ..errors import UserError
 from ..files import atomic_path, writing
 from ..media.decode import read_frames
@@ -21,14 +22,15 @@ from .predictor import Predictor
 
 
 def render_video(
-    model: Path, audio: Path, out: Path, root: Path | None = None, device: str = "auto", first: int = 0
+    model: Path, audio: Path, out: Path, root: Path | None = None, device: str = "auto", first: int = 0,
+    settings: Settings | None = None,
 ) -> int:  # fmt: skip
     """Render `audio` on the subject's frames into the video `out`; returns its number of frames.
 
     root: the subject's folder (default: the one that the model was trained on); first: source frame to
-    begin on; frames are walked forth and back.
+    begin on; frames are walked forth and back; settings: keys of section `render` to change.
     """
-    with Predictor.reading(model, root, device) as predictor:
+    with Predictor.reading(model, root, device, settings) as predictor:
         check_output(out, audio, predictor.source)
         windows = predictor.features(audio)
         render = predictor.config.render
@@ -41,7 +43,7 @@ def render_video(
             VideoWriter(path, predictor.subject.fps, audio, **quality) as video,
         ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
-                video.write(frame.image)
+                video.write(frame.image, frame.kept)
         return len(windows)
 
 

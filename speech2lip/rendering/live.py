@@ -13,9 +13,11 @@ import numpy as np
 
 from ..audio.features import backend_from_params
 from ..audio.live import LiveFeatures, can_be_live
+from ..config import Settings
 from ..errors import UserError
 from ..media.encode import LiveWriter
 from ..media.sound import SAMPLE_RATE, stream_audio
+from .output import check_output
 from .paste import Rendered
 from .predictor import Predictor
 
@@ -46,15 +48,17 @@ class LiveReport:
 
 
 def render_live(
-    model: Path, root: Path | None, sound: Iterable[np.ndarray], out: str, device: str = "auto", first: int = 0
-) -> LiveReport:
+    model: Path, root: Path | None, sound: Iterable[np.ndarray], out: str, device: str = "auto", first: int = 0,
+    settings: Settings | None = None,
+) -> LiveReport:  # fmt: skip
     """Paint frames for `sound` (16 kHz pieces, as they arrive) into `out` (see `LiveWriter`).
 
     Ctrl-C ends the video after the last painted frame; a second one ends at once. Time per frame and memory do
     not depend on how long it has run. Only mel and Moonshine features can be made while sound arrives; others
-    need the whole file.
+    need the whole file. settings: keys of section `render` to change.
     """
-    with Predictor.reading(model, root, device) as predictor:
+    with Predictor.reading(model, root, device, settings) as predictor:
+        check_output(Path(out), predictor.source, live=True)
         return _render_live(predictor, sound, out, first)
 
 
@@ -92,7 +96,7 @@ class _Painting:
         try:
             with closing(painted):
                 for frame in painted:
-                    writer.write(frame.image)
+                    writer.write(frame.image, frame.kept)
                     self._latency.append(time.monotonic() - ears.arrival(self.frames / self._fps))
                     self.frames += 1
         except KeyboardInterrupt:

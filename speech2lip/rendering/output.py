@@ -10,18 +10,23 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import check_writable
-from ..media.encode import container_of
+from ..media.encode import container_of, live_container_of
 
 _LEAST_SPACE = 16 * 2**20  # bytes: half a minute of a small face; what is rendered for long needs more
 
 
-def check_output(out: Path, *sources: Path | None) -> None:
+def check_output(out: Path, *sources: Path | None, live: bool = False) -> None:
     """Refuse a video that could not be written, or that would replace one of `sources`.
 
     UserError for: a folder, a pipe or a device; a suffix that is none of `CONTAINERS`; a folder that is read-only
     or cannot be made; a disk that is full; the same file as a source, by whatever name.
+    live: written as it is made, by `LiveWriter`: `-`, pipes and devices are taken as they are, and the suffixes are those
+    of `LIVE_CONTAINERS`.
     """
-    _check_kind(out)
+    if live and (str(out) == "-" or (out.exists() and not out.is_file() and not out.is_dir())):
+        live_container_of(str(out))
+        return
+    _check_kind(out, live)
     for source in sources:
         if source is not None:
             check_other_file(out, source)
@@ -35,7 +40,7 @@ def check_output(out: Path, *sources: Path | None) -> None:
         )
 
 
-def _check_kind(out: Path) -> None:
+def _check_kind(out: Path, live: bool) -> None:
     if out.is_dir():
         raise UserError(
             f"cannot write {out} (it is a folder): give the name of a video in it, such as {out / 'result.mp4'}"
@@ -44,7 +49,10 @@ def _check_kind(out: Path) -> None:
         raise UserError(
             f"cannot write {out} (it is a pipe or a device): give the name of a file, or use `speech2lip render --stream`"
         )
-    container_of(out)
+    if live:
+        live_container_of(str(out))
+    else:
+        container_of(out)
     for parent in out.absolute().parents:
         if parent.exists():
             if not parent.is_dir():

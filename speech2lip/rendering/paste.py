@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..media.yuv import Kept
 from ..subject.records import Crop
 
 
@@ -14,13 +15,23 @@ from ..subject.records import Crop
 class Rendered:
     """One finished frame: `image` RGB uint8 at source size; `original`: the frame it was
     painted on, unchanged; `source`: that frame's index; `mask`: [h, w] float32 in 0..1, how
-    far pixels from `corner` (x, y) on may differ from it; all others are the same."""
+    far pixels from `corner` (x, y) on may differ from it; all others are the same; `planes`: the source's own, where
+    they are carried (`media.planes.Picture`)."""
 
     image: np.ndarray
     original: np.ndarray
     source: int
     mask: np.ndarray
     corner: tuple[int, int]
+    planes: np.ndarray | None = None
+
+    @property
+    def kept(self) -> Kept | None:
+        """What the encoder writes as the source has it."""
+        if self.planes is None:
+            return None
+        (x, y), (height, width) = self.corner, self.mask.shape
+        return Kept(self.planes, self.original, (x, y, x + width, y + height))
 
     @property
     def full_mask(self) -> np.ndarray:

@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from ..audio.features import backend_from_params, extract_windows
 from ..audio.rows import FeatureWindows
 from ..background import prefetch
+from ..config import Settings, with_changes
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
 from ..locks import reader_of
-from ..media.facts import Colour
+from ..media.facts import Colour, VideoFacts
+from ..media.planes import Picture, carried_bits
 from ..media.probe import probe
 from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
@@ -29,7 +31,7 @@ from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import FaceAreas
 from ..subject.records import extract
 from .paste import Rendered, paste_back, untouched
-from .walk import clear_stretch, endless_runs, forth_and_back, frames_in_order, painted_share, runs_of
+from .walk import Footage, clear_stretch, endless_runs, forth_and_back, painted_share, pictures_in_order, runs_of
 
 _NO_NUMBERS = (
     "the networks gave colours that are no numbers, near source frame {frame}: train again, or with render.amp=false"
@@ -83,9 +85,27 @@ class Predictor:
 
     @property
     def colour(self) -> Colour:
-        """What the rendered frames are to be written with: the source's colour."""
-        video = probe(self.source, self.select).video
-        return video.colour if video is not None else Colour()
+        """What the rendered frames are to be written with: the source's colour, of HDR only when it is kept."""
+        video = self._video
+        if video is None:
+            return Colour()
+        return video.stored if self.footage.keep_hdr else video.colour
+
+    @property
+    def footage(self) -> Footage:
+        """The source as it is walked; UserError for HDR that cannot be kept."""
+        video = self._video
+        keep = self.config.render.hdr == "keep" and video is not None and video.hdr
+        if keep and video is not None and not carried_bits(video, keep_hdr=True):
+            raise UserError(
+                f"{self.source} is HDR that cannot be kept ({video.subsampling}, {video.stored.matrix}, pixels {video.aspect:.3g} "
+                "times as wide as high): render with render.hdr=sdr"
+            )
+        return Footage(self.source, self.subject.fps, self.select, keep)
+
+    @property
+    def _video(self) -> VideoFacts | None:
+        return probe(self.source, self.select).video
 
     def walk(self, first: int, count: int) -> tuple[tuple[int, int], int]:
         """The loop [start, end) in which a walk of `count` frames from `first` meets mouths that are seen, where the clip
@@ -96,9 +116,12 @@ class Predictor:
 
     @classmethod
     @contextmanager
-    def reading(cls, model: Path, subject: Path | None, device: str) -> Iterator[Predictor]:
-        """As `open`; while the block runs, nobody writes the subject's folder."""
+    def reading(
+        cls, model: Path, subject: Path | None, device: str, settings: Settings | None = None
+    ) -> Iterator[Predictor]:
+        """As `open`; while the block runs, nobody writes the subject's folder. settings: keys of section `render` to change."""
         checkpoint = load_checkpoint(model)
+        checkpoint = replace(checkpoint, config=with_changes(checkpoint.config, "render", settings or {}))
         layout = SubjectLayout(subject or checkpoint.config.data.root)
         with reader_of(layout.root, "speech2lip render"):
             yield cls(checkpoint, layout, device)
@@ -114,10 +137,8 @@ class Predictor:
     def codes(self, windows: np.ndarray | FeatureWindows, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings and codes of all windows, which are painted on the frames `order` [N].
 
-        The published model's time input is the number of the rendered frame, as in the
-        authors' inference.
+        The published model's time input is the number of the rendered frame instead, as in the authors' inference.
         """
-        order = order if self.model.predicts_shape else np.arange(len(windows))
         parts = [
             self.model.encode_audio(
                 torch.from_numpy(windows[p]).to(self.device).float(), torch.from_numpy(order[p]).to(self.device)
@@ -140,24 +161,31 @@ class Predictor:
         if end - start < 1:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
         order = forth_and_back(len(windows), first - start, end - start) + start
-        embedding, codes = self.codes(windows, order)
-        frames = prefetch(frames_in_order(self.source, self.subject.fps, runs_of(order), self.select), _AHEAD)
-        size = self.config.render.batch
+        frames = prefetch(pictures_in_order(self.footage, runs_of(order)), _AHEAD)
         with closing(frames):
-            for at in range(0, len(order), size):
-                part = order[at : at + size]
-                images = [next(frames) for _ in part]
-                given = None if lips is None else lips(np.arange(at, at + len(part)))
-                yield from self._paint(images, part, embedding[at : at + size], codes[at : at + size], given)
+            for numbers, embedding, codes in self._heard(windows, order):
+                pictures = [next(frames) for _ in numbers]
+                given = None if lips is None else lips(numbers)
+                yield from self._paint(pictures, order[numbers], embedding, codes, given)
+
+    def _heard(
+        self, windows: np.ndarray | FeatureWindows, order: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
+        """Numbers of frames, embeddings and codes, a batch at a time; speech is heard a few batches ahead of the frames."""
+        size = self.config.render.batch
+        ahead = size * max(1, _HEARD_AT_ONCE // size)
+        for start in range(0, len(order), ahead):
+            numbers = np.arange(start, min(start + ahead, len(order)))
+            embedding, codes = self.codes(windows[numbers], order[numbers] if self.model.predicts_shape else numbers)
+            for at in range(0, len(numbers), size):
+                yield numbers[at : at + size], embedding[at : at + size], codes[at : at + size]
 
     def render_live(
         self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
     ) -> Generator[Rendered, None, None]:
         """Frames for windows [n, rows, channels] as they arrive, n from 0 on, without end."""
         start, end = loop or (0, self.subject.frames)
-        frames = prefetch(
-            frames_in_order(self.source, self.subject.fps, endless_runs(first, start, end), self.select), _AHEAD
-        )
+        frames = prefetch(pictures_in_order(self.footage, endless_runs(first, start, end)), _AHEAD)
         position = 0
         with closing(frames):
             for windows in arrivals:
@@ -165,7 +193,8 @@ class Predictor:
                     continue
                 for part in np.array_split(windows, len(windows) // self.config.render.batch + 1):
                     order = forth_and_back(len(part), first - start, end - start, position) + start
-                    embedding, codes = self.codes(part, order)
+                    numbers = position + np.arange(len(part))
+                    embedding, codes = self.codes(part, order if self.model.predicts_shape else numbers)
                     yield from self._paint([next(frames) for _ in part], order, embedding, codes)
                     position += len(part)
 
@@ -196,7 +225,7 @@ class Predictor:
 
     @torch.no_grad()
     def _paint(
-        self, images: list[np.ndarray], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor,
+        self, pictures: list[Picture], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor,
         given: torch.Tensor | None = None,
     ) -> Iterator[Rendered]:  # fmt: skip
         """One batch; frames without a tracked face, or with something in front of the mouth, pass unchanged.
@@ -204,6 +233,7 @@ class Predictor:
         given: lip images [B, 3, h, w] instead of the model's.
         """
         crop, size = self.subject.fine, self.subject.region_size
+        images = [picture.rgb for picture in pictures]
         keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
         finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if keep:
@@ -226,6 +256,7 @@ class Predictor:
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
         for k, image in enumerate(images):
             if k in finished:
-                yield paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k]))
+                frame = paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k]))
             else:
-                yield untouched(image, int(sources[k]))
+                frame = untouched(image, int(sources[k]))
+            yield replace(frame, planes=pictures[k].planes)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 
 from ..errors import UserError
-from ..media.decode import read_frames
+from ..media.decode import read_pictures
 from ..media.facts import Selection
+from ..media.planes import Picture
 
 _PIECE_BYTES = 2**30  # of decoded frames in a temporary file while the clip is walked backwards
 
@@ -80,9 +84,17 @@ def endless_runs(first: int, start: int, end: int) -> Iterator[np.ndarray]:
         yield np.array([start])
 
 
-def frames_in_order(
-    source: Path, fps: float, runs: Iterable[np.ndarray], select: Selection = Selection()
-) -> Generator[np.ndarray, None, None]:
+@dataclass(frozen=True)
+class Footage:
+    """What is walked: a video, or a folder of frames, at a rate; keep_hdr: see `read_pictures`."""
+
+    source: Path
+    fps: float
+    select: Selection = Selection()
+    keep_hdr: bool = False
+
+
+def pictures_in_order(footage: Footage, runs: Iterable[np.ndarray]) -> Generator[Picture, None, None]:
     """Decoded frames for runs of neighbouring indices, rising or falling.
 
     Rising runs are streamed; falling ones are decoded in pieces from their end, so memory
@@ -91,34 +103,53 @@ def frames_in_order(
     for run in runs:
         falling = len(run) > 1 and run[1] < run[0]
         if falling:
-            yield from _reversed_run(source, fps, run, select)
+            yield from _reversed_run(footage, run)
         else:
-            yield from _forward_run(source, fps, int(run[0]), len(run), select)
+            yield from _forward_run(footage, int(run[0]), len(run))
 
 
-def _forward_run(source: Path, fps: float, start: int, count: int, select: Selection) -> Iterator[np.ndarray]:
-    frames = read_frames(source, fps, start=start, select=select)
-    with closing(frames):
+def _forward_run(footage: Footage, start: int, count: int) -> Iterator[Picture]:
+    pictures = read_pictures(footage.source, footage.fps, start, footage.select, footage.keep_hdr)
+    with closing(pictures):
         for number in range(count):
-            frame = next(frames, None)
-            if frame is None:
+            picture = next(pictures, None)
+            if picture is None:
                 raise UserError(
-                    f"{source} ends at frame {start + number}, but was longer when it was preprocessed: restore it"
+                    f"{footage.source} ends at frame {start + number}, but was longer when it was preprocessed: restore it"
                 )
-            yield frame
+            yield picture
 
 
-def _reversed_run(source: Path, fps: float, run: np.ndarray, select: Selection) -> Iterator[np.ndarray]:
+def _reversed_run(footage: Footage, run: np.ndarray) -> Iterator[Picture]:
     """Each piece is decoded forwards, up to its end, which costs a seek to the key frame before it; pieces
     are therefore large, and lie in a temporary file."""
     size, at = 16, 0
     while at < len(run):
         part = run[at : at + size]
         with TemporaryFile() as chunk:
-            for frame in _forward_run(source, fps, int(part[-1]), len(part), select):
-                chunk.write(frame.data)
-            for number in reversed(range(len(part))):
-                chunk.seek(number * frame.nbytes)
-                yield np.frombuffer(bytearray(chunk.read(frame.nbytes)), np.uint8).reshape(frame.shape)
+            stored = [_put(chunk, picture) for picture in _forward_run(footage, int(part[-1]), len(part))]
+            for rgb, planes in reversed(stored):
+                picture = Picture(_taken(chunk, rgb), _taken(chunk, planes) if planes is not None else None)
+                yield picture
         at += len(part)
-        size = max(16, int(_PIECE_BYTES // frame.nbytes))
+        size = max(16, _PIECE_BYTES // sum(a.nbytes for a in (picture.rgb, picture.planes) if a is not None))
+
+
+_Place = tuple[int, tuple[int, ...], np.dtype[Any]]  # of an array in a file: where, shape, kind
+
+
+def _put(file: IO[bytes], picture: Picture) -> tuple[_Place, _Place | None]:
+    """Append a picture to a file."""
+
+    def put(array: np.ndarray) -> _Place:
+        place = file.tell(), array.shape, array.dtype
+        file.write(array.data)
+        return place
+
+    return put(picture.rgb), put(picture.planes) if picture.planes is not None else None
+
+
+def _taken(file: IO[bytes], place: _Place) -> np.ndarray:
+    start, shape, kind = place
+    file.seek(start)
+    return np.frombuffer(bytearray(file.read(math.prod(shape) * kind.itemsize)), kind).reshape(shape)

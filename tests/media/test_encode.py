@@ -165,7 +165,7 @@ def test_sound_that_begins_late_is_late(tmp_path):
 
 
 def test_drawing_does_not_wait_for_encoding(tmp_path, monkeypatch):
-    monkeypatch.setattr(VideoWriter, "_encode", lambda self, image: time.sleep(0.1))
+    monkeypatch.setattr(VideoWriter, "_encode", lambda self, image, kept: time.sleep(0.1))
     monkeypatch.setattr(VideoWriter, "_end", lambda self: None)
     with VideoWriter(tmp_path / "a.mp4", 25.0) as video:
         begin = time.monotonic()
@@ -249,12 +249,13 @@ def _peak(tmp_path: Path, seconds: int) -> float:
     """Write so many seconds of 64x64, walking a clip forth and back; the process's own peak in MB."""
     code = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from speech2lip.media.encode import VideoWriter; from speech2lip.media.sound import save_wav\n"
-        "from speech2lip.rendering.walk import forth_and_back, frames_in_order, runs_of\n"
+        "from speech2lip.media.encode import VideoWriter; from speech2lip.media.yuv import Kept\n"
+        "from speech2lip.rendering.walk import Footage, forth_and_back, pictures_in_order, runs_of\n"
         "folder, seconds = Path(sys.argv[1]), int(sys.argv[2])\n"
         "with VideoWriter(folder / 'a.mp4', 25.0, folder / f'{seconds}.wav', preset='ultrafast') as video:\n"
         "    order = forth_and_back(25 * seconds, 0, 200)\n"
-        "    for frame in frames_in_order(folder / 'source.mp4', 25.0, runs_of(order)): video.write(frame)\n"
+        "    for p in pictures_in_order(Footage(folder / 'source.mp4', 25.0), runs_of(order)):\n"
+        "        video.write(p.rgb, Kept(p.planes, p.rgb, (0, 0, 32, 32)))\n"
         "print([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1])"
     )
     with VideoWriter(tmp_path / "source.mp4", 25.0) as video:

@@ -26,10 +26,10 @@ from speech2lip.background import prefetch
 from speech2lip.cli import main
 from speech2lip.errors import UserError
 from speech2lip.media import pcm
-from speech2lip.media.decode import read_frames
+from speech2lip.media.decode import read_frames, read_pictures
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.rendering import live, walk
-from speech2lip.rendering.walk import endless_runs, forth_and_back, frames_in_order, runs_of
+from speech2lip.rendering.walk import Footage, endless_runs, forth_and_back, pictures_in_order, runs_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -200,7 +200,7 @@ def test_what_live_rendering_remembers_does_not_grow(monkeypatch):
     quiet = _Quiet()
     ears = live._SoundBuffer((np.zeros(640, np.float32) for _ in range(3000)), quiet, quiet)
     painting = live._Painting(25.0)
-    frame = SimpleNamespace(image=None)
+    frame = SimpleNamespace(image=None, kept=None)
     painting.run((frame for windows in ears.windows() for _ in windows), quiet, ears)
     report = painting.report(ears, 0.0)
     assert report.frames == 3000 and len(report.latency) == 100 and len(ears._arrivals) <= 2
@@ -216,7 +216,7 @@ def test_interruption_is_reported_with_what_was_dropped():
     quiet = _Quiet()
     ears = live._SoundBuffer(until_interrupted(), quiet, quiet)
     painting = live._Painting(25.0)
-    painting.run((SimpleNamespace(image=None) for k, _ in enumerate(ears.windows()) if k > 2), quiet, ears)
+    painting.run((SimpleNamespace(image=None, kept=None) for k, _ in enumerate(ears.windows()) if k > 2), quiet, ears)
     report = painting.report(ears, 0.0)
     assert (report.frames, report.dropped, report.interrupted) == (7, 3, True) and "7 frames, 3 dropped" in str(report)
     assert str(live.LiveReport(0, 0.0, np.zeros(0), 4, True)) == "0 frames, 4 dropped"
@@ -272,12 +272,13 @@ def test_endless_walk_is_the_counted_one(length, first, count):
 
 
 def test_walking_back_in_pieces_gives_every_frame(clip, monkeypatch):
-    frames = list(islice(read_frames(clip / "speaker.mp4", 25.0), 60))
-    monkeypatch.setattr(walk, "_PIECE_BYTES", 20 * frames[0].nbytes)
-    back = list(frames_in_order(clip / "speaker.mp4", 25.0, [np.arange(59, -1, -1)]))
+    frames = list(islice(read_pictures(clip / "speaker.mp4", 25.0), 60))
+    monkeypatch.setattr(walk, "_PIECE_BYTES", 30 * frames[0].rgb.nbytes)
+    back = list(pictures_in_order(Footage(clip / "speaker.mp4", 25.0), [np.arange(59, -1, -1)]))
     assert len(back) == 60
     for k in (0, 15, 16, 17, 36, 59):
-        np.testing.assert_array_equal(back[k], frames[59 - k])
+        np.testing.assert_array_equal(back[k].rgb, frames[59 - k].rgb)
+        np.testing.assert_array_equal(back[k].planes, frames[59 - k].planes)
 
 
 def test_prefetch_keeps_order_passes_errors_on_and_stops_when_closed():

@@ -6,21 +6,30 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
+from speech2lip.audio.features import make_backend
 from speech2lip.cli import main
+from speech2lip.config import AudioConfig
 from speech2lip.errors import UserError
-from speech2lip.media.decode import read_frames
+from speech2lip.media.decode import read_frames, read_pictures
 from speech2lip.media.encode import VideoWriter
+from speech2lip.media.facts import Colour
+from speech2lip.media.probe import probe
 from speech2lip.media.sound import SAMPLE_RATE, save_wav
+from speech2lip.media.yuv import places
 from speech2lip.rendering import output
 from speech2lip.rendering.output import check_output
 from speech2lip.rendering.predictor import Predictor
 
 ROOT = Path(__file__).resolve().parents[2]
+HLG = Colour("bt2020nc", "bt2020", "arib-std-b67")
 
 
 def test_good_places_are_taken_and_left_as_they_are(tmp_path):
@@ -89,29 +98,91 @@ def test_commands_refuse_before_anything_slow(tmp_path, capsys, model_path, subj
     kept = next(Path(subject_config.data.root).glob("source.mp4"))
     run = ["run", "--video", tmp_path / "me.mp4", "--audio", tmp_path / "a.wav", "--out"]
     render = ["render", "--model", model_path, "--audio", tmp_path / "a.wav", "--out"]
+    live = [*render[:-1], "--stream", "--out"]
     (tmp_path / "file").touch()
+    (tmp_path / "wav.mkv").symlink_to(tmp_path / "a.wav")
+    (tmp_path / "model.mkv").symlink_to(model_path)
     for command, said in (
         ([*run, tmp_path / "me.mp4"], "which is read"), ([*run, tmp_path / "a.webm"], ".webm"), ([*render, tmp_path], "is a folder"),
-        ([*render, kept], "which is read"), (["demo", "--out", tmp_path / "file"], "no folder"),
+        ([*render, kept], "which is read"), ([*live, kept], "which is read"), ([*live, tmp_path / "wav.mkv"], "which is read"),
+        ([*live, tmp_path / "model.mkv"], "which is read"), ([*live, tmp_path], "is a folder"), ([*live, tmp_path / "a.mov"], "written live"),
+        ([*live, tmp_path / "file" / "a.mkv"], "no folder"),
+        ([*render, tmp_path / "b.mp4", "train.batch=2"], "belongs to the trained model"),
+        (["demo", "--out", tmp_path / "file"], "no folder"),
     ):  # fmt: skip
         before = kept.stat()
         assert main([str(a) for a in command]) == 2 and said in capsys.readouterr().err
         assert (kept.stat().st_size, kept.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
-def test_outside_the_mouth_the_result_is_the_source_to_a_level(model_path, tmp_path):
-    """Decoded result against decoded source at crf 0."""
+def test_outside_the_mouth_the_result_is_the_source(model_path, tmp_path):
+    """Decoded result against decoded source at crf 0, as RGB and as it is stored."""
     predictor = Predictor.open(model_path, device="cpu")
     save_wav(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(SAMPLE_RATE // 2))
     frames = list(predictor.render(predictor.features(tmp_path / "a.wav")))
     with VideoWriter(tmp_path / "a.mp4", predictor.subject.fps, crf=0, colour=predictor.colour) as video:
         for frame in frames:
-            video.write(frame.image)
-    for result, frame in zip(read_frames(tmp_path / "a.mp4", predictor.subject.fps), frames, strict=True):
-        spread = np.pad(frame.full_mask > 0, 2)  # chroma is shared by 2x2 pixels
-        near = sum(np.roll(spread, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1))[2:-2, 2:-2] > 0
-        error = np.abs(result[~near].astype(int) - frame.original[~near])
-        assert (error <= 1).mean() > 0.999 and error.max() <= 3  # rounded twice, in 8 bits
+            video.write(frame.image, frame.kept)
+    painted = 0
+    for result, frame in zip(read_pictures(tmp_path / "a.mp4", predictor.subject.fps), frames, strict=True):
+        blocks = (frame.full_mask > 0).reshape(192, 2, 192, 2).any((1, 3))  # chroma is shared by 2x2 pixels
+        near = blocks.repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(result.rgb[~near], frame.original[~near])
+        luma, *chroma = zip(places(result.planes), places(frame.planes), strict=True)
+        for (one, two), mask in zip((luma, *chroma), (near, blocks, blocks), strict=True):
+            np.testing.assert_array_equal(one[~mask], two[~mask])
+        painted += int((luma[0] != luma[1]).any())
+    assert painted > len(frames) // 2
+
+
+def test_hdr_is_tone_mapped_or_kept(model_path, tmp_path):
+    """The subject's clip as HLG: SDR in 8 bit, or with render.hdr=keep 10 bit, whose values are the source's but for the mouth."""
+    predictor = Predictor.open(model_path, device="cpu")
+    clip = list(islice(read_frames(predictor.source, predictor.subject.fps), 8))
+    with VideoWriter(tmp_path / "hlg.mov", predictor.subject.fps, crf=0, colour=HLG) as video:
+        for image in clip:
+            video.write(image)
+    predictor.source = tmp_path / "hlg.mov"
+    windows = np.random.default_rng(0).normal(size=(8, 20, make_backend(AudioConfig()).channels)).astype(np.float32)
+    assert not predictor.footage.keep_hdr and predictor.colour == Colour()
+    assert next(predictor.render(windows)).planes is None
+    predictor.config = replace(predictor.config, render=replace(predictor.config.render, hdr="keep"))
+    assert predictor.colour == HLG
+    frames = list(predictor.render(windows))
+    with VideoWriter(tmp_path / "a.mp4", predictor.subject.fps, crf=0, colour=predictor.colour) as video:
+        for frame in frames:
+            video.write(frame.image, frame.kept)
+    assert probe(tmp_path / "a.mp4").video.stored == HLG and probe(tmp_path / "a.mp4").video.bits == 10
+    for result, frame in zip(read_pictures(tmp_path / "a.mp4", 25.0, keep_hdr=True), frames, strict=True):
+        blocks = (frame.full_mask > 0).reshape(192, 2, 192, 2).any((1, 3))
+        for one, two in list(zip(places(result.planes), places(frame.planes), strict=True))[1:]:
+            np.testing.assert_array_equal(one[~blocks], two[~blocks])
+        changed = result.rgb.astype(int) - frame.image
+        assert np.abs(changed).mean() < 1
+
+
+def test_settings_of_a_render_change_its_own_section_alone(model_path):
+    with Predictor.reading(model_path, None, "cpu", {"render.hdr": "keep", "render.crf": "12"}) as predictor:
+        assert (predictor.config.render.hdr, predictor.config.render.crf) == ("keep", 12)
+        plain = Predictor.open(model_path, device="cpu").config
+        assert replace(predictor.config, render=plain.render) == plain and plain.render.hdr == "sdr"
+    for given, said in (({"train.batch": 2}, "belongs to the trained model"), ({"render.crf": 99}, "render.crf")):
+        with pytest.raises(UserError, match=said), Predictor.reading(model_path, None, "cpu", given):
+            pass
+
+
+def test_hdr_that_cannot_be_kept_is_refused(model_path, tmp_path):
+    predictor = Predictor.open(model_path, device="cpu")
+    with av.open(str(tmp_path / "a.mkv"), "w") as file:
+        stream = file.add_stream("libx264rgb", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "rgb24"
+        stream.codec_context.color_trc, stream.codec_context.color_primaries = 18, 9
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), "rgb24")))
+        file.mux(stream.encode(None))
+    predictor.source = tmp_path / "a.mkv"
+    predictor.config = replace(predictor.config, render=replace(predictor.config.render, hdr="keep"))
+    with pytest.raises(UserError, match=r"a\.mkv is HDR that cannot be kept \(RGB.*render\.hdr=sdr"):
+        _ = predictor.colour
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

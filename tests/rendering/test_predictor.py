@@ -112,6 +112,24 @@ def test_the_walk_avoids_hidden_mouths(predictor):
         hidden[:] = False
 
 
+def test_speech_is_heard_a_little_ahead_of_the_frames(predictor):
+    """Not all at once: memory does not grow with the length of the sound."""
+    asked = []
+
+    class Windows:
+        def __len__(self):
+            return 100_000
+
+        def __getitem__(self, frames):
+            asked.extend(frames)
+            return np.zeros((len(frames), 20, CHANNELS), np.float32)
+
+    frames = predictor.render(Windows())
+    next(frames)
+    assert asked == list(range(64))
+    frames.close()
+
+
 def test_audio_drives_the_mouth(predictor, subject_config):
     """Speech that was not trained on opens the predicted mouth as it opened the real one; the same speech
     backwards does not. Networks with random weights reach |r| < 0.2 here."""
