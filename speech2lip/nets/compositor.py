@@ -20,7 +20,8 @@ class ObservedRegion:
     transform: [B, 4, 4] canonical -> observed camera; exposure: [B, 2, 3] gain and offset,
     observed = gain * canonical + offset; grid: [B, R, R, 2] stored correspondences of an
     imported dataset (published networks only); canonical: what `to_canonical` gave for it,
-    where it is wanted more than once; face: [B, 1, r, r] in 0..1, of any resolution, 0 where the frame must stay as it is.
+    where it is wanted more than once; face: [B, 2, r, r] in 0..1, of any resolution: the first is 0 where the frame must stay as it is, the
+    second where it shows no face.
     """
 
     image: Tensor
@@ -96,7 +97,7 @@ class CanonicalSpace(nn.Module):
         offset = 0 * offset if flat else offset
         mask = self._sample(self.lip_mask.expand(len(lip), 1, -1, -1), canonical, "zeros")
         if region.face is not None:
-            mask = mask * F.interpolate(region.face, mask.shape[-2:], mode="bilinear", align_corners=False)
+            mask = mask * F.interpolate(region.face[:, :1], mask.shape[-2:], mode="bilinear", align_corners=False)
         return picture * gain + offset, mask
 
     def warp_plane(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:

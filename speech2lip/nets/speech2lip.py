@@ -112,10 +112,14 @@ class Speech2Lip(LipSyncModel):
     def refine(self, blended: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor) -> tuple[Tensor, Tensor]:
         """Finished regions [B, 3, r, r], brought to the full resolution, with the detail of real mouths [B, 3, c h, c w].
 
-        region: at full resolution, c r pixels wide. Returns the picture [B, 3, c r, c r] and its mask, as `composite` does.
+        region: at full resolution, c r pixels wide. Outside the face the detail is the region's own. Returns the picture
+        [B, 3, c r, c r] and its mask, as `composite` does.
         """
         assert self.exemplars is not None
         detail, mask = self.space.paste(self.exemplars.detail(mouths), region, depth, self.exemplars.coarse, flat=True)
+        if region.face is not None:
+            face = F.interpolate(region.face[:, 1:], detail.shape[-2:], mode="bilinear", align_corners=False)
+            detail = self.exemplars.detail(region.image).lerp(detail, face)
         coarse = F.interpolate(blended, detail.shape[-2:], mode="bilinear", align_corners=False)
         return merge(coarse + detail, region.image, mask), mask
 

@@ -31,8 +31,9 @@ def swept_width(mouth: np.ndarray) -> float:
 class FaceAreas:
     """Soft masks of the face in the compositor's regions.
 
-    A frame's face is what its landmarks enclose, and where lips and chin come to in other frames. The mask is 1 on it
-    and falls to 0 outside, within `subject.outline` of the lips' width.
+    The first: what a frame's landmarks enclose, and where lips and chin come to in other frames. It is 1 there and falls to
+    0 outside, within `subject.outline` of the lips' width. The second: what the frame's landmarks enclose, alone; it
+    falls to 0 inside.
     """
 
     def __init__(self, subject: Subject, track: Track, depth: np.ndarray, origins: np.ndarray):
@@ -46,11 +47,11 @@ class FaceAreas:
         self._reach = subject.outline * swept_width(mouth) * subject.fine_scale / _COARSE
 
     def __call__(self, frames: np.ndarray) -> Tensor:
-        """[B, 1, r, r] float32 in 0..1 of frames [B], in a quarter of the region's resolution."""
+        """[B, 2, r, r] float32 in 0..1 of frames [B], in a quarter of the region's resolution."""
         swept = self._swept(self._poses[frames])
         size = self._subject.region_size // _COARSE
         areas = np.stack([self._area(int(f), s, size) for f, s in zip(frames, swept, strict=True)])
-        return torch.from_numpy(areas)[:, None].float() / 255
+        return torch.from_numpy(areas).float() / 255
 
     def _swept(self, poses: Poses) -> np.ndarray:
         transform = torch.from_numpy(relative_transforms(poses, self._canonical)).float()
@@ -61,12 +62,13 @@ class FaceAreas:
         return spots.numpy()
 
     def _area(self, frame: int, swept: np.ndarray, size: int) -> np.ndarray:
-        """[size, size] uint8."""
-        area = np.zeros((size, size), np.uint8)
+        """[2, size, size] uint8."""
+        area, both, reach = np.zeros((size, size), np.uint8), [], max(self._reach / 2, 0.3)
         for points in (self._landmarks[frame], swept):
             fine = (points + 0.5) * self._subject.fine_scale - 0.5 - self._origins[frame]
             spots = ((fine + 0.5) / _COARSE - 0.5) * 2**_DRAWN
             hull = cv2.convexHull(spots.round().astype(np.int32))
             cv2.fillConvexPoly(area, hull, 255, cv2.LINE_AA, _DRAWN)
-        soft = cv2.GaussianBlur(area, (0, 0), max(self._reach / 2, 0.3))
-        return cv2.add(soft, soft)  # 1 up to the outline, where the blurred mask is one half
+            both.append(cv2.GaussianBlur(area, (0, 0), reach))
+        inside, swept_too = both  # at an outline the blurred mask is one half
+        return np.stack([cv2.add(swept_too, swept_too), cv2.subtract(cv2.add(inside, inside), 255)])
