@@ -71,4 +71,5 @@ class FaceAreas:
             cv2.fillConvexPoly(area, hull, 255, cv2.LINE_AA, _DRAWN)
             both.append(cv2.GaussianBlur(area, (0, 0), reach))
         inside, swept_too = both  # at an outline the blurred mask is one half
-        return np.stack([cv2.add(swept_too, swept_too), cv2.subtract(cv2.add(inside, inside), 255)])
+        within = cv2.subtract(inside, np.full_like(inside, 127))
+        return np.stack([cv2.add(swept_too, swept_too), cv2.add(within, within)])
