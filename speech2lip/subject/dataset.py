@@ -131,13 +131,14 @@ class SubjectDataset:
             lip = self.fine_lips(frame)
             self.sharpness[frame] = cv2.Laplacian(cv2.cvtColor(lip, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()
             self._lips[position] = _shrunk(lip, self._lips)
-            face = read_sized(layout.face_image(frame), (subject.crop.size, subject.crop.size), AGAIN)
+            # Faces that only the depth loss looks at, small, need not be decoded at full size.
+            smaller = 4 if subject.fine_size and subject.crop.size >= 4 * SMALL_SIDE else 1
+            face = read_sized(layout.face_image(frame), (subject.crop.size, subject.crop.size), AGAIN, smaller)
             size = subject.region_size
-            mouth = (
-                read_sized(layout.mouth_image(frame), (size, size), AGAIN)
-                if subject.fine_size
-                else crop_region(face, self.index.origins[frame], size)
-            )
+            if subject.fine_size:
+                mouth = read_sized(layout.mouth_image(frame), (size, size), AGAIN)
+            else:
+                mouth = crop_region(face, self.index.origins[frame], size)
             self._regions[position] = _shrunk(mouth, self._regions)
             self._small[position] = _shrunk(face, self._small)
 
