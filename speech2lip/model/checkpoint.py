@@ -127,7 +127,8 @@ def _check_state(state: dict[str, Any], config: Config, metadata: ModelMetadata)
 def check_same_subject(metadata: ModelMetadata, subject: Subject, path: Path) -> None:
     """Refuse a checkpoint that was trained on another preprocessing of the subject."""
     box = (subject.lip_box.left, subject.lip_box.top, subject.lip_box.width, subject.lip_box.height)
-    found = {"lip_box": box, "lip_size": subject.drawn_size, "crop_size": subject.crop.size, "fps": subject.fps}
+    drawn = (subject.lip_size[0] // metadata.coarse, subject.lip_size[1] // metadata.coarse)
+    found = {"lip_box": box, "lip_size": drawn, "crop_size": subject.crop.size, "fps": subject.fps}
     if metadata.fine_size:  # older ones, and published networks, have none
         found |= {"fine_size": subject.fine_size, "coarse": subject.coarse}
     for name, value in found.items():

@@ -55,27 +55,45 @@ def paste_back(
     shrunk is enlarged (bicubic) and mixed by the mask, so that the frame keeps its detail
     outside and its edge is soft.
     """
-    height, width = image.shape[:2]
-    scale, size = crop.scale, len(mask)
-    corner = np.array([crop.x, crop.y])
-    low = np.floor((origin - 0.5) / scale).astype(int) + corner
-    high = np.ceil((origin + size + 0.5) / scale).astype(int) + corner
-    x0, y0 = np.maximum(low, 0)
-    x1, y1 = np.minimum(high, [width, height])
-    if x1 <= x0 or y1 <= y0:
+    put = _copied if crop.size == crop.side else _enlarged
+    low, high = _bounds(image, origin, len(mask), crop)
+    if (high <= low).any():
         return untouched(image, source)
+    out = image.copy()
+    spread = put(out[low[1] : high[1], low[0] : high[0]], pixels, mask, low - [crop.x, crop.y], origin, crop.scale)
+    return Rendered(out, image, source, spread, (int(low[0]), int(low[1])))
+
+
+def _bounds(image: np.ndarray, origin: np.ndarray, size: int, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+    """First pixel (x, y) of the frame that a region may change, and the one after the last."""
+    corner, reach = np.array([crop.x, crop.y]), 0.0 if crop.size == crop.side else 0.5
+    low = np.floor((origin - reach) / crop.scale).astype(int) + corner
+    high = np.ceil((origin + size + reach) / crop.scale).astype(int) + corner
+    return np.maximum(low, 0), np.minimum(high, image.shape[1::-1])
+
+
+def _copied(
+    target: np.ndarray, pixels: np.ndarray, mask: np.ndarray, low: np.ndarray, origin: np.ndarray, scale: float
+) -> np.ndarray:
+    """Copy pixels into `target`, which begins at crop pixel `low`, where the mask is not 0; returns the mask there."""
+    height, width = target.shape[:2]
+    x, y = (low - origin).astype(int)
+    spread = mask[y : y + height, x : x + width]
+    np.copyto(target, pixels[y : y + height, x : x + width], where=(spread > 0)[..., None])
+    return spread
+
+
+def _enlarged(
+    target: np.ndarray, pixels: np.ndarray, mask: np.ndarray, low: np.ndarray, origin: np.ndarray, scale: float
+) -> np.ndarray:
+    """As `_copied`, of a region that is smaller than what it shows by `scale`."""
     # region pixel of source pixel p: ((p - crop) + 0.5) scale - 0.5 - origin
-    shift = (np.array([x0, y0]) - corner + 0.5) * scale - 0.5 - origin
+    shift = (low + 0.5) * scale - 0.5 - origin
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    shape, flags = (int(x1 - x0), int(y1 - y0)), cv2.WARP_INVERSE_MAP
+    shape, flags = target.shape[1::-1], cv2.WARP_INVERSE_MAP
     spread = cv2.warpAffine(mask, matrix, shape, flags=flags | cv2.INTER_LINEAR, borderValue=0)
     enlarged = cv2.warpAffine(pixels, matrix, shape, flags=flags | cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    out = image.copy()
-    target = out[y0:y1, x0:x1]
     touched = spread > 0
-    if crop.size == crop.side:
-        target[touched] = enlarged[touched]
-    else:
-        mix = target + spread[..., None] * (enlarged.astype(np.float32) - target)
-        target[touched] = mix[touched].round().clip(0, 255).astype(np.uint8)
-    return Rendered(out, image, source, spread, (int(x0), int(y0)))
+    mix = target + spread[..., None] * (enlarged.astype(np.float32) - target)
+    target[touched] = mix[touched].round().clip(0, 255).astype(np.uint8)
+    return np.asarray(spread)

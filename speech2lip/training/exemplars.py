@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
 
 from ..nets.exemplars import Mouths
 from ..nets.speech2lip import Speech2Lip, head_turn
@@ -12,6 +11,7 @@ from ..subject.dataset import SubjectDataset
 from ..subject.index import SubjectIndex
 
 _CANDIDATES = 3000
+_ROUNDS = 20  # of k-means
 _BLUR = 0.5  # how much the blurred count as far from the middle of those that are alike
 
 
@@ -39,12 +39,32 @@ def _in_pictures(model: Speech2Lip, index: SubjectIndex) -> tuple[torch.Tensor, 
     return (basis.mean.reshape(-1, 2) - corner) * scale - 0.5, moves * scale
 
 
+def _grouped(places: torch.Tensor, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """k-means: distance [N] of points [N, D] to the middle of their group, and its number [N].
+
+    It begins with points drawn by their squared distance to those drawn before (k-means++, Arthur 2007).
+    """
+    random = torch.Generator().manual_seed(0)
+    first = [int(torch.randint(len(places), (1,), generator=random))]
+    away = torch.full((len(places),), torch.inf, dtype=places.dtype)
+    while len(first) < groups:
+        away = torch.minimum(away, (places - places[first[-1]]).square().sum(1))
+        first.append(int(torch.multinomial(away + 1e-12, 1, generator=random)))
+    middles = places[first]
+    for _ in range(_ROUNDS):
+        group = torch.cdist(places, middles).argmin(1)
+        members = torch.zeros(groups, dtype=places.dtype).index_add(0, group, torch.ones_like(away))
+        sums = torch.zeros_like(middles).index_add(0, group, places)
+        middles = torch.where(members[:, None] > 0, sums / members.clamp(min=1)[:, None], middles)
+    distance, group = torch.cdist(places, middles).min(1)
+    return distance.numpy(), group.numpy()
+
+
 def representatives(places: np.ndarray, sharpness: np.ndarray, count: int) -> np.ndarray:
     """Indices [count] of points [N, D], one near the middle of each of `count` groups of points that are alike: the sharp
     come first. The same again where there are fewer points. sharpness: [N]."""
     groups = min(count, len(places))
-    middles, group = kmeans2(places, groups, iter=20, minit="++", seed=0)
-    away = np.linalg.norm(places - middles[group], axis=1)
+    away, group = _grouped(torch.from_numpy(places), groups)
     rank = sharpness.argsort().argsort() / len(sharpness)
     spread = np.sqrt(np.mean(away**2)) + 1e-9
     price = away / spread + _BLUR * (1 - rank)

@@ -341,10 +341,11 @@ def test_generated_face_is_the_real_one_plus_the_shrunk_change(small, home):
     ramp = torch.hann_window(size, periodic=False)
     change = 0.4 * (ramp[:, None] * ramp).expand(1, 3, -1, -1)
     ours = expert._on_faces(change, batch.region.origin, frames)[0].permute(1, 2, 0).numpy()
-    scale = index.subject.fine_scale
-    assert scale > 1
+    scale, coarse = index.subject.fine_scale, index.subject.coarse
+    assert scale > 1 and coarse > 1
     whole = np.zeros((index.subject.fine.size, index.subject.fine.size, 3), np.float32)
+    fine = np.kron(change[0].permute(1, 2, 0).numpy(), np.ones((coarse, coarse, 1), np.float32))
     x, y = index.origins[3]
-    whole[y : y + size, x : x + size] = change[0].permute(1, 2, 0).numpy()[: len(whole) - y, : len(whole) - x]
+    whole[y : y + len(fine), x : x + len(fine)] = fine[: len(whole) - y, : len(whole) - x]
     theirs = crop_face(whole, face_boxes(index.track.landmarks[3:4])[0] * scale)
     assert np.abs(ours - theirs).max() < 0.03
