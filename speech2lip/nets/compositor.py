@@ -68,13 +68,14 @@ class CanonicalSpace(nn.Module):
     def to_canonical(self, region: ObservedRegion, depth: Tensor | None = None, finer: int = 1) -> Tensor:
         """Canonical pixels [B, R, R, 2] of a region's pixels (R even), which are `finer` times smaller than usual.
 
-        The warp is smooth: it is solved at every second pixel and interpolated linearly.
+        The warp is smooth: it is solved at every second usual pixel and interpolated linearly.
         """
         if region.canonical is not None:
             return region.canonical
         size = region.image.shape[-1]
-        coarse = size // 2 + 1
-        fine = 2 * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
+        step = 2 * finer
+        coarse = size // step + 1
+        fine = step * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
         scale = self.scale * finer
         pixels = (fine + 0.5) / scale - 0.5 if scale != 1 else fine
         canonical = warp_to_canonical(pixels, self.depth() if depth is None else depth, region.transform, self.camera)
@@ -82,23 +83,25 @@ class CanonicalSpace(nn.Module):
         dense = F.interpolate(nodes, (size + 1, size + 1), mode="bilinear", align_corners=True)
         return dense[:, :, :size, :size].permute(0, 2, 3, 1)
 
-    def paste(
-        self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, finer: int = 1, flat: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def paste(self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Warp canonical lip images [B, 3, h, w] into the region, in its exposure.
 
         Returns the warped picture [B, 3, R, R] and the soft mask [B, 1, R, R], which is
-        exactly 0 wherever the frame must stay as it is. finer: see `to_canonical`; flat: the pictures are
-        differences, which have no offset.
+        exactly 0 wherever the frame must stay as it is.
         """
-        canonical = self.to_canonical(region, depth, finer)
+        canonical = self.to_canonical(region, depth)
         picture = self._sample(lip, canonical, "border")
         gain, offset = region.exposure[:, 0, :, None, None], region.exposure[:, 1, :, None, None]
-        offset = 0 * offset if flat else offset
         mask = self._sample(self.lip_mask.expand(len(lip), 1, -1, -1), canonical, "zeros")
         if region.face is not None:
             mask = mask * F.interpolate(region.face[:, :1], mask.shape[-2:], mode="bilinear", align_corners=False)
         return picture * gain + offset, mask
+
+    def paste_detail(self, detail: Tensor, region: ObservedRegion, depth: Tensor, finer: int) -> Tensor:
+        """Warp canonical differences [B, 3, h, w], which have no offset, into a region whose pixels are `finer` times
+        smaller than usual: [B, 3, R, R]."""
+        picture = self._sample(detail, self.to_canonical(region, depth, finer), "border")
+        return picture * region.exposure[:, 0, :, None, None]
 
     def warp_plane(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
         """A plane [h, w] that tiles the lip box, warped into the regions: [B, 1, R, R]; 0 outside."""

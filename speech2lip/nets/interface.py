@@ -64,8 +64,10 @@ class LipSyncModel(nn.Module, ABC):
         """Real mouths that `refine` takes the detail of; None where networks draw everything."""
         return None
 
-    def refine(self, blended: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """Finished regions at the full resolution."""
+    def refine(
+        self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Finished regions and masks at the full resolution."""
         raise NotImplementedError
 
     @abstractmethod

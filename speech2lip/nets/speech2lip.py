@@ -109,19 +109,24 @@ class Speech2Lip(LipSyncModel):
         """The exemplars of these shapes, [B, 3, c h, c w], whose detail `refine` adds; None where networks draw everything."""
         return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), fine=True)
 
-    def refine(self, blended: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """Finished regions [B, 3, r, r], brought to the full resolution, with the detail of real mouths [B, 3, c h, c w].
+    def refine(
+        self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Finished regions [B, 3, r, r] and their masks, brought to the full resolution, with the detail of real mouths.
 
-        region: at full resolution, c r pixels wide. Outside the face the detail is the region's own. Returns the picture
-        [B, 3, c r, c r] and its mask, as `composite` does.
+        mouths: [B, 3, c h, c w] canonical; region: at full resolution, c r pixels wide. Outside the face the detail is the
+        region's own. Returns the picture [B, 3, c r, c r] and its mask, as `composite` does.
         """
         assert self.exemplars is not None
-        detail, mask = self.space.paste(self.exemplars.detail(mouths), region, depth, self.exemplars.coarse, flat=True)
+        detail = self.space.paste_detail(self.exemplars.detail(mouths), region, depth, self.exemplars.coarse)
         if region.face is not None:
-            face = F.interpolate(region.face[:, 1:], detail.shape[-2:], mode="bilinear", align_corners=False)
-            detail = self.exemplars.detail(region.image).lerp(detail, face)
-        coarse = F.interpolate(blended, detail.shape[-2:], mode="bilinear", align_corners=False)
-        return merge(coarse + detail, region.image, mask), mask
+            detail = self.exemplars.detail(region.image).lerp(detail, _enlarged(region.face[:, 1:], region.image))
+        mask = _enlarged(mask, region.image)
+        return merge(_enlarged(blended, region.image) + detail, region.image, mask), mask
+
+
+def _enlarged(picture: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(picture, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def head_turn(transform: Tensor) -> Tensor:

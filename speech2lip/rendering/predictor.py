@@ -220,8 +220,8 @@ class Predictor:
             assert mouths is not None
         else:
             lip, mouths = F.avg_pool2d(given, coarse), given
-        blended, _ = model.composite(lip, drawn, self.depth)
-        return model.refine(blended, mouths, region, self.depth)
+        blended, mask = model.composite(lip, drawn, self.depth)
+        return model.refine(blended, mask, mouths, region, self.depth)
 
     @torch.no_grad()
     def _paint(
