@@ -29,6 +29,7 @@ from speech2lip.config import default_config
 from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
 from speech2lip.errors import run_guarded
 from speech2lip.files import atomic_path
+from speech2lip.media.facts import Colour
 from speech2lip.media.sound import SAMPLE_RATE, load_audio
 from speech2lip.preparation.pipeline import preprocess
 from speech2lip.rendering import live
@@ -87,7 +88,7 @@ class Pulse:
 class NoWriter:
     """Takes the place of the encoder."""
 
-    def __init__(self, out: str, fps: float, **_: object):
+    def __init__(self, out: str, fps: float, colour: Colour):
         pass
 
     def __enter__(self) -> NoWriter:
