@@ -137,7 +137,7 @@ class LipModel(nn.Module):
         if seen is None:
             drawn: Tensor = self.base + self.upsampler(image)
             return drawn
-        change = self.upsampler(image, seen - self.base)
+        change = self.upsampler(image, seen - self.base).float()
         return seen + smoothed(change, _ON_SKIN).lerp(smoothed(change, _ON_LIPS), self.focus)
 
     def _lattices(self, device: torch.device) -> list[Tensor]:
