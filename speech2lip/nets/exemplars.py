@@ -116,8 +116,7 @@ class ExemplarBank(nn.Module):
         pixels = (pixel_lattice(width, height, codes.device) + 0.5) * factor - 0.5
         spots = self._at(self._spots(index, codes), pixels.expand(len(codes), -1, -1, -1))
         grid = pixel_to_grid((spots + 0.5) / factor - 0.5, width, height)
-        mode = "bicubic" if fine else "bilinear"
-        return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=True).clamp(0, 1)
+        return F.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=True).clamp(0, 1)
 
     def _spots(self, index: Tensor, codes: Tensor) -> Tensor:
         """Where exemplars [B] show what shapes [B, K] have at the lattice points: pixels [B, 2, rows, columns]."""

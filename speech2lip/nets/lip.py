@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .encodings import frequency_encoding, lattice
 
-_ON_LIPS, _ON_SKIN = 2, 4  # pixels over which the change of a real mouth is smooth
 _CACHED_ROWS = 4096  # of hidden units that stay in a processor's cache between layers
 
 
@@ -91,25 +90,17 @@ class Upsampler(nn.Module):
         return rgb
 
 
-def smoothed(change: Tensor, factor: int) -> Tensor:
-    """A picture [B, C, h, w] without what is finer than `factor` pixels."""
-    rough = F.avg_pool2d(change, factor, ceil_mode=True)
-    return F.interpolate(rough, change.shape[-2:], mode="bilinear", align_corners=False)
-
-
 class LipModel(nn.Module):
     """Conditions -> canonical lip image [B, 3, height, width], about [0, 1].
 
     upsample = 1 is the paper's model: the field gives colour at every pixel. With a larger
     factor the field gives features on a coarse lattice and a small convolutional network
-    draws the picture; `base` is then the mean lip image, which the network changes. With `beside` it changes a real mouth
-    instead, and smoothly, so that this keeps its character: less so on the lips, where `focus` [1, h, w] is 1.
+    draws the picture; `base` is then the mean lip image, which the network changes, or, with `beside`, a real mouth.
     ensemble "corners" averages the field over the four corners of each pixel (LIIF with
     equal areas), in training and use alike; "center" samples once.
     """
 
     base: Tensor
-    focus: Tensor
 
     def __init__(
         self, size: tuple[int, int], conditions: Mapping[str, int], width: int, layers: int, skip_after: int,
@@ -121,8 +112,6 @@ class LipModel(nn.Module):
         self.field = ImplicitField(inputs, width, layers, skip_after, features if upsample > 1 else 3)
         self.upsampler = Upsampler(features, upsample, beside) if upsample > 1 else None
         self.register_buffer("base", torch.zeros(3, size[1], size[0]))
-        if beside:
-            self.register_buffer("focus", torch.zeros(1, size[1], size[0]))
         self._cache: dict[torch.device, list[Tensor]] = {}
 
     def forward(self, conditions: Mapping[str, Tensor], seen: Tensor | None = None) -> Tensor:
@@ -137,8 +126,7 @@ class LipModel(nn.Module):
         if seen is None:
             drawn: Tensor = self.base + self.upsampler(image)
             return drawn
-        change = self.upsampler(image, seen - self.base).float()
-        return seen + smoothed(change, _ON_SKIN).lerp(smoothed(change, _ON_LIPS), self.focus)
+        return seen + self.upsampler(image, seen - self.base).float()
 
     def _lattices(self, device: torch.device) -> list[Tensor]:
         """Encoded sample positions; the same for every frame, so computed once."""

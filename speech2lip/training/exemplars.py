@@ -7,7 +7,7 @@ import torch
 
 from ..nets.exemplars import Mouths
 from ..nets.speech2lip import Speech2Lip, head_turn
-from ..subject.dataset import SubjectDataset, lip_focus
+from ..subject.dataset import SubjectDataset
 from ..subject.index import SubjectIndex
 
 _CANDIDATES = 3000
@@ -23,8 +23,6 @@ def fit_exemplars(model: Speech2Lip, index: SubjectIndex, data: SubjectDataset) 
     frames = index.train[:: max(1, len(index.train) // _CANDIDATES)]
     at = torch.from_numpy(frames).to(data.device)
     codes, turns = model.basis.encode(data.mouth[at]), head_turn(data.transforms[at])
-    focus = lip_focus(index.track.mouth[index.train], index.subject.lip_box, index.subject.drawn_size)
-    model.lip.focus.copy_(torch.from_numpy(focus))
     mean, moves = _in_pictures(model, index)
     bank.measure(moves)
     chosen = representatives(bank.places(codes, turns).cpu().numpy(), data.sharpness[frames], len(bank.frames))
