@@ -39,15 +39,11 @@ class BlendNet(nn.Module):
     `residual` the result is a change of the input's first three channels, and starts as
     none. `unshuffle` pixels in a row and column become channels first, so that the network
     works at a lower resolution and still changes single pixels. Widths (64, 128, 128),
-    norm, no residual and unshuffle 1 are the paper's network. smooth: the change has one value per unshuffled pixel, so
-    that a real picture keeps its detail.
+    norm, no residual and unshuffle 1 are the paper's network.
     """
 
-    def __init__(
-        self, channels: int, widths: Sequence[int], norm: bool, residual: bool, unshuffle: int = 1, smooth: bool = False
-    ):
+    def __init__(self, channels: int, widths: Sequence[int], norm: bool, residual: bool, unshuffle: int = 1):
         super().__init__()
-        self.smooth = smooth
         self.residual, self.unshuffle, self.width = residual, unshuffle, widths[0]
         channels *= unshuffle**2
         self.inlet = DoubleConv(channels, widths[0], widths[0], norm)
@@ -58,7 +54,7 @@ class BlendNet(nn.Module):
             joined, out = current + widths[level], widths[max(level - 1, 0)]
             self.up.append(DoubleConv(joined, joined // 2, out, norm))
             current = out
-        self.outlet = nn.Conv2d(current, 3 if smooth else 3 * unshuffle**2, 1)
+        self.outlet = nn.Conv2d(current, 3 * unshuffle**2, 1)
         if residual:
             nn.init.zeros_(self.outlet.weight)
             nn.init.zeros_(self.outlet.bias)  # type: ignore[arg-type]
@@ -85,9 +81,5 @@ class BlendNet(nn.Module):
         for layer in self.up:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
             x = layer(torch.cat([skips.pop(), x], 1))
-        out: Tensor = self.outlet(x)
-        if self.smooth:
-            out = F.interpolate(out, scale_factor=self.unshuffle, mode="bilinear", align_corners=False)
-        else:
-            out = F.pixel_shuffle(out, self.unshuffle)
+        out: Tensor = F.pixel_shuffle(self.outlet(x), self.unshuffle)
         return image[:, :3] + out if self.residual else out

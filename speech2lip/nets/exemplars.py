@@ -103,10 +103,13 @@ class ExemplarBank(nn.Module):
             picture = picture.index_copy(0, tied, picture[tied].lerp(other, share[tied, :, None, None]))
         return picture
 
+    def rough(self, pictures: Tensor) -> Tensor:
+        """Pictures [B, 3, h, w], `coarse` times smaller."""
+        return F.avg_pool2d(pictures, self.coarse)
+
     def detail(self, pictures: Tensor) -> Tensor:
         """What is finer than `coarse` pixels in pictures [B, 3, h, w]."""
-        rough = F.avg_pool2d(pictures, self.coarse)
-        return pictures - F.interpolate(rough, pictures.shape[-2:], mode="bilinear", align_corners=False)
+        return pictures - F.interpolate(self.rough(pictures), pictures.shape[-2:], mode="bilinear", align_corners=False)
 
     def _warped(self, index: Tensor, codes: Tensor, fine: bool) -> Tensor:
         """Exemplars [B], warped to shapes [B, K]."""

@@ -53,11 +53,18 @@ class LipSyncModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, frame: Tensor | None = None) -> Tensor:
+    def decode_lips(
+        self,
+        embedding: Tensor,
+        codes: Tensor,
+        transform: Tensor,
+        frame: Tensor | None = None,
+        mouths: Tensor | None = None,
+    ) -> Tensor:
         """Canonical lip images [B, 3, h, w], about [0, 1], in the canonical exposure.
 
         transform: [B, 4, 4] canonical -> observed camera; frame: [B] of frames that are trained, whose own mouths must not
-        be looked up.
+        be looked up; mouths: what `real_mouths` gave, where that was asked.
         """
 
     def real_mouths(self, codes: Tensor, transform: Tensor) -> Tensor | None:

@@ -71,15 +71,25 @@ class Speech2Lip(LipSyncModel):
         with self._precision(window):
             return self.shape_head.stream_predictions(self.encoder(window)).float()
 
-    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, frame: Tensor | None = None) -> Tensor:
+    def decode_lips(
+        self,
+        embedding: Tensor,
+        codes: Tensor,
+        transform: Tensor,
+        frame: Tensor | None = None,
+        mouths: Tensor | None = None,
+    ) -> Tensor:
         """Canonical lip images [B, 3, h, w] in the canonical exposure.
 
-        transform: [B, 4, 4] canonical -> observed camera; frame: [B] of training frames. Shading and what is left of
+        transform: [B, 4, 4] canonical -> observed camera; frame: [B] of training frames; mouths: what `real_mouths` gave,
+        where that was asked. Shading and what is left of
         parallax change with the head's turn, which is known for every frame, also in use;
         without it the picture would have to guess them from speech.
         """
         turn = head_turn(transform)
-        seen = None if self.exemplars is None else self.exemplars(codes.detach(), turn, frame)
+        seen = None
+        if self.exemplars is not None:
+            seen = self.exemplars.rough(mouths) if mouths is not None else self.exemplars(codes.detach(), turn, frame)
         with self._precision(codes):
             if self.training:  # or single frames are recognised by their pose, and the mouth's shape is ignored
                 turn = turn + self.pose_noise * torch.randn_like(turn)

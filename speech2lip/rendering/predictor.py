@@ -213,11 +213,9 @@ class Predictor:
             return model.composite(lip, region, self.depth)
         drawn = replace(region, image=F.avg_pool2d(region.image, coarse), origin=coarser(region.origin, coarse))
         if given is None:
-            lip, mouths = (
-                model.decode_lips(embedding, codes, region.transform),
-                model.real_mouths(codes, region.transform),
-            )
+            mouths = model.real_mouths(codes, region.transform)
             assert mouths is not None
+            lip = model.decode_lips(embedding, codes, region.transform, mouths=mouths)
         else:
             lip, mouths = F.avg_pool2d(given, coarse), given
         blended, mask = model.composite(lip, drawn, self.depth)
