@@ -79,12 +79,7 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         basis=ShapeBasis(lip.shape_codes, metadata.mouth_points),
         lip=picture,
         blend=BlendNet(
-            4,
-            blend.widths,
-            blend.norm,
-            blend.residual,
-            unshuffle_step(blend.unshuffle, metadata.lip_size[0]),
-            bank is not None,
+            4, blend.widths, blend.norm, blend.residual, unshuffle_step(blend.unshuffle, metadata.lip_size[0])
         ),
         space=space,
         embedding=len(backend.streams) * lip.embedding,
