@@ -63,3 +63,15 @@ def test_crops_keep_source_pixels_and_repeat_the_border(x, y, side):
     patch = extract(frame, Crop(x, y, side, side))
     rows, columns = np.clip(np.arange(y, y + side), 0, 99), np.clip(np.arange(x, x + side), 0, 109)
     np.testing.assert_array_equal(patch, frame[rows][:, columns])
+
+
+def test_a_folder_of_an_older_version_keeps_its_mouths_in_its_crops(tmp_path):
+    layout = SubjectLayout(tmp_path)
+    layout.save_subject(replace(SUBJECT, fine_size=900, outline=0.1, coarse=3))
+    raw = json.loads(layout.subject.read_text())
+    for name in ("fine_size", "outline", "coarse"):
+        del raw[name]
+    layout.subject.write_text(json.dumps(raw))
+    found = layout.load_subject()
+    assert found.fine == found.crop and found.fine_scale == 1 and found.drawn_size == found.lip_size
+    assert found.outline == 0
