@@ -108,7 +108,10 @@ class Ours:
         )
         index = self.trainer.context.index
         self.windows = index.windows[np.arange(frames) % len(index.windows)]
-        self.batch = self.trainer.context.data.batch(index.train[: config.render.batch])
+        sources = index.train[: config.render.batch]
+        self.batch = self.trainer.context.data.batch(sources)
+        picture = np.zeros((*index.subject.size[::-1], 3), np.uint8)
+        self.region = self.predictor.observe([picture] * len(sources), sources)
 
     def train(self) -> int:
         """One step with all losses."""
@@ -121,7 +124,7 @@ class Ours:
         """One batch of frames, networks alone."""
         model, batch = self.predictor.model, self.batch
         embedding, codes = model.encode_audio(batch.windows, batch.frame)
-        model.composite(model.decode_lips(embedding, codes, batch.region.transform), batch.region, self.predictor.depth)
+        self.predictor.finish(self.region, embedding, codes)
         _finish(self.predictor.device)
         return len(batch.windows)
 

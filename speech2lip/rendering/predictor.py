@@ -203,8 +203,23 @@ class Predictor:
         grids = load_grids(self.layout, frames, self.subject.crop.size) if self.model.region == "crop" else None
         return None if grids is None else grids.to(self.device)
 
-    def _finished(
-        self, region: ObservedRegion, embedding: torch.Tensor, codes: torch.Tensor, given: torch.Tensor | None
+    def observe(self, images: list[np.ndarray], sources: np.ndarray) -> ObservedRegion:
+        """The region around the mouth in source frames [H, W, 3] uint8, whose numbers are `sources` [B]."""
+        subject, at = self.subject, torch.from_numpy(sources)
+        size, origins = subject.region_size, self.origins[sources]
+        pixels = np.stack(
+            [crop_region(extract(i, subject.fine), o, size) for i, o in zip(images, origins, strict=True)]
+        )
+        return ObservedRegion(
+            torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255,
+            torch.from_numpy(origins).float().to(self.device), self.transforms[at].to(self.device),
+            self.exposure[at].to(self.device), self._grids(sources),
+            face=self.faces(sources).to(self.device) if self.faces is not None else None,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def finish(
+        self, region: ObservedRegion, embedding: torch.Tensor, codes: torch.Tensor, given: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Finished regions [B, 3, R, R] and their masks, with the given lip images or the model's."""
         coarse, model = self.subject.coarse, self.model
@@ -230,31 +245,23 @@ class Predictor:
 
         given: lip images [B, 3, h, w] instead of the model's.
         """
-        crop, size = self.subject.fine, self.subject.region_size
         images = [picture.rgb for picture in pictures]
         keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
         finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if keep:
-            regions = np.stack([crop_region(extract(images[k], crop), self.origins[sources[k]], size) for k in keep])
-            at = torch.from_numpy(sources[keep])
-            picture = torch.from_numpy(regions).to(self.device).permute(0, 3, 1, 2).float() / 255
-            region = ObservedRegion(
-                picture, torch.from_numpy(self.origins[sources[keep]]).float().to(self.device),
-                self.transforms[at].to(self.device), self.exposure[at].to(self.device), self._grids(sources[keep]),
-                face=self.faces(sources[keep]).to(self.device) if self.faces is not None else None,
-            )  # fmt: skip
+            region = self.observe([images[k] for k in keep], sources[keep])
             mouths = None if given is None else given[keep].to(self.device)
-            blended, mask = self._finished(region, embedding[keep], codes[keep], mouths)
+            blended, mask = self.finish(region, embedding[keep], codes[keep], mouths)
             if not torch.isfinite(blended).all():
                 raise UserError(_NO_NUMBERS.format(frame=int(sources[keep][0])))
             share = torch.from_numpy(self.share[sources[keep]]).to(self.device)[:, None, None, None]
             if (share < 1).any():  # beside frames that pass unchanged
-                blended, mask = picture + share * (blended.float() - picture), mask * share
+                blended, mask = region.image + share * (blended.float() - region.image), mask * share
             pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
         for k, image in enumerate(images):
             if k in finished:
-                frame = paste_back(image, *finished[k], self.origins[sources[k]], crop, int(sources[k]))
+                frame = paste_back(image, *finished[k], self.origins[sources[k]], self.subject.fine, int(sources[k]))
             else:
                 frame = untouched(image, int(sources[k]))
             yield replace(frame, planes=pictures[k].planes)
