@@ -138,13 +138,16 @@ _APART = "give this one another name with --name"  # where a folder was made fro
 
 # ---------------------------------------------------------------- run
 
+_RUN_MINUTES = 30.0  # of training, where nothing else is asked for
+
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, required=True, help="a video of one person talking")
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--voice", type=Path, help=_VOICE_HELP)
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
-    parser.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
+    parser.add_argument("--minutes", type=float, help=(
+        f"training time (default {_RUN_MINUTES:g}, unless train.minutes or train.steps is given)"))  # fmt: skip
     _add_name(parser, "the video's file name")
     _add_streams(parser)
     parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
@@ -161,17 +164,43 @@ def _run(options: argparse.Namespace) -> int:
     from .rendering.output import check_output
     from .training.trainer import fit
 
-    minutes = {"train__minutes": options.minutes, **_streams(options)}
-    config = _subject_config(options, subject_name(options.video.stem), **minutes)
+    config = _run_config(options)
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.video, options.audio, *Path(config.data.root).glob("source.*"))
     _check_training(config, options.fresh)
+    print(_budget(options, config))
     preprocess(config, options.video, options.voice, _APART)
     model = fit(config, options.fresh)
     count = render_video(model, options.audio, options.out, device=config.train.device)
     print(f"how good it is: speech2lip evaluate --name {shlex.quote(config.name)}\n{options.out}: {count} frames")
     return 0
+
+
+def _run_config(options: argparse.Namespace) -> Config:
+    """As of `_subject_config`; training takes `_RUN_MINUTES` where no setting, file or option says how long."""
+    name = subject_name(options.video.stem)
+    config = _subject_config(options, name, train__minutes=options.minutes, **_streams(options))
+    usual, train = Config().train, config.train
+    asked = options.minutes is not None or {"train.minutes", "train.steps"} & _keys(options)
+    if asked or (train.minutes, train.steps) != (usual.minutes, usual.steps):
+        return config
+    return replace(config, train=replace(train, minutes=_RUN_MINUTES))
+
+
+def _keys(options: argparse.Namespace) -> set[str]:
+    """Keys of the settings on the command line."""
+    return {parse_setting(text)[0] for text in options.settings}
+
+
+def _budget(options: argparse.Namespace, config: Config) -> str:
+    """How long training will take, and what said so."""
+    train = config.train
+    if train.minutes == 0:
+        return f"training for {train.steps} steps (train.steps)"
+    by_option = options.minutes is not None or train.minutes == _RUN_MINUTES
+    by = "train.minutes" if "train.minutes" in _keys(options) else "--minutes" if by_option else options.config
+    return f"training for {train.minutes:g} minutes ({by})"
 
 
 def _check_training(config: Config, fresh: bool, steps: Sequence[str] = ("preprocess", "train")) -> None:

@@ -225,6 +225,24 @@ def test_places_follow_the_name_unless_they_are_given(asked, tone, tmp_path):
         assert (asked[-1].name, asked[-1].data.root) == wanted, arguments
 
 
+def test_run_trains_as_long_as_is_asked_and_says_so(capsys, asked, tone, tmp_path):
+    (tmp_path / "quick.yaml").write_text("train: {minutes: 7}")
+    cases = {
+        (): "30 minutes (--minutes)",
+        ("train.steps=50",): "50 steps (train.steps)",
+        ("train.steps=40000",): "40000 steps (train.steps)",
+        ("train.minutes=2",): "2 minutes (train.minutes)",
+        ("train.steps=50", "--minutes", "3"): "3 minutes (--minutes)",
+        ("train.minutes=0",): "40000 steps (train.steps)",
+        ("--config", "quick.yaml"): "7 minutes (quick.yaml)",
+    }
+    for given, wanted in cases.items():
+        assert main(["run", "--video", "me.mp4", "--audio", str(tone), "--out", "o.mp4", *given]) == 2
+        assert f"training for {wanted}\n" in capsys.readouterr().out, given
+        train = asked[-1].train
+        assert wanted.startswith(f"{train.minutes:g} minutes" if train.minutes else f"{train.steps} steps")
+
+
 def test_train_takes_the_same_name(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "--out dataset/anna" in _fails(capsys, "train", "--name", "anna", "--fresh", "train.steps=3")
