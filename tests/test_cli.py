@@ -250,7 +250,39 @@ def test_train_takes_the_same_name(capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_output_goes_to_exactly_the_place_that_was_named(subject_config, tmp_path, monkeypatch):
+def test_train_and_render_name_what_there_is(capsys, tmp_path, monkeypatch, tone):
+    monkeypatch.chdir(tmp_path)
+    for name in ("hlg", "base"):
+        (tmp_path / "dataset" / name).mkdir(parents=True)
+        (tmp_path / "dataset" / name / "subject.json").write_text("{}")
+    assert "give --name; there are: base, hlg" in _fails(capsys, "train")
+    folder = _fails(capsys, "train", "dataset/hlg")
+    assert "dataset/hlg is a subject's folder: speech2lip train --name hlg" in folder
+    untrained = _fails(capsys, "render", "--name", "hlg", "--audio", tone, "--out", "o.mp4")
+    assert "train it first: speech2lip train --name hlg" in untrained
+
+
+def test_preprocess_ends_with_what_is_ready_and_the_next_command(subject_config):
+    from speech2lip.cli import _ready
+    from speech2lip.subject.layout import SubjectLayout
+
+    layout = SubjectLayout(subject_config.data.root)
+    subject = layout.load_subject()
+    track, count = layout.load_track(subject), subject.frames
+    kept = layout.track.read_bytes()
+    track.hidden[:100] = True
+    layout.save_track(track)
+    try:
+        lines = _ready(subject_config, subject).splitlines()
+    finally:
+        layout.track.write_bytes(kept)
+    clear = int(track.clear.sum())
+    assert clear < count and lines[0].endswith(f": {clear} of {count} frames ready for training")
+    assert lines[1].startswith(f"{clear / 25:.0f} s of this person are little")
+    assert lines[2].startswith("next: speech2lip train --name speaker ") and subject_config.data.root in lines[2]
+
+
+def test_output_goes_to_exactly_the_place_that_was_named(capsys, subject_config, tmp_path, monkeypatch):
     from speech2lip.training import trainer
 
     seen = []
@@ -260,6 +292,10 @@ def test_output_goes_to_exactly_the_place_that_was_named(subject_config, tmp_pat
         main(["train", f"data.root={subject_config.data.root}", "--fresh", f"train.output={out}", "train.steps=3"]) == 0
     )
     ((config, fresh),) = seen
+    assert (
+        capsys.readouterr().out.splitlines()[-1]
+        == f"next: speech2lip render --model {tmp_path} --audio SPEECH --out result.mp4"
+    )
     assert (config.train.output, config.train.steps, fresh) == (str(out), 3, True)
 
 
