@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .config import DEVICES, Config, entries, load_settings, parse_setting, preset_names, suggestion
 from .errors import UserError, run_guarded
 from .files import check_input, check_writable
 from .names import subject_name
+
+if TYPE_CHECKING:
+    from .subject.records import Subject
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -138,13 +141,16 @@ _APART = "give this one another name with --name"  # where a folder was made fro
 
 # ---------------------------------------------------------------- run
 
+_RUN_MINUTES = 30.0  # of training, where nothing else is asked for
+
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, required=True, help="a video of one person talking")
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--voice", type=Path, help=_VOICE_HELP)
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
-    parser.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
+    parser.add_argument("--minutes", type=float, help=(
+        f"training time (default {_RUN_MINUTES:g}, unless train.minutes or train.steps is given)"))  # fmt: skip
     _add_name(parser, "the video's file name")
     _add_streams(parser)
     parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
@@ -161,17 +167,43 @@ def _run(options: argparse.Namespace) -> int:
     from .rendering.output import check_output
     from .training.trainer import fit
 
-    minutes = {"train__minutes": options.minutes, **_streams(options)}
-    config = _subject_config(options, subject_name(options.video.stem), **minutes)
+    config = _run_config(options)
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.video, options.audio, *Path(config.data.root).glob("source.*"))
     _check_training(config, options.fresh)
+    print(_budget(options, config))
     preprocess(config, options.video, options.voice, _APART)
     model = fit(config, options.fresh)
     count = render_video(model, options.audio, options.out, device=config.train.device)
     print(f"how good it is: speech2lip evaluate --name {shlex.quote(config.name)}\n{options.out}: {count} frames")
     return 0
+
+
+def _run_config(options: argparse.Namespace) -> Config:
+    """As of `_subject_config`; training takes `_RUN_MINUTES` where no setting, file or option says how long."""
+    name = subject_name(options.video.stem)
+    config = _subject_config(options, name, train__minutes=options.minutes, **_streams(options))
+    usual, train = Config().train, config.train
+    asked = options.minutes is not None or {"train.minutes", "train.steps"} & _keys(options)
+    if asked or (train.minutes, train.steps) != (usual.minutes, usual.steps):
+        return config
+    return replace(config, train=replace(train, minutes=_RUN_MINUTES))
+
+
+def _keys(options: argparse.Namespace) -> set[str]:
+    """Keys of the settings on the command line."""
+    return {parse_setting(text)[0] for text in options.settings}
+
+
+def _budget(options: argparse.Namespace, config: Config) -> str:
+    """How long training will take, and what said so."""
+    train = config.train
+    if train.minutes == 0:
+        return f"training for {train.steps} steps (train.steps)"
+    by_option = options.minutes is not None or train.minutes == _RUN_MINUTES
+    by = "train.minutes" if "train.minutes" in _keys(options) else "--minutes" if by_option else options.config
+    return f"training for {train.minutes:g} minutes ({by})"
 
 
 def _check_training(config: Config, fresh: bool, steps: Sequence[str] = ("preprocess", "train")) -> None:
@@ -194,6 +226,8 @@ def _check_training(config: Config, fresh: bool, steps: Sequence[str] = ("prepro
 
 
 # ---------------------------------------------------------------- preprocess
+
+_LITTLE = 20.0  # seconds of clear frames, below which more is advised
 
 
 def _add_preprocess(parser: argparse.ArgumentParser) -> None:
@@ -220,8 +254,25 @@ def _preprocess(options: argparse.Namespace) -> int:
         config = _subject_config(options, named, **_streams(options))
     apart = _APART if options.out is None else "give this one another folder with --out"
     subject = preprocess(config, video, options.voice, apart)
-    print(f"{config.data.root}: {subject.frames} frames of {subject.name} ready for training")
+    print(_ready(config, subject))
     return 0
+
+
+def _ready(config: Config, subject: Subject) -> str:
+    """What can be learned of a finished folder, whether that is little, and the next command."""
+    from .subject.layout import SubjectLayout
+
+    clear = int(SubjectLayout(config.data.root).load_track(subject).clear.sum())
+    lines = [f"{config.data.root}: {clear} of {subject.frames} frames ready for training"]
+    seconds = clear / subject.fps
+    if seconds < _LITTLE:
+        lines.append(f"{seconds:.0f} s of this person are little: with a minute or more the mouth gets better")
+    name = shlex.quote(subject.name)
+    own = Path(config.data.root) == Path("dataset") / subject.name
+    lines.append(
+        f"next: speech2lip train --name {name}" + ("" if own else f" {shlex.quote(f'data.root={config.data.root}')}")
+    )
+    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------- train
@@ -236,10 +287,32 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace) -> int:
     from .training.trainer import fit
 
+    _check_positional(options.settings)
     config = _subject_config(options, None)
+    _check_named(options, config)
     _check_training(config, fresh=True, steps=("train",))
-    print(f"model: {fit(config, options.fresh)}")
+    model = fit(config, options.fresh)
+    named = model == Path("log", config.name, "model.pt")
+    which = f"--name {shlex.quote(config.name)}" if named else f"--model {shlex.quote(str(model))}"
+    print(f"model: {model}\nnext: speech2lip render {which} --audio SPEECH --out result.mp4")
     return 0
+
+
+def _check_positional(settings: Sequence[str]) -> None:
+    """Refuse the folder of a subject in the place of a setting."""
+    for text in settings:
+        if "=" not in text and Path(text).is_dir():
+            name = shlex.quote(Path(text).resolve().name)
+            raise UserError(f"{text} is a subject's folder: speech2lip train --name {name}")
+
+
+def _check_named(options: argparse.Namespace, config: Config) -> None:
+    """Where no subject was named, name those that there are."""
+    if options.name is not None or config.data.root != Config().data.root or config.name != Config().name:
+        return
+    there = sorted(p.parent.name for p in Path("dataset").glob("*/subject.json"))
+    if there and not Path(config.data.root, "subject.json").is_file():
+        raise UserError(f"no subject was named: give --name; there are: {', '.join(there)}")
 
 
 # ---------------------------------------------------------------- render
@@ -256,7 +329,11 @@ def _model(options: argparse.Namespace) -> Path:
         raise UserError("give either --model, or --name for log/NAME/model.pt")
     if options.model is not None:
         return Path(options.model)
-    return Path("log") / load_settings(None, {"name": options.name}).name / "model.pt"
+    name = load_settings(None, {"name": options.name}).name
+    model = Path("log") / name / "model.pt"
+    if not model.is_file() and Path("dataset", name, "subject.json").is_file():
+        raise UserError(f"{model} does not exist: train it first: speech2lip train --name {shlex.quote(name)}")
+    return model
 
 
 def _add_render(parser: argparse.ArgumentParser) -> None:
@@ -312,7 +389,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "frames to paint the test sound on: the test frames themselves, training frames, or both in turn (default)"))  # fmt: skip
     parser.add_argument("--audio", type=Path, help="other speech to measure the model with")
     parser.add_argument("--generated", type=Path, help="any generated video, instead of a model")
-    parser.add_argument("--real", type=Path, help="the real video of the same frames")
+    parser.add_argument("--real", type=Path, help=(
+        "the real video of the same frames, in which the same words are said"))  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder for report.html, metrics.json and frames_*.csv (default: "
                         "`evaluation` beside the model, or GENERATED_evaluation)")  # fmt: skip
     parser.add_argument("--device", default="auto", help=DEVICES)
@@ -480,7 +558,7 @@ COMMANDS = {
         "measure a model on its test split, or any generated video, and write a report",
         "speech2lip evaluate --model log/me/model.pt\n"
         "  speech2lip evaluate --model log/me/model.pt --audio speech.wav --out report\n"
-        "  speech2lip evaluate --generated result.mp4 --real me.mp4 --out report", _add_evaluate, _evaluate,
+        "  speech2lip evaluate --generated result.mp4 --real me_saying_the_same.mp4 --out report", _add_evaluate, _evaluate,
     ),
     "demo": Command(
         "run everything on the built-in synthetic speaker", "speech2lip demo --out demo_result", _add_demo, _demo,

@@ -225,6 +225,24 @@ def test_places_follow_the_name_unless_they_are_given(asked, tone, tmp_path):
         assert (asked[-1].name, asked[-1].data.root) == wanted, arguments
 
 
+def test_run_trains_as_long_as_is_asked_and_says_so(capsys, asked, tone, tmp_path):
+    (tmp_path / "quick.yaml").write_text("train: {minutes: 7}")
+    cases = {
+        (): "30 minutes (--minutes)",
+        ("train.steps=50",): "50 steps (train.steps)",
+        ("train.steps=40000",): "40000 steps (train.steps)",
+        ("train.minutes=2",): "2 minutes (train.minutes)",
+        ("train.steps=50", "--minutes", "3"): "3 minutes (--minutes)",
+        ("train.minutes=0",): "40000 steps (train.steps)",
+        ("--config", "quick.yaml"): "7 minutes (quick.yaml)",
+    }
+    for given, wanted in cases.items():
+        assert main(["run", "--video", "me.mp4", "--audio", str(tone), "--out", "o.mp4", *given]) == 2
+        assert f"training for {wanted}\n" in capsys.readouterr().out, given
+        train = asked[-1].train
+        assert wanted.startswith(f"{train.minutes:g} minutes" if train.minutes else f"{train.steps} steps")
+
+
 def test_train_takes_the_same_name(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "--out dataset/anna" in _fails(capsys, "train", "--name", "anna", "--fresh", "train.steps=3")
@@ -232,7 +250,39 @@ def test_train_takes_the_same_name(capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_output_goes_to_exactly_the_place_that_was_named(subject_config, tmp_path, monkeypatch):
+def test_train_and_render_name_what_there_is(capsys, tmp_path, monkeypatch, tone):
+    monkeypatch.chdir(tmp_path)
+    for name in ("hlg", "base"):
+        (tmp_path / "dataset" / name).mkdir(parents=True)
+        (tmp_path / "dataset" / name / "subject.json").write_text("{}")
+    assert "give --name; there are: base, hlg" in _fails(capsys, "train")
+    folder = _fails(capsys, "train", "dataset/hlg")
+    assert "dataset/hlg is a subject's folder: speech2lip train --name hlg" in folder
+    untrained = _fails(capsys, "render", "--name", "hlg", "--audio", tone, "--out", "o.mp4")
+    assert "train it first: speech2lip train --name hlg" in untrained
+
+
+def test_preprocess_ends_with_what_is_ready_and_the_next_command(subject_config):
+    from speech2lip.cli import _ready
+    from speech2lip.subject.layout import SubjectLayout
+
+    layout = SubjectLayout(subject_config.data.root)
+    subject = layout.load_subject()
+    track, count = layout.load_track(subject), subject.frames
+    kept = layout.track.read_bytes()
+    track.hidden[:100] = True
+    layout.save_track(track)
+    try:
+        lines = _ready(subject_config, subject).splitlines()
+    finally:
+        layout.track.write_bytes(kept)
+    clear = int(track.clear.sum())
+    assert clear < count and lines[0].endswith(f": {clear} of {count} frames ready for training")
+    assert lines[1].startswith(f"{clear / 25:.0f} s of this person are little")
+    assert lines[2].startswith("next: speech2lip train --name speaker ") and subject_config.data.root in lines[2]
+
+
+def test_output_goes_to_exactly_the_place_that_was_named(capsys, subject_config, tmp_path, monkeypatch):
     from speech2lip.training import trainer
 
     seen = []
@@ -242,6 +292,10 @@ def test_output_goes_to_exactly_the_place_that_was_named(subject_config, tmp_pat
         main(["train", f"data.root={subject_config.data.root}", "--fresh", f"train.output={out}", "train.steps=3"]) == 0
     )
     ((config, fresh),) = seen
+    assert (
+        capsys.readouterr().out.splitlines()[-1]
+        == f"next: speech2lip render --model {tmp_path} --audio SPEECH --out result.mp4"
+    )
     assert (config.train.output, config.train.steps, fresh) == (str(out), 3, True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..detection.survey import survey_clip
 from ..errors import UserError
 from ..facemesh import interocular, mouth_opening
 from ..media.decode import read_frames
-from ..media.probe import check_video, probe
+from ..media.probe import check_video, expected_frames, probe
 from ..media.sound import SAMPLE_RATE, load_audio
 from ..progress import track as progress
 from ..subject.records import Crop
@@ -37,6 +38,8 @@ def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
     """
     fps = check_video(generated).fps or 25.0
     check_video(real)
+    if said := unlike_lengths(generated, real, fps):
+        print(f"warning: {said}", file=sys.stderr)
     found = survey_clip(real, fps, LEAST)
     crop = head_crop(found.boxes, found.width, found.height, _MAX_CROP)
     pretrained = load_pretrained_metrics(fps)
@@ -67,6 +70,17 @@ def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
     wav = wav[: round(count / fps * SAMPLE_RATE)]
     measured = Measured("pair", recordings, "real", "real", wav, np.arange(count))
     return finish(measured, fps, kept / "pair", pretrained)
+
+
+def unlike_lengths(generated: Path, real: Path, fps: float) -> str:
+    """A sentence where two videos differ by more than a tenth or a second in length, else ""."""
+    made, true = (expected_frames(path, fps) for path in (generated, real))
+    if not made or not true or abs(made - true) <= min(0.1 * true, fps):
+        return ""
+    return (
+        f"{generated} has {made} frames, {real} {true}: only the first {min(made, true)} are compared, which tells something "
+        "only where both show the same frames and say the same words; is it the same speech?"
+    )
 
 
 def _both(generated: Path, real: Path, fps: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

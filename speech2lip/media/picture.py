@@ -139,7 +139,7 @@ def _with_notes(facts: VideoFacts, tags: tuple[int, int]) -> VideoFacts:
     notes = []
     if facts.hdr:
         kind = "HLG" if facts.stored.transfer == "arib-std-b67" else "PQ"
-        notes.append(f"HDR ({kind}) is tone-mapped to SDR BT.709")
+        notes.append(f"HDR ({kind}) is tone-mapped to SDR BT.709 (render.hdr=keep: results stay HDR)")
     if tags[0] in (0, 2) and facts.subsampling.startswith("4") and not facts.hdr:
         notes.append(f"no colour tags: taken as {facts.stored.matrix}")
     if facts.interlaced:

@@ -51,9 +51,10 @@ def _tell_people(survey: Survey, fps: float) -> None:
     """Say whose face is learned where several people take turns."""
     person = survey.person_of_frames(survey.frames)
     if person.max(initial=0) > 0:
+        first = int(np.argmax(person == 0)) / fps
         print(
-            f"people: {person.max() + 1} people are seen; the one in {(person == 0).sum() / fps:.1f} of "
-            f"{len(person) / fps:.1f} s is learned, and frames of others stay as they are"
+            f"people: {person.max() + 1} people are seen; the one seen first at {first:.1f} s, in {(person == 0).sum() / fps:.1f} of "
+            f"{len(person) / fps:.1f} s, is learned, and frames of others stay as they are"
         )
 
 

@@ -36,6 +36,8 @@ def render_video(
         render = predictor.config.render
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
         loop, begin = predictor.walk(first, len(windows))
+        if said := predictor.unpainted(begin, len(windows), loop):
+            print(said)
         frames = predictor.render(windows, begin, loop)
         with (
             unwritten(out),

@@ -66,9 +66,8 @@ def check_other_file(out: Path, source: Path) -> None:
     if not same and out.exists() and source.exists():
         same = os.path.samefile(out, source)
     if same:
-        raise UserError(
-            f"cannot write {out} (it is {source}, which is read, under another name or the same): give another --out"
-        )
+        known = "" if out == source else f" {source}, under another name"
+        raise UserError(f"--out {out} is the input{known or ' itself'}: it would be overwritten, give another name")
 
 
 @contextmanager

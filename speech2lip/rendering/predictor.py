@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -31,12 +32,22 @@ from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import FaceAreas
 from ..subject.records import extract
 from .paste import Rendered, paste_back, untouched
-from .walk import Footage, clear_stretch, endless_runs, forth_and_back, painted_share, pictures_in_order, runs_of
+from .walk import (
+    Footage,
+    clear_stretch,
+    endless_runs,
+    forth_and_back,
+    longest_clear,
+    painted_share,
+    pictures_in_order,
+    runs_of,
+)
 
 _NO_NUMBERS = (
     "the networks gave colours that are no numbers, near source frame {frame}: train again, or with render.amp=false"
 )
 LipImages = Callable[[np.ndarray], torch.Tensor]  # numbers of result frames [B] -> lip images [B, 3, h, w] in [0, 1]
+_SHORTEST_WALK = 1.0  # seconds that can be walked forth and back without looking odd at once
 _AHEAD = 16  # frames decoded ahead of rendering
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 
@@ -113,6 +124,19 @@ class Predictor:
         least = max(1, round(self.config.render.clear_seconds * self.subject.fps))
         start, end = clear_stretch(self.track.clear, first, count, least)
         return (start, end), first if start <= first < end else start
+
+    def unpainted(self, first: int, count: int, loop: tuple[int, int]) -> str:
+        """A sentence about frames that a walk of `count` frames from `first` inside `loop` leaves as they are, and how to
+        avoid them; "" where there are none."""
+        start, end = loop
+        seen = self.track.clear[start + forth_and_back(count, first - start, end - start)]
+        if seen.all():
+            return ""
+        text = f"{np.count_nonzero(~seen)} of {count} frames show somebody else, or something in front of the mouth: they stay as they are"
+        seconds = longest_clear(self.track.clear) / self.subject.fps
+        shorter = math.floor(10 * seconds) / 10
+        avoids = _SHORTEST_WALK <= shorter < self.config.render.clear_seconds
+        return f"{text}; render.clear_seconds={shorter:g} avoids them" if avoids else text
 
     @classmethod
     @contextmanager

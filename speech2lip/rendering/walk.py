@@ -39,10 +39,19 @@ def clear_stretch(clear: np.ndarray, first: int, count: int, least: int) -> tupl
     whole = (0, len(clear))
     if clear[forth_and_back(min(count, 2 * len(clear)), first, len(clear))].all():
         return whole
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], clear.astype(np.int8), [0]])))
-    runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= least]
+    runs = [(a, b) for a, b in _clear_runs(clear) if b - a >= least]
     around = [(a, b) for a, b in runs if a <= first < b]
     return next(iter(around), max(runs, key=lambda r: r[1] - r[0], default=whole))
+
+
+def longest_clear(clear: np.ndarray) -> int:
+    """Frames of the longest run of clear ones; clear: [T] bool."""
+    return max((b - a for a, b in _clear_runs(clear)), default=0)
+
+
+def _clear_runs(clear: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], clear.astype(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def painted_share(clear: np.ndarray, hidden: np.ndarray, shots: Sequence[tuple[int, int]], fade: int) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_the_person_with_most_frames_is_learned_and_others_are_named(two_people,
     record = layout.load_landmarks()
     assert record.person.tolist() == [0] * 40 + [1] * 30 + [0] * 20
     np.testing.assert_array_equal(record.seen, record.person == 0)
-    assert "2 people are seen; the one in 2.4 of 3.6 s is learned" in capsys.readouterr().out
+    assert "2 people are seen; the one seen first at 0.0 s, in 2.4 of 3.6 s, is learned" in capsys.readouterr().out
 
 
 def test_told_to_take_all_for_one_person_it_does(two_people):

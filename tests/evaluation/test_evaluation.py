@@ -17,7 +17,7 @@ import torch
 from speech2lip.cli import main
 from speech2lip.evaluation import protocols
 from speech2lip.evaluation.controls import nearest_frames, nearest_seen
-from speech2lip.evaluation.pair import evaluate_pair
+from speech2lip.evaluation.pair import evaluate_pair, unlike_lengths
 from speech2lip.evaluation.recording import Recorder, landmark_mask, picture_measures
 from speech2lip.evaluation.report import _frame_title
 from speech2lip.evaluation.run import evaluate
@@ -228,6 +228,17 @@ def test_pair_command_writes_a_report(scene, tmp_path, capsys):
     assert main(command) == 0
     assert "offset_frames" in capsys.readouterr().out
     assert {p.name for p in out.iterdir()} == {"report.html", "metrics.json", "frames_pair.csv"}
+
+
+def test_videos_of_unlike_lengths_are_asked_about(scene, tmp_path):
+    for count, unlike in ((75, False), (70, False), (60, True)):
+        cut = tmp_path / f"{count}.mp4"
+        with VideoWriter(cut, 25.0) as video:
+            for frame in islice(read_frames(scene / "real.mp4", 25.0), count):
+                video.write(frame)
+        said = unlike_lengths(cut, scene / "real.mp4", 25.0)
+        assert bool(said) == unlike
+    assert f"{cut} has 60 frames" in said and "real.mp4 75:" in said and "is it the same speech?" in said
 
 
 def test_videos_that_do_not_fit_are_refused(scene, tmp_path, capsys):

@@ -274,8 +274,8 @@ PLACES = [
     _out("no suffix", "result", NO_VIDEO_NAME), _out(".gif", "o.gif", NO_VIDEO_NAME),
     _out(".webm", "o.webm", NO_VIDEO_NAME), _out(".wav", "o.wav", NO_VIDEO_NAME),
     _out("the sound itself", "speech.wav", r"same file|is the audio|ends in one of|itself"),
-    Row("out: the video itself", lambda p: _run(p, make.video(p / "a.mp4", Film(sound="aac")), p / "a.mp4"), "which is read"),
-    Row("out: a link to the video", lambda p: _run(p, make.video(p / "a.mp4", Film(sound="aac")), make.link(p / "o.mp4", p / "a.mp4")), "which is read"),
+    Row("out: the video itself", lambda p: _run(p, make.video(p / "a.mp4", Film(sound="aac")), p / "a.mp4"), "is the input"),
+    Row("out: a link to the video", lambda p: _run(p, make.video(p / "a.mp4", Film(sound="aac")), make.link(p / "o.mp4", p / "a.mp4")), "is the input"),
     Row("out: of a subject, a file", lambda p: ["preprocess", "--video", make.video(p / "a.mp4"), "--audio", p.sound(), "--out", make.text(p / "s", "x")], "cannot write"),
     Row("out: live, .avi", lambda p: ["render", "--stream", "--model", p.model(), "--audio", p.sound(), "--out", p / "o.avi"], r"\.mkv"),
 ]  # fmt: skip

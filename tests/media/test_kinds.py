@@ -165,7 +165,11 @@ def test_hdr_video_is_tone_mapped_and_said(tmp_path, transfer, encode):
     path = make_video(tmp_path / "a.mp4", frames, "libx265", "yuv420p10le", options={"x265-params": "lossless=1:log-level=none"},
                       **tags("bt2020nc", "bt2020", transfer))  # fmt: skip
     info = probe(path)
-    assert info.video.hdr and info.video.colour == Colour() and "tone-mapped to SDR" in describe(info)
+    assert (
+        info.video.hdr
+        and info.video.colour == Colour()
+        and "tone-mapped to SDR BT.709 (render.hdr=keep" in describe(info)
+    )
     got = [frame[30, 40].astype(int) for frame in read_frames(path, 25.0)]
     expected = [255 * (nits / 203) ** (1 / 2.4) for nits in (10, 60)] + [228]
     assert all(np.abs(g - e).max() <= 2.5 for g, e in zip(got, expected, strict=True)), (got, expected)

@@ -85,9 +85,9 @@ def test_no_source_is_written_over_by_whatever_name(tmp_path):
         other / "me.mp4",
         tmp_path / "x" / ".." / "me.mp4",
     ):
-        with pytest.raises(UserError, match="which is read"):
+        with pytest.raises(UserError, match="is the input"):
             check_output(out, None, source)
-    with pytest.raises(UserError, match="which is read"):  # before it is there
+    with pytest.raises(UserError, match="is the input"):  # before it is there
         check_output(tmp_path / "later.mp4", other / "later.mp4")
     assert source.read_bytes() == b"the only copy"
 
@@ -103,9 +103,9 @@ def test_commands_refuse_before_anything_slow(tmp_path, capsys, model_path, subj
     (tmp_path / "wav.mkv").symlink_to(tmp_path / "a.wav")
     (tmp_path / "model.mkv").symlink_to(model_path)
     for command, said in (
-        ([*run, tmp_path / "me.mp4"], "which is read"), ([*run, tmp_path / "a.webm"], ".webm"), ([*render, tmp_path], "is a folder"),
-        ([*render, kept], "which is read"), ([*live, kept], "which is read"), ([*live, tmp_path / "wav.mkv"], "which is read"),
-        ([*live, tmp_path / "model.mkv"], "which is read"), ([*live, tmp_path], "is a folder"), ([*live, tmp_path / "a.mov"], "written live"),
+        ([*run, tmp_path / "me.mp4"], "is the input"), ([*run, tmp_path / "a.webm"], ".webm"), ([*render, tmp_path], "is a folder"),
+        ([*render, kept], "is the input"), ([*live, kept], "is the input"), ([*live, tmp_path / "wav.mkv"], "is the input"),
+        ([*live, tmp_path / "model.mkv"], "is the input"), ([*live, tmp_path], "is a folder"), ([*live, tmp_path / "a.mov"], "written live"),
         ([*live, tmp_path / "file" / "a.mkv"], "no folder"),
         ([*render, tmp_path / "b.mp4", "train.batch=2"], "belongs to the trained model"),
         (["demo", "--out", tmp_path / "file"], "no folder"),

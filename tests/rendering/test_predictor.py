@@ -19,7 +19,7 @@ from speech2lip.model.checkpoint import load_checkpoint
 from speech2lip.rendering.files import render_images, render_video
 from speech2lip.rendering.paste import paste_back
 from speech2lip.rendering.predictor import Predictor
-from speech2lip.rendering.walk import forth_and_back
+from speech2lip.rendering.walk import clear_stretch, forth_and_back
 from speech2lip.subject.index import parse_subject
 from speech2lip.subject.layout import SubjectLayout
 from speech2lip.subject.records import Crop
@@ -108,6 +108,25 @@ def test_the_walk_avoids_hidden_mouths(predictor):
         assert predictor.walk(0, 100) == ((0, predictor.subject.frames), 0)
         assert predictor.walk(0, 200) == ((0, 120), 0)
         assert predictor.walk(125, 50) == ((130, predictor.subject.frames), 130)
+    finally:
+        hidden[:] = False
+
+
+def test_frames_that_stay_as_they_are_are_counted_with_what_avoids_them(predictor):
+    hidden, total = predictor.track.hidden, predictor.subject.frames
+    assert predictor.unpainted(0, 200, (0, total)) == ""
+    hidden[60::70] = True  # the longest stretch is 69 frames, of 100 that are wanted
+    try:
+        loop, first = predictor.walk(0, 150)
+        said = predictor.unpainted(first, 150, loop)
+        assert said.startswith("2 of 150 frames show somebody else") and said.endswith(
+            "; render.clear_seconds=2.7 avoids them"
+        )
+        assert clear_stretch(predictor.track.clear, 0, 150, round(2.7 * 25)) == (61, 130)
+        hidden[:] = True
+        assert predictor.unpainted(0, 9, (0, total)).endswith(
+            "9 of 9 frames show somebody else, or something in front of the mouth: they stay as they are"
+        )
     finally:
         hidden[:] = False
 
