@@ -122,12 +122,16 @@ class Worker:
     """One thread that does work in the order in which it is given, behind the caller; at most `ahead` pieces wait.
 
     An error of the work is raised by the next call, and the rest of the work is dropped.
+    patience: seconds for which a piece of work that does not end is waited for (None: always), as one that writes into a
+    pipe that nobody empties; the thread is then left behind, and TimeoutError raised by `finish`.
     """
+
+    patience: float | None = None
 
     def __init__(self, ahead: int = AHEAD):
         self._waiting: queue.Queue[Callable[[], object] | None] = queue.Queue(ahead)
         self._error: BaseException | None = None
-        self._dropped = False
+        self._dropped, self._done, self.stuck = False, 0, False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -140,6 +144,8 @@ class Worker:
         """Wait for all work, and end the thread."""
         self._end()
         self._raise()
+        if self.stuck:
+            raise TimeoutError("a piece of work does not end")
 
     def abandon(self) -> None:
         """Drop what has not begun, and end the thread."""
@@ -147,9 +153,17 @@ class Worker:
         self._end()
 
     def _end(self) -> None:
-        if self._thread.is_alive():
-            self._waiting.put(None)
-            self._thread.join()
+        told = False
+        while self._thread.is_alive() and not self.stuck:
+            done = self._done
+            try:
+                if not told:
+                    self._waiting.put(None, timeout=self.patience)
+                    told = True
+                self._thread.join(self.patience)
+                self.stuck = self._thread.is_alive() and self._done == done
+            except queue.Full:
+                self.stuck = self._done == done
 
     def _raise(self) -> None:
         if self._error is not None:
@@ -162,3 +176,4 @@ class Worker:
                     work()
                 except BaseException as error:  # raised where the caller sees it
                     self._error = error
+            self._done += 1
