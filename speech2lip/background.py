@@ -123,7 +123,7 @@ class Worker:
 
     An error of the work is raised by the next call, and the rest of the work is dropped.
     patience: seconds for which a piece of work that does not end is waited for (None: always), as one that writes into a
-    pipe that nobody empties; the thread is then left behind, and TimeoutError raised by `finish`.
+    pipe that nobody empties; the thread is then left behind, and TimeoutError raised by `do` and `finish`.
     """
 
     patience: float | None = None
@@ -138,7 +138,8 @@ class Worker:
     def do(self, work: Callable[..., object], *arguments: Any) -> None:
         """Add work; waits while too much is under way."""
         self._raise()
-        self._waiting.put(partial(work, *arguments))
+        if self.stuck or not self._give(partial(work, *arguments)):
+            raise TimeoutError("a piece of work does not end")
 
     def finish(self) -> None:
         """Wait for all work, and end the thread."""
@@ -153,17 +154,34 @@ class Worker:
         self._end()
 
     def _end(self) -> None:
-        told = False
-        while self._thread.is_alive() and not self.stuck:
-            done = self._done
+        if self._thread.is_alive() and not self.stuck and self._give(None):
+            self._patiently(lambda: not self._join())
+
+    def _join(self) -> bool:
+        self._thread.join(self.patience)
+        return not self._thread.is_alive()
+
+    def _give(self, work: Callable[[], object] | None) -> bool:
+        """Add work; False where the thread is stuck."""
+
+        def full() -> bool:
             try:
-                if not told:
-                    self._waiting.put(None, timeout=self.patience)
-                    told = True
-                self._thread.join(self.patience)
-                self.stuck = self._thread.is_alive() and self._done == done
+                self._waiting.put(work, timeout=self.patience)
             except queue.Full:
-                self.stuck = self._done == done
+                return True
+            return False
+
+        return self._patiently(full)
+
+    def _patiently(self, waits: Callable[[], bool]) -> bool:
+        """Call `waits` until it is false, or `patience` passes without a piece of work being done: then the thread is stuck."""
+        done = self._done
+        while waits():
+            if self._done == done:
+                self.stuck = True
+                return False
+            done = self._done
+        return True
 
     def _raise(self) -> None:
         if self._error is not None:
