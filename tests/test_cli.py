@@ -385,7 +385,7 @@ def test_a_closed_output_does_not_end_the_work(tmp_path):
         "    print('shown'); [print('x', file=sys.stderr) for _ in track(range(3), 'bar')]\n"
         "    with open('made', 'w') as out: out.write(str(out.fileno() > 2))\n"
         "    return 0\n"
-        "cli.COMMANDS['weights'] = cli.Command('', '', lambda parser: None, work)\n"
+        "cli.COMMANDS['weights'] = cli.Command('work', 'work', lambda parser: None, work)\n"
         "sys.argv[1:] = ['weights']; cli.entry()"
     )
     (tmp_path / "work.py").write_text(work)

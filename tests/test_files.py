@@ -187,5 +187,5 @@ def test_a_full_temporary_folder_is_named_and_not_the_output(tmp_path, monkeypat
     monkeypatch.setattr(walk, "TemporaryFile", Full)
     monkeypatch.setattr(walk, "_forward_run", lambda *_: iter([Picture(np.zeros((2, 2, 3), np.uint8), None)]))
     order = pictures_in_order(Footage(tmp_path, 25.0), [np.array([3, 2, 1])])
-    with pytest.raises(UserError, match="cannot write temporary files in .* TMPDIR"), atomic_path(tmp_path / "me.mp4"):
+    with pytest.raises(UserError, match=r"cannot write temporary files in .* TMPDIR"), atomic_path(tmp_path / "me.mp4"):
         next(order)
