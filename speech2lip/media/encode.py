@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -294,7 +296,9 @@ class LiveWriter(_Encoder):
     def _release(self) -> None:
         self.hurry()
         super()._release()
-        if self._pipe is not None and not (self._worker and self._worker.stuck):
+        if self._worker is not None and self._worker.stuck:
+            atexit.register(_leave)
+        elif self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
 
@@ -332,6 +336,14 @@ class LiveWriter(_Encoder):
     def _end_sound(self) -> None:
         assert self._sound is not None
         self._mux(self._sound.encode(None))
+
+
+def _leave() -> None:
+    """End the process while a thread hangs in ffmpeg: taking its file down would hang too. Only after an interruption."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(130)
 
 
 def _opened_pipe(out: str) -> int | None:
