@@ -16,6 +16,7 @@ from .config import DEVICES, Config, entries, load_settings, parse_setting, pres
 from .errors import UserError, run_guarded
 from .files import check_input, check_writable
 from .names import subject_name
+from .terminal import fill_closed
 
 if TYPE_CHECKING:
     from .subject.records import Subject
@@ -51,6 +52,7 @@ def _main(given: list[str]) -> int:
 
 def entry() -> None:
     """The console script."""
+    fill_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text in this encoding
@@ -357,6 +359,8 @@ def _render(options: argparse.Namespace) -> int:
     from .rendering.files import render_video
     from .rendering.output import check_output
 
+    if str(options.audio) == "-":
+        raise UserError("--audio - is standard input, which is heard with --stream alone: add --stream, or give a file")
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .terminal import printable, safe_streams
+from .terminal import lost_output, printable, safe_streams
 
 
 class UserError(Exception):
@@ -30,9 +30,10 @@ def run_guarded(work: Callable[[], int]) -> int:
 def _guarded(work: Callable[[], int]) -> int:
     try:
         with _terminable():
-            status = work()
-        sys.stdout.flush()
-        return status
+            status = _finished(work)
+        if lost := lost_output():
+            print(f"error: cannot write to standard output ({lost}): what was printed is lost", file=sys.stderr)
+        return 2 if lost else status
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -44,6 +45,16 @@ def _guarded(work: Callable[[], int]) -> int:
         if not _reader_has_left():
             raise
         return 141
+
+
+def _finished(work: Callable[[], int]) -> int:
+    """The status of work, which may end as `--help` does."""
+    try:
+        return work()
+    except SystemExit as end:
+        if end.code not in (0, None) or not lost_output():
+            raise
+        return 0  # the caller says what is lost
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import errno
 import functools
 import io
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -32,6 +33,7 @@ _DENIED = (
     errno.EEXIST,
     errno.ELOOP,
 )
+_SHORT = re.compile(r"\d+ requested and \d+ written")  # NumPy's words, without a number, for a disk that got full
 _BROKEN = (*_FULL, errno.EROFS, errno.EIO)  # only ever said of the place that is written to
 
 
@@ -63,10 +65,33 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        error = _numbered(error)
         ours = error.filename is None or Path(os.fsdecode(error.filename)).parent in (target.parent, *target.parents)
         if error.errno in _BROKEN or (error.errno in _DENIED and ours):
             raise UserError(cannot_write(target, error)) from error
         raise
+
+
+@contextmanager
+def temporary_space() -> Iterator[None]:
+    """While the block writes to nameless temporary files, a folder for them that takes nothing is a UserError that names it."""
+    try:
+        yield
+    except OSError as error:
+        error = _numbered(error)
+        if error.errno in (*_FULL, errno.EROFS) or "temporary directory" in str(error):
+            where = tempfile.tempdir or os.environ.get("TMPDIR", "/tmp")
+            raise UserError(
+                f"cannot write temporary files in {where} ({error.strerror}): free space there, or set TMPDIR to a folder with more"
+            ) from error
+        raise
+
+
+def _numbered(error: OSError) -> OSError:
+    """The error, or what it stands for where NumPy has lost its number."""
+    if error.errno is None and _SHORT.search(str(error)):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return error
 
 
 def cannot_write(target: Path | str, error: OSError) -> str:

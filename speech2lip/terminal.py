@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _JOINERS = "\u200c\u200d"  # of letters in some scripts, and of emoji
@@ -31,25 +32,65 @@ def _escaped(character: str) -> str:
     return character
 
 
+def fill_closed() -> None:
+    """Give standard streams that are closed a place that takes everything: a file that is opened would get their number,
+    and what libraries print would go into it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
 @contextmanager
 def safe_streams() -> Iterator[None]:
     """Within it, what is printed is `printable`; bars may return to the start of their line on standard error."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (s and _Shown(s, keep) for s, keep in zip(before, ("\n\t", "\n\t\r"), strict=True))
+    sys.stdout, sys.stderr = (_Shown(s, keep) for s, keep in zip(before, ("\n\t", "\n\t\r"), strict=True))
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
 
 
+def lost_output() -> str | None:
+    """Why not all that was printed has left by standard output; None where it has. Within `safe_streams`."""
+    sys.stdout.flush()
+    return getattr(sys.stdout, "lost", None)
+
+
 class _Shown:
-    """A text stream; all but `write` is the stream's own."""
+    """A text stream; all but `write` and `flush` is the stream's own.
+
+    A stream that is closed or takes nothing does not end the work: what is printed is dropped, and `lost` says why.
+    """
 
     def __init__(self, stream: Any, keep: str):
-        self._stream, self._keep = stream, keep
+        self._closed = stream is None
+        self._stream, self._keep = stream or open(os.devnull, "w"), keep  # noqa: SIM115 (as long as the process)
+        self.lost: str | None = None
 
     def write(self, text: str) -> int:
-        return int(self._stream.write(printable(text, self._keep)) or 0)
+        if self._closed and text:
+            self.lost = "it is closed"
+        with self._dropping():
+            self._stream.write(printable(text, self._keep))
+        return len(text)
+
+    def flush(self) -> None:
+        with self._dropping():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.lost = error.strerror or str(error)
+            with suppress(OSError, AttributeError):  # what waits in it is thrown away, or Python would complain at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def writelines(self, lines: Any) -> None:
         for line in lines:

@@ -415,3 +415,41 @@ def test_render_and_evaluate_commands(model_path, subject_config, tone, tmp_path
     assert main(["evaluate", "--model", str(model_path), "--protocol", "self", "--out", str(tmp_path / "e")]) == 0
     out = capsys.readouterr().out
     assert "generated" in out and "frozen" in out and "opening_r" in out and (tmp_path / "e" / "report.html").is_file()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("python", ["python", "python -u"])
+@pytest.mark.parametrize(
+    ("streams", "said"),
+    [(">&-", "it is closed"), (">/dev/full", "No space left"), (">&- 2>&- <&-", ""), (">/dev/full 2>/dev/full", "")],
+)
+@pytest.mark.parametrize("command", ["config train", "config --help"])
+def test_output_that_is_lost_is_one_sentence_or_none(python, streams, said, command):
+    words = f"{python.replace('python', sys.executable)} -m speech2lip {command} {streams}"
+    run = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr.count("\n") == bool(said) and said in run.stderr
+
+
+def test_a_closed_output_does_not_end_the_work(tmp_path):
+    """Neither what is printed nor a bar; and no file that is opened gets the number of a closed stream."""
+    work = (
+        "import sys; from pathlib import Path; from speech2lip import cli; from speech2lip.progress import track\n"
+        "def work(options):\n"
+        "    print('shown'); [print('x', file=sys.stderr) for _ in track(range(3), 'bar')]\n"
+        "    with open('made', 'w') as out: out.write(str(out.fileno() > 2))\n"
+        "    return 0\n"
+        "cli.COMMANDS['weights'] = cli.Command('work', 'work', lambda parser: None, work)\n"
+        "sys.argv[1:] = ['weights']; cli.entry()"
+    )
+    (tmp_path / "work.py").write_text(work)
+    for streams in (">&- 2>&- <&-", ">/dev/full 2>/dev/full"):
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        run = subprocess.run(f"{sys.executable} work.py {streams}", shell=True, cwd=tmp_path, env=env)
+        assert run.returncode == 2 and (tmp_path / "made").read_text() == "True"
+        (tmp_path / "made").unlink()
+
+
+def test_standard_input_needs_stream(capsys, tmp_path, model_path):
+    said = _fails(capsys, "render", "--model", model_path, "--audio", "-", "--out", tmp_path / "a.mp4")
+    assert "add --stream" in said

@@ -9,9 +9,13 @@ import time
 import numpy as np
 import pytest
 
+from speech2lip.audio.features import save_features
 from speech2lip.errors import UserError
 from speech2lip.files import atomic_path, check_writable, remove_leftovers, save_arrays
 from speech2lip.locks import reader_of, writer_of
+from speech2lip.media.planes import Picture
+from speech2lip.rendering import walk
+from speech2lip.rendering.walk import Footage, pictures_in_order
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +154,38 @@ def test_sigterm_is_one_sentence_and_leaves_nothing_temporary(tmp_path):
     _, said = child.communicate(timeout=30)
     assert child.returncode == 130 and said.startswith("stopped by SIGTERM") and said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def _numpy_on_a_full_disk(*_, **__):
+    raise OSError("320000 requested and 292800 written")
+
+
+def test_numpys_error_of_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(np, "save", _numpy_on_a_full_disk)
+    with pytest.raises(UserError, match=r"cannot write .*audio\.npy \(No space left on device\): free space"):
+        save_features(tmp_path / "audio.npy", np.zeros((2, 3)), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_without_a_number_that_is_no_full_disk_stays_what_it_is(tmp_path):
+    with pytest.raises(OSError, match="became shorter"), atomic_path(tmp_path / "me"):
+        raise OSError("the source became shorter")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_temporary_folder_is_named_and_not_the_output(tmp_path, monkeypatch, number):
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            raise OSError(number, os.strerror(number))  # what waits is written again, in vain
+
+        tell = staticmethod(lambda: 0)
+        write = staticmethod(_numpy_on_a_full_disk)
+
+    monkeypatch.setattr(walk, "TemporaryFile", Full)
+    monkeypatch.setattr(walk, "_forward_run", lambda *_: iter([Picture(np.zeros((2, 2, 3), np.uint8), None)]))
+    order = pictures_in_order(Footage(tmp_path, 25.0), [np.array([3, 2, 1])])
+    with pytest.raises(UserError, match=r"cannot write temporary files in .* TMPDIR"), atomic_path(tmp_path / "me.mp4"):
+        next(order)

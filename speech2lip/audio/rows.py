@@ -9,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from ..files import temporary_space
+
 _HELD_BYTES = 2**20  # of rows that stay in memory
 
 
@@ -39,8 +41,9 @@ class RowFile:
         self._count = 0
 
     def append(self, rows: np.ndarray) -> None:
-        self._file.seek(self._count * self._row_bytes)
-        self._file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
+        with temporary_space():
+            self._file.seek(self._count * self._row_bytes)
+            self._file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
         self._count += len(rows)
 
     def __len__(self) -> int:

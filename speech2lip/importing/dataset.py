@@ -24,7 +24,7 @@ from ..canonical.space import project_canonical, region_size, to_canonical
 from ..detection.detect import FaceMesh
 from ..errors import UserError
 from ..facemesh import MESH_POINTS, MOUTH
-from ..files import atomic_path
+from ..files import atomic_path, writing
 from ..geometry import published as compat
 from ..geometry.camera import Intrinsics, Poses, unproject
 from ..geometry.sampling import sample_bilinear
@@ -146,7 +146,8 @@ def _copy_grids(folder: Path, layout: SubjectLayout, count: int, size: int) -> i
             grid = read_any_npy(file, _REMEDY).astype(np.float32).reshape(size, size, 2)
         except ValueError as error:
             raise UserError(f"{file} is no grid of {size} x {size} x 2 ({error}): {_REMEDY}") from error
-        np.save(layout.grid(number), grid)
+        with writing(layout.grid(number)):
+            np.save(layout.grid(number), grid)
         away.append(float(np.abs(grid - identity).mean()))
     return int(np.argmin(away)) if min(away) < 0.01 else 0
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
+import os
+import stat
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +20,7 @@ import numpy as np
 
 from ..background import Worker
 from ..errors import UserError
+from ..waiting import Notice
 from .facts import Colour
 from .soundtrack import Soundtrack
 from .yuv import Kept, Planes, padded_to_even, places, repaint, to_yuv420, written_bits
@@ -32,6 +39,8 @@ _BITS = 192_000  # of sound, per second
 _PIECE = 1024  # samples that AAC encodes at once
 _DEEP = "yuv420p10le"
 _LIVE_RATE = 16_000  # of the sound that live rendering hears
+_PATIENCE = 0.6  # seconds for which a reader that takes nothing is waited for after an interruption
+_POLL = 0.05  # seconds between looks for the reader of a pipe
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,10 @@ class _Encoder:
 
     # ---- in the thread
 
+    def _target(self) -> str:
+        """Where it goes, in ffmpeg's words."""
+        return f"file:{self.out}"
+
     def _options(self) -> dict[str, str]:
         """Of the H.264 encoder."""
         raise NotImplementedError
@@ -121,9 +134,8 @@ class _Encoder:
     def _start(self, width: int, height: int) -> None:
         import av  # here, so that training starts where it is missing
 
-        target = "pipe:1" if self.out == "-" else f"file:{self.out}"
         options = {**self._kind.options, "flush_packets": "1"}
-        self._file = av.open(target, "w", format=self._kind.format, container_options=options)
+        self._file = av.open(self._target(), "w", format=self._kind.format, container_options=options)
         colour = self.colour
         tags = {"colorspace": colour.matrix, "color_primaries": colour.primaries, "color_trc": colour.transfer}
         tags["color_range"] = "pc" if colour.full_range else "tv"
@@ -174,7 +186,7 @@ class _Encoder:
         """End the thread and close the file, whatever has happened."""
         if self._worker is not None:
             self._worker.abandon()
-        if self._file is not None:
+        if self._file is not None and not (self._worker and self._worker.stuck):  # else it is still written to
             with suppress(OSError, ValueError):  # of a file that has failed already, or is not wanted
                 self._file.close()
 
@@ -239,7 +251,8 @@ class LiveWriter(_Encoder):
     """H.264 and sound that players can read while it is written: frames and sound go in as they come, and
     every frame goes out at once.
 
-    out: file (.mkv, .ts, or .mp4 in fragments), or "-" for Matroska on standard output.
+    out: file or named pipe (.mkv, .ts, or .mp4 in fragments), or "-" for Matroska on standard output. The reader of a
+    named pipe is waited for here.
     """
 
     _THREADS = "SLICE"  # of one frame, so that none waits for the next
@@ -249,6 +262,12 @@ class LiveWriter(_Encoder):
         self.crf = crf
         self._before: list[np.ndarray] = []  # sound that came before the first frame
         self._heard = 0  # samples
+        self._pipe = _opened_pipe(out) if out != "-" else None
+
+    def hurry(self) -> None:
+        """From now on, a reader that takes nothing is not waited for; files are finished, however long it takes."""
+        if self._worker is not None and (self.out == "-" or self._pipe is not None):
+            self._worker.patience = _PATIENCE
 
     def hear(self, samples: np.ndarray) -> None:
         """Sound float [N] in [-1, 1], 16 kHz, that goes with the frames; may run ahead of them."""
@@ -267,10 +286,26 @@ class LiveWriter(_Encoder):
             yield
         except BrokenPipeError:
             raise
+        except TimeoutError as error:
+            raise UserError(f"the reader of {self.out} has not taken the end of the video: start it again") from error
         except OSError as error:
             raise UserError(
                 f"cannot write {self.out} ({error.strerror}): make room, or choose another place"
             ) from error
+
+    def _release(self) -> None:
+        self.hurry()
+        super()._release()
+        if self._worker is not None and self._worker.stuck:
+            atexit.register(_leave)
+        elif self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+    def _target(self) -> str:
+        if self.out == "-":
+            return "pipe:1"
+        return super()._target() if self._pipe is None else f"pipe:{self._pipe}"
 
     def _options(self) -> dict[str, str]:
         speed = {"preset": "veryfast", "tune": "zerolatency", "g": str(round(2 * self.rate))}
@@ -301,6 +336,38 @@ class LiveWriter(_Encoder):
     def _end_sound(self) -> None:
         assert self._sound is not None
         self._mux(self._sound.encode(None))
+
+
+def _leave() -> None:
+    """End the process while a thread hangs in ffmpeg: taking its file down would hang too. Only after an interruption."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(130)
+
+
+def _opened_pipe(out: str) -> int | None:
+    """A named pipe, opened when its reader has come: within ffmpeg, no signal would end the waiting. None: it is none."""
+    with suppress(OSError):
+        if stat.S_ISFIFO(os.stat(out).st_mode):
+            notice = Notice(f"waiting for a program that reads the pipe {out}")
+            while (descriptor := _open_now(out)) is None:
+                notice.look()
+                time.sleep(_POLL)
+            return descriptor
+    return None
+
+
+def _open_now(pipe: str) -> int | None:
+    """Open a named pipe for writing; None while it has no reader."""
+    try:
+        descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise UserError(f"cannot write {pipe} ({error.strerror}): choose a writable place") from error
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _frame_of(planes: np.ndarray) -> tuple[VideoFrame, Planes]:

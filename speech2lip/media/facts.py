@@ -37,7 +37,8 @@ class VideoFacts:
     index: its number in the file; width, height: in square pixels and upright, as frames are read; fps: of the
     file (0: unknown); colour: what the RGB frames that `read_frames` yields are to be written with; stored:
     the file's own colour; aspect: width of a stored pixel over its height; orientation: (a, b, c, d), where
-    stored (x, y) is shown at (a x + c y, b x + d y), y down; notes: what is done with the picture, for the user.
+    stored (x, y) is shown at (a x + c y, b x + d y), y down; notes: what is done with the picture, for the user;
+    nominal: frames per second while they come evenly, where the average differs (0: it does not, or is unknown).
     """
 
     index: int
@@ -55,6 +56,7 @@ class VideoFacts:
     aspect: float = 1.0
     orientation: tuple[int, int, int, int] = (1, 0, 0, 1)
     notes: tuple[str, ...] = ()
+    nominal: float = 0.0
 
     @property
     def mirrored(self) -> bool:

@@ -27,6 +27,7 @@ _FULL = 2  # AVCOL_RANGE_JPEG
 _YUV_CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4")  # whose grey is 16..235 unless tagged
 _DOLBY = ("dvh1", "dvhe", "dva1", "dvav", "dav1")  # codec tags of Dolby Vision
 _WIDEST = 10  # aspect of a pixel beyond which it is a mistake
+_SLOWEST, _FASTEST, _SAME = 5.0, 240.0, 0.01  # nominal frames per second, and relative distance of equal rates
 _PAPER = 255  # what shows through transparent parts
 
 
@@ -52,8 +53,16 @@ def facts_of(stream: VideoStream, frames: list[VideoFrame], path: Path) -> Video
         hdr=stored.transfer in HDR_TRANSFERS, interlaced=any(f.interlaced_frame for f in frames),
         bits=max((c.bits for c in frame.format.components), default=8), subsampling=_subsampling(frame.format),
         alpha=_has_alpha(stream, frame), aspect=aspect, orientation=orientation,
+        nominal=_nominal_rate(stream),
     )  # fmt: skip
     return _with_notes(facts, (frame.colorspace, frame.color_primaries))
+
+
+def _nominal_rate(stream: VideoStream) -> float:
+    """The rate on whose grid the time stamps lie, where it is a usual one and not the average; else 0."""
+    nominal, average = float(stream.base_rate or 0), float(stream.average_rate or 0)
+    plausible = _SLOWEST <= nominal <= _FASTEST and abs(nominal - average) > _SAME * nominal
+    return nominal if average and plausible else 0.0
 
 
 def _check_colour(stream: VideoStream, frame: VideoFrame, path: Path) -> None:

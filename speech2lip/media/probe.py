@@ -50,7 +50,7 @@ def _probe(path: Path, select: Selection, version: tuple[int, ...]) -> MediaInfo
         picture = video_stream(container, path, select.video)
         video = facts_of(picture, _first_frames(container, picture, path), path) if picture is not None else None
         frames, lost = _listed(container, picture, version[1]) if picture is not None else (0, 0)
-        return MediaInfo(video, _sound_facts(sound), (container.duration or 0) / 1_000_000, frames, lost)
+        return MediaInfo(video, _sound_facts(sound), duration_of(container) / 1_000_000, frames, lost)
 
 
 def _folder_facts(folder: Path) -> VideoFacts:
@@ -111,10 +111,11 @@ def _check_length(path: Path, select: Selection) -> None:
         if not container.duration or container.format.name.startswith(("mpeg", "h264", "hevc")):
             return  # whose duration is derived from what is there
         zero = Fraction(container.start_time or 0, 1_000_000)
-        promised = float(Fraction(container.duration, 1_000_000))
-        if container.duration > _BEFORE_END:
+        length = duration_of(container)
+        promised = float(Fraction(length, 1_000_000))
+        if length > _BEFORE_END:
             with suppress(*read_errors()):  # else it is read from the beginning
-                container.seek((container.start_time or 0) + container.duration - _BEFORE_END)
+                container.seek((container.start_time or 0) + length - _BEFORE_END)
         end = _end(container)
     if end is None:  # some files without an index stand at their end after such a jump
         with open_media(path) as container:
@@ -124,6 +125,13 @@ def _check_length(path: Path, select: Selection) -> None:
         fps = float(stream.average_rate or 25)
         good = max(0, round(found * fps))
         refuse_part(path, good, round(promised * fps) - good)
+
+
+def duration_of(container: InputContainer) -> int:
+    """Microseconds from the first time stamp to the last, 0 where unknown; Matroska's own figure counts from 0, also in files
+    whose first time stamp is an hour."""
+    start, duration = container.start_time or 0, container.duration or 0
+    return duration - start if container.format.name.startswith("matroska") and 0 < start < duration else duration
 
 
 def _end(container: InputContainer) -> Fraction | None:

@@ -57,7 +57,7 @@ def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> C
         frame_files(video)
     sound = sound_source(video, voice, info.has_audio, layout)
     print(f"{video}: {describe(info)}")
-    fps = frame_rate(config.data.fps, info.fps)
+    fps = frame_rate(config.data.fps, info.fps, info.video.nominal if info.video else 0.0)
     if info.fps and round(fps, 2) != round(info.fps, 2):
         print(f"frame rate: {fps:.5g} frames per second are made of the clip's {info.fps:.5g} (data.fps)")
     return Clip(video, *check_clip(video, layout, remedy), sound, fps)

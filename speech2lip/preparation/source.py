@@ -28,15 +28,26 @@ def sound_selection(config: Config, video: Path, sound: Path) -> Selection:
     return selection(config) if sound == video else Selection()
 
 
-def frame_rate(wanted: float, source: float) -> float:
+def frame_rate(wanted: float, source: float, nominal: float = 0.0) -> float:
     """Frames per second of a subject; wanted: 0 leaves it to the source's (0: unknown), which is halved, thirded ... where it
-    is above 31, and doubled ... where it is below 20: speech is faster."""
+    is above 31, and doubled ... where it is below 20, as speech is faster, unless that is above 31.
+
+    source: the average; nominal: the rate while frames come evenly (0: the average), which is taken unless frames
+    would be left out: time stamps that jitter can have any.
+    """
     if wanted or not source:
         return wanted or _USUAL_RATE
+    if nominal and _visible(nominal) >= min(source, _visible(source)):
+        return _visible(nominal)
+    return _visible(source)
+
+
+def _visible(source: float) -> float:
     rate = float(exact_rate(source))
     if rate > _HIGHEST_RATE:
         return rate / math.ceil(rate / _HIGHEST_RATE)
-    return rate * math.ceil(_LOWEST_RATE / rate)
+    faster = rate * math.ceil(_LOWEST_RATE / rate)
+    return faster if faster <= _HIGHEST_RATE else rate
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ class _Painting:
                     self.frames += 1
         except KeyboardInterrupt:
             self.interrupted = True
+            writer.hurry()
 
     def report(self, ears: _SoundBuffer, closing_time: float) -> LiveReport:
         heard = round(ears.seconds * self._fps)

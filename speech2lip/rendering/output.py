@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ def check_output(out: Path, *sources: Path | None, live: bool = False) -> None:
     """
     if live and (str(out) == "-" or (out.exists() and not out.is_file() and not out.is_dir())):
         live_container_of(str(out))
+        if str(out) == "-" and sys.__stdout__ is None:
+            raise UserError("cannot write - (standard output is closed): give a file or a pipe")
         return
     _check_kind(out, live)
     for source in sources:

@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import UserError
+from ..files import temporary_space
 from ..media.decode import read_pictures
 from ..media.facts import Selection
 from ..media.planes import Picture
@@ -135,7 +136,7 @@ def _reversed_run(footage: Footage, run: np.ndarray) -> Iterator[Picture]:
     size, at = 16, 0
     while at < len(run):
         part = run[at : at + size]
-        with TemporaryFile() as chunk:
+        with temporary_space(), TemporaryFile() as chunk:
             stored = [_put(chunk, picture) for picture in _forward_run(footage, int(part[-1]), len(part))]
             for rgb, planes in reversed(stored):
                 picture = Picture(_taken(chunk, rgb), _taken(chunk, planes) if planes is not None else None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 from ..arrays import read_npy
 from ..background import ordered_map
 from ..facemesh import LIPS
-from ..files import writing
+from ..files import temporary_space
 from ..media.images import read_sized
 from ..nets.compositor import ObservedRegion
 from ..progress import bar
@@ -184,7 +183,7 @@ def _allocate(shape: tuple[int, ...], on_disk: bool) -> np.ndarray:
     """An empty uint8 array, in memory or mapped to a temporary file that vanishes with it."""
     if not on_disk:
         return np.empty(shape, np.uint8)
-    with tempfile.TemporaryFile(prefix="speech2lip-") as stream, writing(Path(tempfile.gettempdir()) / "speech2lip"):
+    with temporary_space(), tempfile.TemporaryFile(prefix="speech2lip-") as stream:
         if hasattr(os, "posix_fallocate"):  # a disk that gets full under a mapping would kill us
             os.posix_fallocate(stream.fileno(), 0, max(1, int(np.prod(shape))))
         return np.memmap(stream, np.uint8, "w+", shape=shape)  # the mapping keeps the space until it is released

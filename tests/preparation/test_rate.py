@@ -25,7 +25,26 @@ def test_the_sources_own_rate_or_a_part_or_a_multiple_of_it(source, made):
 
 @given(st.floats(0.5, 1000))
 def test_every_source_gets_a_rate_at_which_speech_can_be_seen(source):
-    assert 15.5 <= frame_rate(0, source) <= 40
+    made = frame_rate(0, source)
+    parts = source / made
+    assert 20 <= made <= 31.001 or (made >= 15.5 and abs(parts - round(parts)) < 1e-3 * parts and round(parts) >= 1)
+
+
+@pytest.mark.parametrize(
+    ("average", "nominal", "made"),
+    [
+        (16.67, 25, 25),
+        (19.04, 60, 30),
+        (29.6, 30, 30),
+        (29.0, 100, 29.0),
+        (12.5, 25, 25),
+        (25, 0, 25),
+        (3, 60, 30),
+        (0, 60, 25),
+    ],
+)
+def test_a_freeze_does_not_lower_the_rate(average, nominal, made):
+    assert frame_rate(0, average, nominal) == pytest.approx(made)
 
 
 @given(st.floats(1, 240), st.floats(0, 240))
