@@ -10,7 +10,9 @@ import pytest
 from speech2lip.cli import main
 from speech2lip.config import Config, DataConfig
 from speech2lip.errors import UserError
+from speech2lip.evaluation.report import Evaluation, check_report, write_evaluation
 from speech2lip.importing import dataset
+from speech2lip.importing.config import import_config
 from speech2lip.media.images import write_image
 from speech2lip.preparation import pipeline
 from speech2lip.subject.claim import check_free
@@ -125,6 +127,31 @@ def test_sound_that_lies_there_for_a_folder_of_frames_is_documented(tmp_path, cl
     assert opened.sound == root / "audio" / "audio.wav"
     with pytest.raises(UserError, match=r"audio/audio\.wav, which would be replaced"):
         pipeline.open_clip(config, tmp_path / "frames", clip / "speaker.wav", "")
+
+
+@pytest.mark.parametrize("name", ["report.html", "metrics.json", "frames_self.csv"])
+def test_reports_replace_only_reports(tmp_path, name):
+    _put(tmp_path / "letter.txt")
+    check_report(tmp_path / "new")
+    check_report(tmp_path)
+    _put(tmp_path / name, b'{"format": 3}')
+    with pytest.raises(UserError, match=f"{name} is there already"):
+        check_report(tmp_path)
+    write_evaluation(Evaluation("me", [], {}), tmp_path / "ours")
+    _put(tmp_path / "ours" / "frames_self.csv")
+    check_report(tmp_path / "ours")
+
+
+def test_import_config_replaces_only_imports(tmp_path):
+    theirs, out = _put(tmp_path / "may.yaml", b"data:\n  path: x\ntraining:\n  batch_size: 1\n"), tmp_path / "ours.yaml"
+    import_config(theirs, out)
+    import_config(theirs, out)
+    assert b"import config" in out.read_bytes()
+    for own in (theirs, _put(tmp_path / "mine.yaml", b"name: me\n")):
+        before = own.read_bytes()
+        with pytest.raises(UserError, match="is there already"):
+            import_config(theirs, own)
+        assert own.read_bytes() == before
 
 
 def test_import_leaves_a_users_folder_alone_and_its_own_half_made_one_not(tmp_path):
