@@ -38,17 +38,21 @@ _BROKEN = (*_FULL, errno.EROFS, errno.EIO)  # only ever said of the place that i
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: Path, follow: bool = False) -> Iterator[Path]:
     """A temporary path beside `target` that replaces it when the block ends well.
 
     A block that raises leaves neither the temporary file nor a changed target. The
     temporary name keeps the suffix, which encoders look at. A disk that is full, read-only or
     broken is a UserError that names `target`. What a killed process left in the folder is removed.
+    follow: where `target` is a link, what it leads to is written and the link stays; only for what the user named: a
+    folder that somebody else made may hold links to anywhere.
     """
+    suffix = target.suffix
+    target = link_target(target) if follow else target
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent)
-        temporary, handle = _temporary(target)
+        temporary, handle = _temporary(target, suffix)
         try:
             yield temporary
             os.chmod(temporary, 0o666 & ~_umask())
@@ -57,6 +61,16 @@ def atomic_path(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             if handle is not None:
                 os.close(handle)
+
+
+def link_target(path: Path) -> Path:
+    """What a link leads to, whether or not it is there; any other path as it is."""
+    if not path.is_symlink():
+        return path
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"cannot write {path} (a link that leads nowhere): choose another place") from error
 
 
 @contextmanager
@@ -115,7 +129,8 @@ def save_arrays(target: Path, compressed: bool = False, **arrays: Any) -> None:
 
 
 def check_writable(target: Path) -> None:
-    """Refuse a file that could not be written later; leaves nothing behind."""
+    """Refuse a file (where it is a link, what that leads to) that could not be written later; leaves nothing behind."""
+    target = link_target(target)
     made = [folder for folder in target.parents if not folder.exists()]
     try:
         with atomic_path(target):
@@ -182,9 +197,9 @@ def remove_leftovers(folder: Path) -> None:
                 os.close(handle)
 
 
-def _temporary(target: Path) -> tuple[Path, int | None]:
+def _temporary(target: Path, suffix: str) -> tuple[Path, int | None]:
     """A new file beside `target`, and the handle whose lock says that its writer lives (None: no locks here)."""
-    suffix = target.suffix if len(target.suffix) <= _LONGEST_SUFFIX else ""
+    suffix = suffix if len(suffix) <= _LONGEST_SUFFIX else ""
     while True:
         handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=suffix, dir=target.parent)
         locked = try_lock(handle)

@@ -11,7 +11,7 @@ import pytest
 
 from speech2lip.audio.features import save_features
 from speech2lip.errors import UserError
-from speech2lip.files import atomic_path, check_writable, remove_leftovers, save_arrays
+from speech2lip.files import atomic_path, check_writable, link_target, remove_leftovers, save_arrays
 from speech2lip.locks import reader_of, writer_of
 from speech2lip.media.planes import Picture
 from speech2lip.rendering import walk
@@ -56,6 +56,33 @@ def test_a_disk_that_gets_full_is_one_sentence_with_the_users_name(tmp_path, mon
     )
     assert (tmp_path / "me.npz").read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_link_leads_to_is_written_where_that_is_asked_for(tmp_path, there):
+    """A link stays one; the temporary file keeps the link's suffix, which encoders look at, and lies beside the target."""
+    target, link = tmp_path / "disk" / "blob", tmp_path / "result.mp4"
+    target.parent.mkdir()
+    if there:
+        target.write_text("old")
+    link.symlink_to(target)
+    check_writable(link)
+    assert target.exists() == there
+    with atomic_path(link, follow=True) as path:
+        assert path.suffix == ".mp4" and path.parent == target.parent
+        path.write_text("new")
+    assert link.is_symlink() and target.read_text() == "new"
+    with atomic_path(link) as path:  # of a folder that somebody else made
+        path.write_text("own")
+    assert not link.is_symlink() and target.read_text() == "new"
+
+
+def test_a_ring_of_links_is_one_sentence(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(UserError, match="cannot write"):
+        check_writable(tmp_path / "a")
+    assert link_target(tmp_path / "plain") == tmp_path / "plain"
 
 
 def test_errors_of_other_files_are_not_blamed_on_the_target(tmp_path):

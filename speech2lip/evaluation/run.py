@@ -14,7 +14,15 @@ from ..model.device import pick_device
 from ..subject.layout import SubjectLayout
 from .pair import evaluate_pair
 from .protocols import Result, evaluate_cross, evaluate_new, evaluate_self, shared_cores
-from .report import Evaluation, machine_facts, print_table, subject_facts, training_facts, write_evaluation
+from .report import (
+    Evaluation,
+    check_report,
+    machine_facts,
+    print_table,
+    subject_facts,
+    training_facts,
+    write_evaluation,
+)
 
 PROTOCOLS = ("self", "cross")
 
@@ -34,6 +42,8 @@ def evaluate(
     instead.
     """
     check_packages()
+    if out is not None:
+        check_report(out)
     if audio is not None:
         check_sound(audio)
     checkpoint = load_checkpoint(model)
@@ -61,6 +71,8 @@ def evaluate(
 def evaluate_videos(generated: Path, real: Path, out: Path | None = None) -> Result:
     """Measure any generated video against the real one of the same frames."""
     check_packages()
+    if out is not None:
+        check_report(out)
     with tempfile.TemporaryDirectory(prefix="speech2lip-") as folder:
         result = evaluate_pair(generated, real, Path(folder))
         if out is not None:

@@ -13,11 +13,12 @@ from torch import Tensor
 from ..arrays import Unsound
 from ..config import default_config
 from ..errors import UserError
+from ..files import link_target
 from ..geometry import published as compat
 from ..media.images import read_image
 from ..model.builder import build_model
 from ..model.checkpoint import save_checkpoint
-from ..model.metadata import metadata_of
+from ..model.metadata import geometry_of, metadata_of
 from ..nets.published import PublishedSpeech2Lip
 from ..subject.index import load_canonical
 from ..subject.layout import SubjectLayout
@@ -110,7 +111,8 @@ def import_checkpoint(path: Path, root: Path, out: Path) -> None:
     layout = SubjectLayout(root)
     subject = layout.load_subject()
     config = default_config([*PUBLISHED_SETTINGS, f"name={subject.name}", f"data.root={root}"])
-    metadata = metadata_of(subject, layout.load_track(subject).mouth.shape[1])
+    track = layout.load_track(subject)
+    metadata = metadata_of(subject, track.mouth.shape[1], geometry_of(subject, track))
     if (metadata.audio.get("window"), metadata.audio.get("channels")) != (16, 29):
         raise UserError(
             f"{root} has audio features {dict(metadata.audio)}, a published checkpoint needs DeepSpeech windows of 16 x 29: import the "
@@ -120,7 +122,7 @@ def import_checkpoint(path: Path, root: Path, out: Path) -> None:
     assert isinstance(model, PublishedSpeech2Lip)
     _fill_networks(model, state_from_checkpoint(state), path, remedy)
     _fill_space(model, state, layout, path)
-    save_checkpoint(out, config, metadata, model, {})
+    save_checkpoint(link_target(out), config, metadata, model, {})
 
 
 def _fill_networks(model: PublishedSpeech2Lip, state: Mapping[str, Tensor], path: Path, remedy: str) -> None:

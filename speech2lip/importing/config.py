@@ -32,10 +32,19 @@ def import_config(path: Path, out: Path) -> list[str]:
             )
     settings = [*PUBLISHED_SETTINGS, "face.tracker=bfm", "face.parsing=bisenet", *_settings(_Entries(flat, path), path)]
     config = config_from_dict(dict(map(parse_setting, settings)), str(path))
-    with atomic_path(out) as temporary:
+    _check_replaced(out)
+    with atomic_path(out, follow=True) as temporary:
         temporary.write_text(_yaml_of(config, path), encoding="utf-8")
     return sorted(set(flat) - set(_REQUIRED) - _USED)
 
+
+def _check_replaced(out: Path) -> None:
+    """Refuse to write over a file that is no import of ours."""
+    if out.exists() and not (out.is_file() and _SIGNED in out.read_bytes().split(b"\n", 1)[0]):
+        raise UserError(f"{out} is there already and no import of a configuration: give another --out")
+
+
+_SIGNED = b"by `speech2lip import config`."  # in the first line of what is written
 
 _USED = {
     "data.path", "model.lambda_rgb", "model.use_post_fusion_blackaug", "training.out_dir", "training.batch_size",

@@ -30,6 +30,7 @@ from ..geometry.camera import Intrinsics, Poses, unproject
 from ..geometry.sampling import sample_bilinear
 from ..media.images import frame_files, read_image, write_image
 from ..progress import track as progress
+from ..subject.claim import check_free
 from ..subject.layout import SubjectLayout
 from ..subject.records import Box, Crop, Subject, Track
 from ..tracking.smoothing import fill_landmarks
@@ -54,7 +55,7 @@ def import_dataset(source: Path, out: Path, name: str, fps: float = 25.0) -> Sub
     poses, focal = _poses(source / "track_params.pt", count)
     camera = Intrinsics(focal, size / 2, size / 2)
     layout = SubjectLayout(out)
-    layout.subject.unlink(missing_ok=True)
+    _claim(layout)
     _copy_numbered(faces, layout.face_images, ".jpg")
     lips = frame_files(source / "images") if (source / "images").is_dir() else []
     if len(lips) != count:
@@ -79,6 +80,15 @@ def import_dataset(source: Path, out: Path, name: str, fps: float = 25.0) -> Sub
     )  # fmt: skip
     layout.save_subject(subject)
     return subject
+
+
+def _claim(layout: SubjectLayout) -> None:
+    """Refuse a folder of the user's own; mark it as ours, and what lies in it as unfinished."""
+    test = (layout.test_features, layout.test_features.with_suffix(".json"))
+    check_free(layout, (*layout.written, *test, layout.grids), (), "give another folder with --out")
+    layout.subject.unlink(missing_ok=True)
+    with atomic_path(layout.stages) as path:
+        path.write_text("{}", encoding="utf-8")
 
 
 def _region_size(box: Box, depth: np.ndarray, poses: Poses, index: int, camera: Intrinsics) -> int:

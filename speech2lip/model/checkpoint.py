@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..arrays import Unsound
@@ -14,13 +15,14 @@ from ..config import Config, config_from_dict, config_to_dict, shown
 from ..errors import UserError
 from ..files import atomic_path
 from ..nets.interface import LipSyncModel
-from ..subject.records import Subject
+from ..subject.records import Subject, Track
 from ..weights.safeload import check_finite, load_torch
 from .builder import build_model
-from .metadata import ModelMetadata
+from .metadata import ModelMetadata, geometry_of
 
 FORMAT = "speech2lip-2"
 _MOST_METRIC = 1e12
+_SAME = 1e-3  # of a length or an angle, by which the same tracking differs between machines
 _ENTRIES = ("config", "metadata", "state", "metrics")
 _REMEDY = "train again, or copy the file again from where it is sound"
 _FIRST_FORMAT = "speech2lip-1"
@@ -124,7 +126,7 @@ def _check_state(state: dict[str, Any], config: Config, metadata: ModelMetadata)
     check_finite(state)
 
 
-def check_same_subject(metadata: ModelMetadata, subject: Subject, path: Path) -> None:
+def check_same_subject(metadata: ModelMetadata, subject: Subject, track: Track, path: Path) -> None:
     """Refuse a checkpoint that was trained on another preprocessing of the subject."""
     box = (subject.lip_box.left, subject.lip_box.top, subject.lip_box.width, subject.lip_box.height)
     drawn = (subject.lip_size[0] // metadata.coarse, subject.lip_size[1] // metadata.coarse)
@@ -137,8 +139,22 @@ def check_same_subject(metadata: ModelMetadata, subject: Subject, path: Path) ->
                 f"{path} was trained with {name} {getattr(metadata, name)}, subject {subject.name} has {value}: "
                 "train again after preprocessing"
             )
+    _check_same_space(metadata, subject, track, path)
     if dict(metadata.audio) != subject.audio:
         raise UserError(
             f"{path} was trained with audio features {dict(metadata.audio)}, subject {subject.name} has {subject.audio}: "
             "preprocess with the same audio settings"
+        )
+
+
+def _check_same_space(metadata: ModelMetadata, subject: Subject, track: Track, path: Path) -> None:
+    """Refuse another camera or canonical space: the mouth would be drawn beside the face's own."""
+    camera = subject.camera.focal, subject.camera.cx, subject.camera.cy
+    same = np.allclose(metadata.camera, camera, rtol=_SAME, atol=_SAME)
+    if metadata.geometry:  # older checkpoints have none
+        same = same and np.allclose(metadata.geometry, geometry_of(subject, track), rtol=_SAME, atol=_SAME)
+    if not same:
+        raise UserError(
+            f"{path} was trained on another tracking of subject {subject.name} (the clip was preprocessed with other settings since): "
+            "train again, or preprocess with the settings of that training"
         )

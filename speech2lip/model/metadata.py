@@ -6,15 +6,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from ..arrays import Unsound
 from ..facemesh import LANDMARKS
 from ..subject import schema
-from ..subject.records import Subject
+from ..subject.records import Subject, Track
+
+_GEOMETRY, _FARTHEST = 13, 1e9  # numbers of `geometry_of`, and how large they may be
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What networks need to know of a subject; travels in the checkpoint."""
+    """What networks need to know of a subject; travels in the checkpoint.
+
+    geometry: of `geometry_of`, by which a later preprocessing is told; older checkpoints have none.
+    """
 
     lip_size: tuple[int, int]
     lip_box: tuple[int, int, int, int]
@@ -25,15 +32,20 @@ class ModelMetadata:
     mouth_points: int
     fine_size: int = 0
     coarse: int = 1
+    geometry: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "audio": dict(self.audio)}
+        """Plain containers; without the geometry where there is none, as in older checkpoints."""
+        out = {**asdict(self), "audio": dict(self.audio)}
+        return out if self.geometry else {name: value for name, value in out.items() if name != "geometry"}
 
     @staticmethod
     def from_dict(raw: Any) -> ModelMetadata:
         """Checked against the same bounds as a subject's; Unsound for anything that does not fit."""
         known = {f.name for f in fields(ModelMetadata)}
-        raw = {"fine_size": 0, "coarse": 1, **raw} if isinstance(raw, Mapping) else raw  # older ones have none
+        raw = (
+            {"fine_size": 0, "coarse": 1, "geometry": (), **raw} if isinstance(raw, Mapping) else raw
+        )  # older ones have none
         if not isinstance(raw, Mapping) or set(raw) != known:
             raise Unsound(f"its metadata are not {', '.join(sorted(known))}")
         lip_width, lip_height = schema.row("lip_size", raw["lip_size"], schema.LIP_SIZE)
@@ -47,12 +59,30 @@ class ModelMetadata:
             (camera["focal"], camera["cx"], camera["cy"]), schema.audio(raw["audio"]), schema.number("fps", raw["fps"], *schema.FPS),
             schema.whole("mouth_points", raw["mouth_points"], 0, LANDMARKS),
             schema.whole("fine_size", raw["fine_size"], 0, schema.CROP["side"][1]), schema.whole("coarse", raw["coarse"], 1, 64),
+            _geometry(raw["geometry"]),
         )  # fmt: skip
 
 
-def metadata_of(subject: Subject, mouth_points: int) -> ModelMetadata:
+def _geometry(raw: Any) -> tuple[float, ...]:
+    if not isinstance(raw, (list, tuple)) or len(raw) not in (0, _GEOMETRY):
+        raise Unsound(f"geometry is not {_GEOMETRY} numbers")
+    return tuple(schema.number("geometry", value, -_FARTHEST, _FARTHEST) for value in raw)
+
+
+def geometry_of(subject: Subject, track: Track) -> tuple[float, ...]:
+    """The canonical space in few numbers [13]: the canonical frame's index, its pose (radians, mm), extents of the head's
+    mesh and how far the head moves (mm). Rounding differs between machines, so they are compared as numbers."""
+    at, poses = subject.canonical_frame, track.poses
+    moved = np.std(poses.trans[track.valid], axis=0)
+    parts = ([at], poses.rotvec[at], poses.trans[at], np.ptp(track.mesh, axis=0), moved)
+    return tuple(map(float, np.concatenate([np.ravel(part) for part in parts])))
+
+
+def metadata_of(subject: Subject, mouth_points: int, geometry: tuple[float, ...] = ()) -> ModelMetadata:
+    """geometry: of `geometry_of`, for what is kept in a checkpoint."""
     box, camera = subject.lip_box, subject.camera
     return ModelMetadata(
         subject.drawn_size, (box.left, box.top, box.width, box.height), subject.crop.size,
         (camera.focal, camera.cx, camera.cy), subject.audio, subject.fps, mouth_points, subject.fine_size, subject.coarse,
+        geometry,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from ..files import check_input, check_writable
 from ..locks import writer_of
 from ..media.images import frame_files
 from ..media.probe import check_video, describe
+from ..subject.claim import check_free
 from ..subject.layout import SubjectLayout
 from ..subject.records import Subject
 from ..subject.source import content_hash
@@ -22,7 +23,7 @@ from .landmarks import find_landmarks
 from .learnable import check_learnable, check_sound_to_learn
 from .lips import make_canonical
 from .sound import extract_audio, sound_source
-from .source import Clip, check_clip, frame_rate, restore_source, selection, sound_selection
+from .source import Clip, check_clip, frame_rate, kept_path, restore_source, selection, sound_selection
 from .stages import Stage, run_stages
 
 
@@ -60,7 +61,18 @@ def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> C
     fps = frame_rate(config.data.fps, info.fps, info.video.nominal if info.video else 0.0)
     if info.fps and round(fps, 2) != round(info.fps, 2):
         print(f"frame rate: {fps:.5g} frames per second are made of the clip's {info.fps:.5g} (data.fps)")
+    _check_place(layout, video, sound, remedy)
     return Clip(video, *check_clip(video, layout, remedy), sound, fps)
+
+
+def _check_place(layout: SubjectLayout, video: Path, sound: Path, remedy: str) -> None:
+    """Refuse a folder of the user's own whose files would be replaced. Its `audio/audio.wav` may be the speech of the clip,
+    with features that the published recipe made of it."""
+    made = layout.features, layout.features.with_suffix(".json")
+    again = made if layout.audio.is_file() and all(path.is_file() for path in made) else ()
+    kept = (sound, *again) if sound.resolve() == layout.audio.resolve() else ()
+    copy = kept_path(video, layout)
+    check_free(layout, (*layout.written, *((copy,) if copy != video.resolve() else ())), kept, remedy)
 
 
 def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:

@@ -97,16 +97,22 @@ def _known(layout: SubjectLayout) -> SourceRecord | None:
     return SourceRecord(str(source.resolve()), os.fspath(source), content_hash(source), seen, seen)
 
 
+def kept_path(video: Path, layout: SubjectLayout) -> Path:
+    """Where the source of a subject lies: the clip itself (resolved), or a copy in the subject's folder."""
+    if video.is_dir() or _lies_within(video, layout):
+        return video.resolve()
+    return layout.root / f"source{_suffix(video)}"
+
+
 def keep_source(clip: Clip, layout: SubjectLayout) -> str:
     """Copy the clip beside the subject, and note what it held; returns its path, relative to the folder.
 
     A folder of frames, and a video that lies in the subject's folder already, stay where they are.
     """
-    if clip.video.is_dir() or _lies_within(clip.video, layout):
-        kept = clip.video.resolve()
+    kept = kept_path(clip.video, layout)
+    if kept == clip.video.resolve():
         name = os.path.relpath(kept, layout.root.resolve())
     else:
-        kept = layout.root / f"source{_suffix(clip.video)}"
         copy_file(clip.video, kept)
         name = kept.name
     seen = stamp(kept)

@@ -31,7 +31,8 @@ def render_video(
     begin on; frames are walked forth and back; settings: keys of section `render` to change.
     """
     with Predictor.reading(model, root, device, settings) as predictor:
-        check_output(out, audio, predictor.source)
+        check_output(out, audio, *predictor.read)
+        predictor.check_start(first)
         windows = predictor.features(audio)
         render = predictor.config.render
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
@@ -41,7 +42,7 @@ def render_video(
         frames = predictor.render(windows, begin, loop)
         with (
             unwritten(out),
-            atomic_path(out) as path,
+            atomic_path(out, follow=True) as path,
             VideoWriter(path, predictor.subject.fps, audio, **quality) as video,
         ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
@@ -98,6 +99,6 @@ def _cut_audio(source: Path, target: Path, start: float, length: float) -> None:
 def join_side_by_side(left: Path, right: Path, out: Path, fps: float, sound: Path) -> None:
     """Put two videos of one height beside each other, for as long as both last, with the sound of a file."""
     pairs = zip(read_frames(left, fps), read_frames(right, fps), strict=False)
-    with atomic_path(out) as path, VideoWriter(path, fps, sound) as video:
+    with atomic_path(out, follow=True) as path, VideoWriter(path, fps, sound) as video:
         for pair in pairs:
             video.write(np.hstack(pair))

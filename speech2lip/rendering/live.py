@@ -58,7 +58,8 @@ def render_live(
     need the whole file. settings: keys of section `render` to change.
     """
     with Predictor.reading(model, root, device, settings) as predictor:
-        check_output(Path(out), predictor.source, live=True)
+        check_output(Path(out), *predictor.read, live=True)
+        predictor.check_start(first)
         return _render_live(predictor, sound, out, first)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import check_writable
+from ..files import check_writable, link_target
 from ..media.encode import container_of, live_container_of
 
 _LEAST_SPACE = 16 * 2**20  # bytes: half a minute of a small face; what is rendered for long needs more
@@ -29,12 +29,13 @@ def check_output(out: Path, *sources: Path | None, live: bool = False) -> None:
         if str(out) == "-" and sys.__stdout__ is None:
             raise UserError("cannot write - (standard output is closed): give a file or a pipe")
         return
+    link_target(out)  # a ring of links is refused here, before anything asks what is there
     _check_kind(out, live)
     for source in sources:
         if source is not None:
             check_other_file(out, source)
     check_writable(out)
-    there = next(folder for folder in out.absolute().parents if folder.exists())
+    there = next(folder for folder in link_target(out).absolute().parents if folder.exists())
     free = shutil.disk_usage(there).free
     if free < _LEAST_SPACE:
         raise UserError(

@@ -31,6 +31,7 @@ from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import FaceAreas
 from ..subject.records import extract
+from ..subject.source import clip_of
 from .paste import Rendered, paste_back, untouched
 from .walk import (
     Footage,
@@ -63,7 +64,7 @@ class Predictor:
         self.layout, self.metadata = layout, checkpoint.metadata
         self.subject = layout.load_subject()
         self.track = layout.load_track(self.subject)
-        check_same_subject(checkpoint.metadata, self.subject, Path("the checkpoint"))
+        check_same_subject(checkpoint.metadata, self.subject, self.track, Path("the checkpoint"))
         self.source = layout.source_path(self.subject)
         self.select = source_selection(self.subject)
         self.device = pick_device(device)
@@ -117,6 +118,19 @@ class Predictor:
     @property
     def _video(self) -> VideoFacts | None:
         return probe(self.source, self.select).video
+
+    @property
+    def read(self) -> tuple[Path | None, ...]:
+        """Files that must not be written over: the kept source, and the user's clip that it is a copy of."""
+        return self.source, clip_of(self.layout.source_record)
+
+    def check_start(self, first: int) -> None:
+        """Refuse a source frame to begin on that the clip has not."""
+        last = self.subject.frames - 1
+        if not 0 <= first <= last:
+            raise UserError(
+                f"there is no source frame {first} to start on (--start): subject {self.subject.name} has frames 0 to {last}"
+            )
 
     def walk(self, first: int, count: int) -> tuple[tuple[int, int], int]:
         """The loop [start, end) in which a walk of `count` frames from `first` meets mouths that are seen, where the clip

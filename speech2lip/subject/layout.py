@@ -56,6 +56,13 @@ class SubjectLayout:
         masks = (self.lip_mask, self.face_mask, self.head_mask)
         return (self.subject, self.track, self.depth, self.canonical, *masks)
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """Everything that preprocessing writes, but for the copy of the source; folders are emptied first."""
+        files = (self.landmarks, self.head, self.stages, self.source_record, self.parsing)
+        sound = (self.audio, self.features, self.features.with_suffix(".json"))
+        return (*self.canonical_files, *files, *sound, self.face_images, self.lip_images, self.mouth_images)
+
     def face_image(self, index: int) -> Path:
         return self.face_images / f"{index:05d}.jpg"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -83,6 +84,12 @@ def read_record(path: Path) -> SourceRecord | None:
         return SourceRecord(clip, kept, digest, first, second)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error!r}): delete it and preprocess the clip again") from error
+
+
+def clip_of(path: Path) -> Path | None:
+    """The user's own file that a subject was made from, where the record `path` names one that is still there."""
+    record = read_record(path)
+    return Path(record.clip) if record is not None and os.path.isfile(record.clip) else None
 
 
 def _text(value: object) -> str:

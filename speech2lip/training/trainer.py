@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..locks import reader_of, writer_of
 from ..model.builder import build_expert, build_model, region_kind
 from ..model.checkpoint import save_checkpoint
 from ..model.device import has_bfloat16, pick_device
-from ..model.metadata import metadata_of
+from ..model.metadata import geometry_of, metadata_of
 from ..nets.interface import LipSyncModel
 from ..nets.speech2lip import Speech2Lip
 from ..progress import bar
@@ -74,7 +75,8 @@ class Trainer:
         self.state_file, self.model_file = self.folder / "last.pt", self.folder / "model.pt"
         self.context = make_context(config)
         index = self.context.index
-        self.metadata = metadata_of(index.subject, index.track.mouth.shape[1])
+        geometry = geometry_of(index.subject, index.track)
+        self.metadata = metadata_of(index.subject, index.track.mouth.shape[1], geometry)
         self.model = make_model(self.context)
         self.average = Average(self.model, config.train.ema)
         self.sync = make_sync(self.context)
@@ -82,8 +84,9 @@ class Trainer:
         self.phases = make_phases(self.context, self.model, self.average, self.sync, self.calibration)
         self.progress, self.stop = Progress(), StopRequest()
         self._identity = {
-            "metadata": self.metadata.to_dict(), "data": fingerprint(index.layout, config.data.test_fraction),
-        }  # fmt: skip
+            "metadata": dataclasses.replace(self.metadata, geometry=()).to_dict(),  # older states have none
+            "data": fingerprint(index.layout, config.data.test_fraction),
+        }
         if fresh:
             self.state_file.unlink(missing_ok=True)
         if self.state_file.is_file():

@@ -92,6 +92,24 @@ def test_no_source_is_written_over_by_whatever_name(tmp_path):
     assert source.read_bytes() == b"the only copy"
 
 
+def test_a_link_to_a_video_is_asked_for_what_it_leads_to(tmp_path):
+    (tmp_path / "result.mp4").symlink_to(tmp_path / "new" / "blob")
+    check_output(tmp_path / "result.mp4")
+    (tmp_path / "ring.mp4").symlink_to(tmp_path / "ring.mp4")
+    with pytest.raises(UserError, match="cannot write"):
+        check_output(tmp_path / "ring.mp4")
+
+
+def test_run_refuses_to_write_over_its_voice(tmp_path, clip, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    voice = tmp_path / "voice.mkv"
+    voice.write_bytes((clip / "speaker.mp4").read_bytes())
+    files = {"video": clip / "speaker.mp4", "audio": clip / "speaker.wav", "voice": voice, "out": voice}
+    assert main(["run", *(word for name, path in files.items() for word in (f"--{name}", str(path)))]) == 2
+    assert "which is read" in capsys.readouterr().err
+    assert voice.read_bytes() == (clip / "speaker.mp4").read_bytes()
+
+
 def test_commands_refuse_before_anything_slow(tmp_path, capsys, model_path, subject_config):
     save_wav(tmp_path / "a.wav", 0.1 * np.sin(np.arange(SAMPLE_RATE)))
     (tmp_path / "me.mp4").write_bytes(b"never read")

@@ -1,3 +1,4 @@
+import dataclasses
 from itertools import islice
 from pathlib import Path
 
@@ -6,17 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speech2lip.arrays import Unsound
 from speech2lip.audio.features import make_backend
 from speech2lip.config import AudioConfig
 from speech2lip.errors import UserError
 from speech2lip.facemesh import opening_of_points
+from speech2lip.geometry.camera import Poses
 from speech2lip.media.decode import read_frames
 from speech2lip.media.images import frame_files
 from speech2lip.media.probe import probe
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.metrics.basic import correlation
 from speech2lip.model.checkpoint import load_checkpoint
+from speech2lip.model.metadata import ModelMetadata
 from speech2lip.rendering.files import render_images, render_video
+from speech2lip.rendering.live import render_live
 from speech2lip.rendering.paste import paste_back
 from speech2lip.rendering.predictor import Predictor
 from speech2lip.rendering.walk import clear_stretch, forth_and_back
@@ -216,6 +221,84 @@ def test_checkpoint_of_another_preprocessing_is_refused(model_path, subject_conf
     other = replace(checkpoint, metadata=replace(checkpoint.metadata, audio={"backend": "mel", "window": 16}))
     with pytest.raises(UserError, match="audio features"):
         Predictor(other, SubjectLayout(subject_config.data.root))
+
+
+def _with_camera(subject, track):
+    camera = dataclasses.replace(subject.camera, focal=subject.camera.focal * 1.5)
+    return dataclasses.replace(subject, camera=camera), track
+
+
+def _with_pose(subject, track):
+    farther = track.poses.trans * np.array([1, 1, 1.5])
+    return subject, dataclasses.replace(track, poses=Poses(track.poses.rotvec, farther))
+
+
+def _with_frame(subject, track):
+    return dataclasses.replace(subject, canonical_frame=subject.canonical_frame + 1), track
+
+
+def _as_before(subject, track):
+    noise = 1e-6 * np.random.default_rng(0).normal(size=track.poses.trans.shape)
+    return subject, dataclasses.replace(track, poses=Poses(track.poses.rotvec, track.poses.trans + noise))
+
+
+@pytest.mark.parametrize(
+    ("changed", "older", "refused"),
+    [
+        (_with_camera, False, True), (_with_camera, True, True), (_with_pose, False, True), (_with_frame, False, True),
+        (_with_pose, True, False), (_as_before, False, False),
+    ],
+)  # fmt: skip
+def test_a_model_of_another_tracking_is_refused(model_path, subject_config, monkeypatch, changed, older, refused):
+    """The lip box, sizes and rate are those of the training; older checkpoints know the camera alone."""
+    layout = SubjectLayout(subject_config.data.root)
+    subject = layout.load_subject()
+    other, track = changed(subject, layout.load_track(subject))
+    monkeypatch.setattr(SubjectLayout, "load_subject", lambda _: other)
+    monkeypatch.setattr(SubjectLayout, "load_track", lambda *_: track)
+    checkpoint = load_checkpoint(model_path)
+    if older:
+        checkpoint = dataclasses.replace(checkpoint, metadata=dataclasses.replace(checkpoint.metadata, geometry=()))
+    if not refused:
+        Predictor(checkpoint, layout, "cpu")
+        return
+    with pytest.raises(UserError, match=r"another tracking .* train again"):
+        Predictor(checkpoint, layout, "cpu")
+
+
+def test_metadata_of_older_checkpoints_have_no_geometry(model_path):
+    metadata = load_checkpoint(model_path).metadata
+    assert len(metadata.geometry) == 13
+    older = {name: value for name, value in metadata.to_dict().items() if name != "geometry"}
+    assert ModelMetadata.from_dict(older).to_dict() == older
+    assert ModelMetadata.from_dict(metadata.to_dict()) == metadata
+    for wrong in ([1.0], "13", [float("nan")] * 13, None):
+        with pytest.raises(Unsound, match="geometry"):
+            ModelMetadata.from_dict({**older, "geometry": wrong})
+
+
+@pytest.mark.parametrize("start", [9999, -5])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_start_outside_the_clip_is_refused_with_its_range(model_path, subject_config, tmp_path, start, live):
+    wav, out = SubjectLayout(subject_config.data.root).audio, tmp_path / "a.mkv"
+    with pytest.raises(UserError, match=rf"no source frame {start} .* frames 0 to \d+$"):
+        if live:
+            render_live(model_path, None, [], str(out), "cpu", start)
+        else:
+            render_video(model_path, wav, out, None, "cpu", start)
+    assert not out.exists()
+
+
+def test_the_clip_that_a_subject_was_made_from_is_not_written_over(model_path, clip):
+    speaker = clip / "speaker.mp4"
+    before = speaker.read_bytes()
+    for live in (False, True):
+        with pytest.raises(UserError, match="which is read"):
+            if live:
+                render_live(model_path, None, [], str(speaker), "cpu")
+            else:
+                render_video(model_path, clip / "speaker.wav", speaker, None, "cpu")
+    assert speaker.read_bytes() == before
 
 
 def test_vanished_source_is_named(model_path, subject_config):
