@@ -295,10 +295,15 @@ def _train(options: argparse.Namespace) -> int:
     _check_named(options, config)
     _check_training(config, fresh=True, steps=("train",))
     model = fit(config, options.fresh)
-    named = model == Path("log", config.name, "model.pt")
-    which = f"--name {shlex.quote(config.name)}" if named else f"--model {shlex.quote(str(model))}"
-    print(f"model: {model}\nnext: speech2lip render {which} --audio SPEECH --out result.mp4")
+    print(f"model: {model}\nnext: speech2lip render {_which(model, config)} --audio SPEECH --out result.mp4")
     return 0
+
+
+def _which(model: Path, config: Config) -> str:
+    """The option of `render` for a model that was just trained."""
+    if model == Path("log", config.name, "model.pt"):
+        return f"--name {shlex.quote(config.name)}"
+    return f"--model {shlex.quote(str(model))}"
 
 
 def _check_positional(settings: Sequence[str]) -> None:

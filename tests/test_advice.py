@@ -20,7 +20,7 @@ SPEAKERS = {
     "evaluation": ("evaluate",), "rendering/output.py": ("run", "render"), "weights/fetch.py": ("weights",),
 }  # fmt: skip
 _FUNCTIONS = {  # of cli.py
-    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_render": ("render",), "_evaluate": ("evaluate",),
+    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_evaluate": ("evaluate",),
     "_model": ("render", "evaluate"), "_demo": ("demo",), "_import": ("import",), "_check_training": ("run",),
 }  # fmt: skip
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]*")

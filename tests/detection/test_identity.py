@@ -79,7 +79,7 @@ def test_the_person_with_most_frames_is_learned_and_others_are_named(two_people,
     found = survey_clip(two_people, 25.0)
     assert found.shots == [(0, 40), (40, 70), (70, 90)] and found.person.tolist() == [0, 1, 0]
     layout = SubjectLayout(tmp_path)
-    find_landmarks(default_config([f"data.root={tmp_path}"]), two_people, layout)
+    find_landmarks(default_config([f"data.root={tmp_path}", "data.fps=25"]), two_people, layout)
     record = layout.load_landmarks()
     assert record.person.tolist() == [0] * 40 + [1] * 30 + [0] * 20
     np.testing.assert_array_equal(record.seen, record.person == 0)
