@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import select
 import stat
 import sys
 import time
@@ -117,6 +118,10 @@ class _Encoder:
 
     # ---- in the thread
 
+    def _has_no_room(self) -> bool:
+        """Whether closing the file would wait for a reader, which stops the whole process: PyAV holds Python's lock then."""
+        return False
+
     def _target(self) -> str:
         """Where it goes, in ffmpeg's words."""
         return f"file:{self.out}"
@@ -170,6 +175,8 @@ class _Encoder:
         assert self._file is not None and self._picture is not None
         self._end_sound()
         self._mux(self._picture.encode(None))
+        if self._has_no_room():
+            raise TimeoutError("the reader takes nothing")
         self._file.close()
 
     def __enter__(self: E) -> E:
@@ -186,7 +193,9 @@ class _Encoder:
         """End the thread and close the file, whatever has happened."""
         if self._worker is not None:
             self._worker.abandon()
-        if self._file is not None and not (self._worker and self._worker.stuck):  # else it is still written to
+        if (
+            self._file is not None and not (self._worker and self._worker.stuck) and not self._has_no_room()
+        ):  # else it is still written to
             with suppress(OSError, ValueError):  # of a file that has failed already, or is not wanted
                 self._file.close()
 
@@ -296,11 +305,16 @@ class LiveWriter(_Encoder):
     def _release(self) -> None:
         self.hurry()
         super()._release()
-        if self._worker is not None and self._worker.stuck:
+        if self._worker is not None and (self._worker.stuck or self._has_no_room()):
             atexit.register(_leave)
         elif self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
+
+    def _has_no_room(self) -> bool:
+        if self._worker is None or self._worker.patience is None:
+            return False
+        return not select.select([], [1 if self._pipe is None else self._pipe], [], 0)[1]
 
     def _target(self) -> str:
         if self.out == "-":
