@@ -10,6 +10,7 @@ from speech2lip.audio.features import extract_windows, make_backend, save_featur
 from speech2lip.config import load_config
 from speech2lip.errors import run_guarded
 from speech2lip.media.sound import stream_audio
+from speech2lip.preparation.source import frame_rate
 
 
 def main() -> int:
@@ -24,7 +25,7 @@ def main() -> int:
 def extract(options: argparse.Namespace) -> int:
     config = load_config(options.config, options.settings)
     backend = make_backend(config.audio)
-    windows = extract_windows(stream_audio(options.audio), config.data.fps, backend, options.audio)[:]
+    windows = extract_windows(stream_audio(options.audio), frame_rate(config.data.fps, 0), backend, options.audio)[:]
     target = options.audio.with_suffix(".npy")
     save_features(target, windows, backend.params())
     print(f"{target}: {len(windows)} windows of {backend.window} x {backend.channels} ({backend.params()['backend']})")

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "speech2lip"
 PREPARING, TRAINING = ("run", "preprocess"), ("run", "train", "demo", "train.py")
 SPEAKERS = {
     "preparation": PREPARING, "training": TRAINING, "demo": ("demo",), "importing/dataset.py": ("import",),
+    "importing/config.py": ("import",), "rendering/predictor.py": ("render",),
     "rendering/files.py": ("inference.py",), "rendering/live.py": ("render",), "media/pcm.py": ("render",),
     "evaluation": ("evaluate",), "rendering/output.py": ("run", "render"), "weights/fetch.py": ("weights",),
 }  # fmt: skip
@@ -127,7 +128,7 @@ def test_settings_that_messages_name_exist():
         for file, _, text in SENTENCES
         if " " in text and file not in ("config.py", "cli.py")
         for name in re.findall(r"(?<![\w/.`*])([a-z0-9]+(?:\.[a-z_0-9]+)+)(?![\w/(])", text)
-        if name.split(".")[0] in sections and not re.search(r"\.(pt|py|wav|npy|json|npz)$", name)
+        if name.split(".")[0] in sections and not re.search(r"\.(pt|py|wav|npy|json|npz|safetensors|bin)$", name)
     }
     unknown = sorted(f"{file}: {name}" for file, name in named if name not in known)
     assert len(named) > 8 and not unknown, unknown

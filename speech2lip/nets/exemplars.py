@@ -14,7 +14,6 @@ from ..geometry.camera import pixel_lattice, pixel_to_grid
 
 _TURN = 0.1  # of the pictures' width, that a head's turn by one unit counts as, beside the mouth's shape
 _INNER = 4.0  # times that the inner lips count more than other landmarks: they show teeth and tongue
-_TIE = 0.8  # nearest over second nearest squared distance, from which on the two are mixed
 _ROUNDS = 4  # of the fixed-point iteration that inverts a warp
 
 
@@ -94,14 +93,7 @@ class ExemplarBank(nn.Module):
             near = (self.frames - frame[:, None]).abs() <= self.apart
             chance = torch.rand_like(distance) if self.training else torch.zeros_like(distance)
             distance = distance * (1 + chance) + 1e9 * near  # not always the nearest, so that none is relied on
-        nearest, index = distance.topk(2, largest=False)
-        share = 0.5 * ((nearest[:, :1] / nearest[:, 1:].clamp(min=1e-9) - _TIE) / (1 - _TIE)).clamp(0, 1)
-        picture = self._warped(index[:, 0], codes, fine)
-        tied = torch.nonzero(share[:, 0] > 0.02)[:, 0]
-        if len(tied):
-            other = self._warped(index[tied, 1], codes[tied], fine)
-            picture = picture.index_copy(0, tied, picture[tied].lerp(other, share[tied, :, None, None]))
-        return picture
+        return self._warped(distance.argmin(1), codes, fine)
 
     def rough(self, pictures: Tensor) -> Tensor:
         """Pictures [B, 3, h, w], `coarse` times smaller."""

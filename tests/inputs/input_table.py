@@ -170,7 +170,7 @@ DAMAGED = [
     file("picture", lambda p: _picture(p / "a.png"), "single image"),
     file("picture named .mp4", lambda p: _picture(p / "a.mp4"), r"image|frames"),
     file("sound", lambda p: p.sound(), "no video stream"),
-    file("sound with a cover", lambda p: make.video(p / "a.mka", Film(videos=0, cover=True, sound="aac", format="matroska")), "no video stream|no frames|only 25 frames"),
+    file("sound with a cover", lambda p: make.video(p / "a.mka", Film(videos=0, cover=True, sound="aac", format="matroska")), "no video stream|no frames|only 2[05] frames"),
     file("not there", lambda p: p / "a.mp4", "does not exist"),
     file("empty folder", lambda p: _folder(p / "f", 0), "no images|no pictures"),
     file("folder of texts", lambda p: make.text(_folder(p / "f", 0) / "a.txt", "x").parent, "no images|no pictures"),
