@@ -103,6 +103,9 @@ class NoWriter:
     def hear(self, samples: np.ndarray) -> None:
         pass
 
+    def hurry(self) -> None:
+        pass
+
 
 def tiny_model(folder: Path) -> Path:
     """A small model of the synthetic speaker, made when it is not there."""

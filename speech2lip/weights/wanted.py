@@ -21,6 +21,8 @@ _WANTED: tuple[tuple[str, str, Callable[[Config], bool], tuple[str, ...]], ...] 
     (TRAIN, "sync.expert=wav2lip", lambda c: c.sync.expert == "wav2lip", ("lipsync-expert",)),
 )  # fmt: skip
 
+_OWN_VERSIONS = ("bfm-expression", "bfm-topology", "bfm-keys")  # files that users may have made themselves
+
 
 def _needs_graph(config: Config) -> bool:
     """DeepSpeech is read from the frozen graph, unless that was converted before or another file was named."""
@@ -56,4 +58,5 @@ def _require_all(setting: str, names: tuple[str, ...]) -> None:
             f"it, or use {find(missing[0]).instead}"
         )
     for name in names:
-        require(name)
+        if name in missing or name not in _OWN_VERSIONS:
+            require(name)

@@ -192,7 +192,7 @@ class _Quiet:
         self.samples += len(wav)
         return np.zeros((1, 20, 80))
 
-    finish = hear = write = lambda self, *_: np.zeros((0, 20, 80))
+    finish = hear = write = hurry = lambda self, *_: np.zeros((0, 20, 80))
 
 
 def test_what_live_rendering_remembers_does_not_grow(monkeypatch):

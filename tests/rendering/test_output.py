@@ -106,7 +106,7 @@ def test_run_refuses_to_write_over_its_voice(tmp_path, clip, capsys, monkeypatch
     voice.write_bytes((clip / "speaker.mp4").read_bytes())
     files = {"video": clip / "speaker.mp4", "audio": clip / "speaker.wav", "voice": voice, "out": voice}
     assert main(["run", *(word for name, path in files.items() for word in (f"--{name}", str(path)))]) == 2
-    assert "which is read" in capsys.readouterr().err
+    assert "is the input itself" in capsys.readouterr().err
     assert voice.read_bytes() == (clip / "speaker.mp4").read_bytes()
 
 

@@ -293,7 +293,7 @@ def test_the_clip_that_a_subject_was_made_from_is_not_written_over(model_path, c
     speaker = clip / "speaker.mp4"
     before = speaker.read_bytes()
     for live in (False, True):
-        with pytest.raises(UserError, match="which is read"):
+        with pytest.raises(UserError, match="is the input itself"):
             if live:
                 render_live(model_path, None, [], str(speaker), "cpu")
             else:
