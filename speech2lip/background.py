@@ -122,31 +122,24 @@ class Worker:
     """One thread that does work in the order in which it is given, behind the caller; at most `ahead` pieces wait.
 
     An error of the work is raised by the next call, and the rest of the work is dropped.
-    patience: seconds for which a piece of work that does not end is waited for (None: always), as one that writes into a
-    pipe that nobody empties; the thread is then left behind, and TimeoutError raised by `do` and `finish`.
     """
-
-    patience: float | None = None
 
     def __init__(self, ahead: int = AHEAD):
         self._waiting: queue.Queue[Callable[[], object] | None] = queue.Queue(ahead)
         self._error: BaseException | None = None
-        self._dropped, self._done, self.stuck = False, 0, False
+        self._dropped = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def do(self, work: Callable[..., object], *arguments: Any) -> None:
         """Add work; waits while too much is under way."""
         self._raise()
-        if self.stuck or not self._give(partial(work, *arguments)):
-            raise TimeoutError("a piece of work does not end")
+        self._waiting.put(partial(work, *arguments))
 
     def finish(self) -> None:
         """Wait for all work, and end the thread."""
         self._end()
         self._raise()
-        if self.stuck:
-            raise TimeoutError("a piece of work does not end")
 
     def abandon(self) -> None:
         """Drop what has not begun, and end the thread."""
@@ -154,34 +147,9 @@ class Worker:
         self._end()
 
     def _end(self) -> None:
-        if self._thread.is_alive() and not self.stuck and self._give(None):
-            self._patiently(lambda: not self._join())
-
-    def _join(self) -> bool:
-        self._thread.join(self.patience)
-        return not self._thread.is_alive()
-
-    def _give(self, work: Callable[[], object] | None) -> bool:
-        """Add work; False where the thread is stuck."""
-
-        def full() -> bool:
-            try:
-                self._waiting.put(work, timeout=self.patience)
-            except queue.Full:
-                return True
-            return False
-
-        return self._patiently(full)
-
-    def _patiently(self, waits: Callable[[], bool]) -> bool:
-        """Call `waits` until it is false, or `patience` passes without a piece of work being done: then the thread is stuck."""
-        done = self._done
-        while waits():
-            if self._done == done:
-                self.stuck = True
-                return False
-            done = self._done
-        return True
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
 
     def _raise(self) -> None:
         if self._error is not None:
@@ -194,4 +162,3 @@ class Worker:
                     work()
                 except BaseException as error:  # raised where the caller sees it
                     self._error = error
-            self._done += 1

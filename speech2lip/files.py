@@ -94,7 +94,7 @@ def temporary_space() -> Iterator[None]:
     except OSError as error:
         error = _numbered(error)
         if error.errno in (*_FULL, errno.EROFS) or "temporary directory" in str(error):
-            where = tempfile.tempdir or os.environ.get("TMPDIR", "/tmp")
+            where = tempfile.tempdir or os.environ.get("TMPDIR") or "the usual places for them"
             raise UserError(
                 f"cannot write temporary files in {where} ({error.strerror}): free space there, or set TMPDIR to a folder with more"
             ) from error

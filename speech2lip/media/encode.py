@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import errno
-import os
-import select
-import stat
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,8 +14,8 @@ import numpy as np
 
 from ..background import Worker
 from ..errors import UserError
-from ..waiting import Notice
 from .facts import Colour
+from .pipes import Pipe, pipe_to
 from .soundtrack import Soundtrack
 from .yuv import Kept, Planes, padded_to_even, places, repaint, to_yuv420, written_bits
 
@@ -40,8 +33,6 @@ _BITS = 192_000  # of sound, per second
 _PIECE = 1024  # samples that AAC encodes at once
 _DEEP = "yuv420p10le"
 _LIVE_RATE = 16_000  # of the sound that live rendering hears
-_PATIENCE = 0.6  # seconds for which a reader that takes nothing is waited for after an interruption
-_POLL = 0.05  # seconds between looks for the reader of a pipe
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,8 @@ class _Encoder:
     """H.264 in a container, made by a thread so that whoever draws the frames does not wait.
 
     Frames are RGB uint8 of one size, and not changed after they were given; odd sizes are padded by repeating the
-    last column or row. What a frame keeps of its source is written as it is there. HDR is written with 10 bits. OSError where the file cannot be written: at a later frame, or when it is closed.
+    last column or row. What a frame keeps of its source is written as it is there. HDR is written with 10 bits. OSError
+    where the file cannot be written: at a later frame, or when it is closed.
     """
 
     _THREADS = "FRAME"  # several frames at once, which is faster than parts of one
@@ -118,12 +110,8 @@ class _Encoder:
 
     # ---- in the thread
 
-    def _has_no_room(self) -> bool:
-        """Whether closing the file would wait for a reader, which stops the whole process: PyAV holds Python's lock then."""
-        return False
-
-    def _target(self) -> str:
-        """Where it goes, in ffmpeg's words."""
+    def _target(self) -> str | Pipe:
+        """Where it goes: a place in ffmpeg's words, or what takes bytes."""
         return f"file:{self.out}"
 
     def _options(self) -> dict[str, str]:
@@ -175,8 +163,6 @@ class _Encoder:
         assert self._file is not None and self._picture is not None
         self._end_sound()
         self._mux(self._picture.encode(None))
-        if self._has_no_room():
-            raise TimeoutError("the reader takes nothing")
         self._file.close()
 
     def __enter__(self: E) -> E:
@@ -193,10 +179,10 @@ class _Encoder:
         """End the thread and close the file, whatever has happened."""
         if self._worker is not None:
             self._worker.abandon()
-        if (
-            self._file is not None and not (self._worker and self._worker.stuck) and not self._has_no_room()
-        ):  # else it is still written to
-            with suppress(OSError, ValueError):  # of a file that has failed already, or is not wanted
+        if self._file is not None:
+            from av.error import FFmpegError
+
+            with suppress(OSError, ValueError, FFmpegError):  # of a file that has failed already, or is not wanted
                 self._file.close()
 
 
@@ -271,12 +257,12 @@ class LiveWriter(_Encoder):
         self.crf = crf
         self._before: list[np.ndarray] = []  # sound that came before the first frame
         self._heard = 0  # samples
-        self._pipe = _opened_pipe(out) if out != "-" else None
+        self._pipe = pipe_to(out)
 
     def hurry(self) -> None:
         """From now on, a reader that takes nothing is not waited for; files are finished, however long it takes."""
-        if self._worker is not None and (self.out == "-" or self._pipe is not None):
-            self._worker.patience = _PATIENCE
+        if self._pipe is not None:
+            self._pipe.hurry()
 
     def hear(self, samples: np.ndarray) -> None:
         """Sound float [N] in [-1, 1], 16 kHz, that goes with the frames; may run ahead of them."""
@@ -305,21 +291,11 @@ class LiveWriter(_Encoder):
     def _release(self) -> None:
         self.hurry()
         super()._release()
-        if self._worker is not None and (self._worker.stuck or self._has_no_room()):
-            atexit.register(_leave)
-        elif self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
+        if self._pipe is not None:
+            self._pipe.close()
 
-    def _has_no_room(self) -> bool:
-        if self._worker is None or self._worker.patience is None:
-            return False
-        return not select.select([], [1 if self._pipe is None else self._pipe], [], 0)[1]
-
-    def _target(self) -> str:
-        if self.out == "-":
-            return "pipe:1"
-        return super()._target() if self._pipe is None else f"pipe:{self._pipe}"
+    def _target(self) -> str | Pipe:
+        return self._pipe or super()._target()
 
     def _options(self) -> dict[str, str]:
         speed = {"preset": "veryfast", "tune": "zerolatency", "g": str(round(2 * self.rate))}
@@ -350,38 +326,6 @@ class LiveWriter(_Encoder):
     def _end_sound(self) -> None:
         assert self._sound is not None
         self._mux(self._sound.encode(None))
-
-
-def _leave() -> None:
-    """End the process while a thread hangs in ffmpeg: taking its file down would hang too. Only after an interruption."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    os._exit(130)
-
-
-def _opened_pipe(out: str) -> int | None:
-    """A named pipe, opened when its reader has come: within ffmpeg, no signal would end the waiting. None: it is none."""
-    with suppress(OSError):
-        if stat.S_ISFIFO(os.stat(out).st_mode):
-            notice = Notice(f"waiting for a program that reads the pipe {out}")
-            while (descriptor := _open_now(out)) is None:
-                notice.look()
-                time.sleep(_POLL)
-            return descriptor
-    return None
-
-
-def _open_now(pipe: str) -> int | None:
-    """Open a named pipe for writing; None while it has no reader."""
-    try:
-        descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return None
-        raise UserError(f"cannot write {pipe} ({error.strerror}): choose a writable place") from error
-    os.set_blocking(descriptor, True)
-    return descriptor
 
 
 def _frame_of(planes: np.ndarray) -> tuple[VideoFrame, Planes]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speech2lip.background import Worker
 from speech2lip.media.decode import read_frames
 from speech2lip.media.encode import LiveWriter
 
@@ -20,7 +19,7 @@ _HEAD = """
 import sys, time, numpy as np
 from pathlib import Path
 from speech2lip import waiting
-from speech2lip.errors import run_guarded
+from speech2lip.errors import UserError, run_guarded
 from speech2lip.media.encode import LiveWriter
 from speech2lip.media.pcm import sound_of_growing_file
 from speech2lip.rendering.live import _Painting
@@ -37,7 +36,7 @@ def write():
     try:
         with LiveWriter(sys.argv[1], 25.0) as writer:
             painting.run(frames(), writer, Ears)
-    except Exception:
+    except (UserError, OSError):
         if not painting.interrupted:
             raise
     return 130
@@ -82,7 +81,6 @@ def test_waiting_for_the_other_end_is_said_and_ends_at_a_signal(tmp_path, work, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.xfail(reason="PyAV holds the lock of Python while a pipe that nobody empties is closed", run=False)
 def test_a_reader_that_takes_nothing_is_left_at_a_signal(tmp_path, number):
     pipe = tmp_path / "pipe.mkv"
     os.mkfifo(pipe)
@@ -106,18 +104,3 @@ def test_a_named_pipe_gets_the_whole_video(tmp_path):
     assert len(list(read_frames(out, 25.0))) == 30
     if before:
         assert len(os.listdir("/proc/self/fd")) <= before
-
-
-def test_work_that_goes_on_is_waited_for_and_work_that_hangs_is_not():
-    slow, hanging, gate = Worker(), Worker(), threading.Event()
-    slow.patience = hanging.patience = 0.3
-    for _ in range(5):
-        slow.do(time.sleep, 0.15)
-    slow.finish()
-    hanging.do(gate.wait)
-    with pytest.raises(TimeoutError):
-        hanging.finish()
-    started = time.monotonic()
-    hanging.abandon()
-    assert time.monotonic() - started < 0.2
-    gate.set()
