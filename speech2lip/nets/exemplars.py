@@ -90,7 +90,8 @@ class ExemplarBank(nn.Module):
         """
         distance = torch.cdist(self.places(codes, turn), self.places(self.codes, self.turns)).square()
         if frame is not None:
-            near = (self.frames - frame[:, None]).abs() <= self.apart
+            gap = (self.frames - frame[:, None]).abs()
+            near = (1 - gap / (self.apart + 1)).clamp(min=0)  # in short clips all are near: then the least near
             chance = torch.rand_like(distance) if self.training else torch.zeros_like(distance)
             distance = distance * (1 + chance) + 1e9 * near  # not always the nearest, so that none is relied on
         return self._warped(distance.argmin(1), codes, fine)

@@ -53,22 +53,20 @@ class LipSyncModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode_lips(
-        self,
-        embedding: Tensor,
-        codes: Tensor,
-        transform: Tensor,
-        frame: Tensor | None = None,
-        mouths: Tensor | None = None,
-    ) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Tensor | None = None) -> Tensor:
         """Canonical lip images [B, 3, h, w], about [0, 1], in the canonical exposure.
 
-        transform: [B, 4, 4] canonical -> observed camera; frame: [B] of frames that are trained, whose own mouths must not
-        be looked up; mouths: what `real_mouths` gave, where that was asked.
+        transform: [B, 4, 4] canonical -> observed camera; seen: what `look_up` gave, where it was asked.
         """
 
-    def real_mouths(self, codes: Tensor, transform: Tensor) -> Tensor | None:
-        """Real mouths that `refine` takes the detail of; None where networks draw everything."""
+    def look_up(
+        self, codes: Tensor, transform: Tensor, frame: Tensor | None = None, fine: bool = False
+    ) -> Tensor | None:
+        """Real mouths of the training part in these shapes; None where networks draw everything.
+
+        frame: [B] of frames that are trained, whose own mouths must not be used; fine: at full resolution, [B, 3, c h, c w],
+        as `refine` takes them, else at the networks' own, [B, 3, h, w].
+        """
         return None
 
     def refine(

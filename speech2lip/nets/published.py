@@ -122,14 +122,7 @@ class PublishedSpeech2Lip(PublishedNets, LipSyncModel):
     def measured_codes(self, mouth: Tensor, frame: Tensor) -> Tensor:
         return frame[:, None].float()
 
-    def decode_lips(
-        self,
-        embedding: Tensor,
-        codes: Tensor,
-        transform: Tensor,
-        frame: Tensor | None = None,
-        mouths: Tensor | None = None,
-    ) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Tensor | None = None) -> Tensor:
         """Canonical lip images [B, 3, h, w]; the pose is not used."""
         image: Tensor = self.lip({"audio": embedding, "time": frame_encoding(codes[:, 0], TIME)})
         return image

@@ -71,25 +71,15 @@ class Speech2Lip(LipSyncModel):
         with self._precision(window):
             return self.shape_head.stream_predictions(self.encoder(window)).float()
 
-    def decode_lips(
-        self,
-        embedding: Tensor,
-        codes: Tensor,
-        transform: Tensor,
-        frame: Tensor | None = None,
-        mouths: Tensor | None = None,
-    ) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Tensor | None = None) -> Tensor:
         """Canonical lip images [B, 3, h, w] in the canonical exposure.
 
-        transform: [B, 4, 4] canonical -> observed camera; frame: [B] of training frames; mouths: what `real_mouths` gave,
-        where that was asked. Shading and what is left of
+        transform: [B, 4, 4] canonical -> observed camera; seen: of `look_up`. Shading and what is left of
         parallax change with the head's turn, which is known for every frame, also in use;
         without it the picture would have to guess them from speech.
         """
         turn = head_turn(transform)
-        seen = None
-        if self.exemplars is not None:
-            seen = self.exemplars.rough(mouths) if mouths is not None else self.exemplars(codes.detach(), turn, frame)
+        seen = self.look_up(codes, transform) if seen is None else seen
         with self._precision(codes):
             if self.training:  # or single frames are recognised by their pose, and the mouth's shape is ignored
                 turn = turn + self.pose_noise * torch.randn_like(turn)
@@ -115,9 +105,11 @@ class Speech2Lip(LipSyncModel):
             blended = self.blend(torch.cat([merged, mask], 1))
         return merge(blended.float(), merged, mask), mask
 
-    def real_mouths(self, codes: Tensor, transform: Tensor) -> Tensor | None:
-        """The exemplars of these shapes, [B, 3, c h, c w], whose detail `refine` adds; None where networks draw everything."""
-        return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), fine=True)
+    def look_up(
+        self, codes: Tensor, transform: Tensor, frame: Tensor | None = None, fine: bool = False
+    ) -> Tensor | None:
+        """The exemplars of these shapes."""
+        return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), frame, fine)
 
     def refine(
         self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor

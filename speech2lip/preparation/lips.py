@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,7 +23,6 @@ from ..geometry.camera import Intrinsics, Poses, project, relative_transforms, u
 from ..geometry.rasterizer import make_rasterizer
 from ..geometry.sampling import sample_bilinear
 from ..media.decode import read_frames
-from ..media.facts import Selection
 from ..media.images import read_image, write_image
 from ..progress import track as progress
 from ..subject.dataset import crop_region
@@ -71,27 +69,13 @@ class _Canonical:
     small: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Footage:
-    """The clip again, as it was read for its landmarks."""
-
-    video: Path
-    fps: float
-    select: Selection
-
-    def frames(self) -> Iterator[np.ndarray]:
-        with closing(prefetch(read_frames(self.video, self.fps, select=self.select), AHEAD)) as frames:
-            yield from frames
-
-
 def make_canonical(config: Config, source: Clip, layout: SubjectLayout) -> None:
     """Choose the canonical frame, write everything that lies in its space, and complete the folder."""
     clip, tracked = layout.load_landmarks(), load_tracked(layout)
-    footage = _Footage(source.video, config.data.fps, selection(config))
-    made = _canonical(config, layout, footage, clip, tracked, tracked.valid)
+    made = _canonical(config, layout, source, clip, tracked, tracked.valid)
     hidden = _hidden(config, made, tracked.valid, clip)
     if hidden[made.view.index]:  # what is in front of that mouth must not be the subject's
-        made = _canonical(config, layout, footage, clip, tracked, tracked.valid & ~hidden)
+        made = _canonical(config, layout, source, clip, tracked, tracked.valid & ~hidden)
         hidden = _hidden(config, made, tracked.valid, clip)
     if hidden.any():
         print(
@@ -108,7 +92,7 @@ def make_canonical(config: Config, source: Clip, layout: SubjectLayout) -> None:
 def _canonical(
     config: Config,
     layout: SubjectLayout,
-    footage: _Footage,
+    source: Clip,
     clip: ClipLandmarks,
     tracked: TrackedClip,
     usable: np.ndarray,
@@ -120,7 +104,14 @@ def _canonical(
     subject = _facts(config, clip, tracked, view, region)
     origins = region_origins(subject, tracked.head.poses, view.depth, region.mask)
     mouths = _Mouths(layout, subject, origins)
-    return _Canonical(view, mouth, region, subject, *_write_lips(mouths, footage, view, tracked))
+    return _Canonical(view, mouth, region, subject, *_write_lips(mouths, _frames(config, source), view, tracked))
+
+
+def _frames(config: Config, source: Clip) -> Iterator[np.ndarray]:
+    """The clip again, as it was read for its landmarks."""
+    frames = read_frames(source.video, config.data.fps, select=selection(config))
+    with closing(prefetch(frames, AHEAD)) as ahead:
+        yield from ahead
 
 
 def _facts(
@@ -259,7 +250,7 @@ class _Mouths:
 
 
 def _write_lips(
-    mouths: _Mouths, footage: _Footage, view: CanonicalView, tracked: TrackedClip
+    mouths: _Mouths, pictures: Iterator[np.ndarray], view: CanonicalView, tracked: TrackedClip
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write mouth and canonical lip image of every valid frame, in the frame's own exposure; returns
     exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain; and all lip images, small, as in `_Canonical`."""
@@ -287,7 +278,7 @@ def _write_lips(
         small = np.dstack([shrunk(lip), shrunk(skin)])
         return match_colour(reference, smoothed_colours(image, place(skin_points, index))), small
 
-    seen = ((k, frame) for k, frame in enumerate(footage.frames()) if k < len(tracked.valid) and tracked.valid[k])
+    seen = ((k, frame) for k, frame in enumerate(pictures) if k < len(tracked.valid) and tracked.valid[k])
     found = ordered_map(measure, seen)
     small = np.zeros((len(tracked.valid), *shrunk(np.zeros(subject.lip_size[::-1], np.uint8)).shape, 4), np.uint8)
     for index, (gain, lip) in zip(frames, progress(found, "canonical lips", len(frames)), strict=True):

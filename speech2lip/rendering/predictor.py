@@ -29,7 +29,7 @@ from ..nets.compositor import ObservedRegion
 from ..subject.dataset import coarser, crop_region, load_grids
 from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
-from ..subject.outline import FaceAreas
+from ..subject.outline import face_areas
 from ..subject.records import extract
 from ..subject.source import clip_of
 from .paste import Rendered, paste_back, untouched
@@ -81,9 +81,7 @@ class Predictor:
             raise UserError(
                 f"the checkpoint was trained before subject {self.subject.name} kept its mouths at their own resolution: train again"
             )
-        self.faces = (
-            FaceAreas(self.subject, self.track, canonical.depth, self.origins) if self.subject.outline else None
-        )
+        self.faces = face_areas(self.subject, self.track, canonical.depth, self.origins)
         self.exposure = torch.from_numpy(self.track.exposure).float() * torch.tensor([1.0, 1 / 255])[:, None]
         self.share = painted_share(self.track.clear, self.track.hidden, self.subject.shots, self.config.render.fade)
         with torch.no_grad():
@@ -265,12 +263,10 @@ class Predictor:
             lip = model.decode_lips(embedding, codes, region.transform) if given is None else given
             return model.composite(lip, region, self.depth)
         drawn = replace(region, image=F.avg_pool2d(region.image, coarse), origin=coarser(region.origin, coarse))
-        if given is None:
-            mouths = model.real_mouths(codes, region.transform)
-            assert mouths is not None
-            lip = model.decode_lips(embedding, codes, region.transform, mouths=mouths)
-        else:
-            lip, mouths = F.avg_pool2d(given, coarse), given
+        mouths = model.look_up(codes, region.transform, fine=True) if given is None else given
+        assert mouths is not None
+        seen = F.avg_pool2d(mouths, coarse)
+        lip = seen if given is not None else model.decode_lips(embedding, codes, region.transform, seen)
         blended, mask = model.composite(lip, drawn, self.depth)
         return model.refine(blended, mask, mouths, region, self.depth)
 

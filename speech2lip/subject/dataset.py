@@ -20,7 +20,7 @@ from ..nets.compositor import ObservedRegion
 from ..progress import bar
 from .index import SubjectIndex
 from .layout import SubjectLayout
-from .outline import FaceAreas
+from .outline import face_areas
 from .records import Box
 from .schema import AGAIN, GRID
 
@@ -64,11 +64,7 @@ class SubjectDataset:
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
         self.transforms = torch.from_numpy(index.transforms).float().to(device)
         self._origins = coarser(torch.from_numpy(index.origins).float(), index.subject.coarse).to(device)
-        self._faces = (
-            FaceAreas(index.subject, index.track, index.canonical.depth, index.origins)
-            if index.subject.outline
-            else None
-        )
+        self._faces = face_areas(index.subject, index.track, index.canonical.depth, index.origins)
         exposure = torch.from_numpy(index.track.exposure).float()
         self._exposure = (exposure * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
         self._resident = device.type == "cuda" and not on_disk

@@ -28,6 +28,11 @@ def swept_width(mouth: np.ndarray) -> float:
     return float(high[:, 0].max() - low[:, 0].min())
 
 
+def face_areas(subject: Subject, track: Track, depth: np.ndarray, origins: np.ndarray) -> FaceAreas | None:
+    """As of `FaceAreas`; None where the region is not cut at the outline."""
+    return FaceAreas(subject, track, depth, origins) if subject.outline else None
+
+
 class FaceAreas:
     """Soft masks of the face in the compositor's regions.
 

@@ -42,7 +42,8 @@ class PictureObjective:
         codes = model.measured_codes(batch.mouth, batch.frame)
         if model.predicts_shape:  # speech will not predict them exactly
             codes = codes + context.config.train.code_noise * torch.randn_like(codes)
-        lip = model.decode_lips(embedding, codes, batch.region.transform, batch.frame)
+        transform = batch.region.transform
+        lip = model.decode_lips(embedding, codes, transform, model.look_up(codes, transform, batch.frame))
         region, target, mask = self._composite(model, lip, sample)
         terms = {
             "photometric": losses.masked_mse(lip, batch.lips, self.lip_weight),

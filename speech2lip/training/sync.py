@@ -157,7 +157,8 @@ class OwnExpert:
         first = context.random.choice(self._starts, _JUDGED)
         at = torch.from_numpy(self.windows.frames(first).ravel()).to(context.device)
         embedding, codes = model.encode_audio(data.windows(at), at)
-        made = model.decode_lips(embedding, codes, data.transforms[at], at)
+        transform = data.transforms[at]
+        made = model.decode_lips(embedding, codes, transform, model.look_up(codes, transform, at))
         made = made.reshape(len(first), -1, *made.shape[2:])
         middle = torch.from_numpy(first + self.windows.middle).to(context.device)
         audio = self.net.embed_audio(data.windows(middle))

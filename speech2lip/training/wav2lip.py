@@ -57,7 +57,8 @@ class PublishedSync:
         frames = (first[:, None] + np.arange(size)).ravel()
         batch = self.data.batch(frames)
         embedding, codes = model.encode_audio(batch.windows, batch.frame)
-        lip = model.decode_lips(embedding, codes, batch.region.transform, batch.frame)
+        transform = batch.region.transform
+        lip = model.decode_lips(embedding, codes, transform, model.look_up(codes, transform, batch.frame))
         region, _ = model.composite(lip, batch.region)
         change = self._on_faces(region - batch.region.image, batch.region.origin, frames)
         made = self._real(frames) + change

@@ -108,3 +108,12 @@ def test_plates_without_stiffness_follow_the_landmarks_and_hold_the_border():
     field = thin_plates(points, moves, torch.cat([points, corners]), (WIDTH, HEIGHT), stiffness=0)
     torch.testing.assert_close(field[:, :, :POINTS].transpose(1, 2), moves, atol=1e-3, rtol=0)
     assert field[:, :, POINTS:].abs().max() < 1e-3
+
+
+def test_in_a_short_clip_the_mouth_farthest_in_time_is_taken(bank):
+    """All are within a second; the wanted shape is that of the first, at whose frame it is trained."""
+    bank.frames.copy_(torch.tensor([40, 41, 50, 44]))
+    wanted, turn = bank.codes[:1].clone(), torch.zeros(1, 3)
+    picture = bank(wanted, turn, torch.tensor([40]), fine=True)
+    bank.frames.copy_(torch.tensor([40, 41, 1000, 44]))  # the third, and it alone, is far
+    torch.testing.assert_close(picture, bank(wanted, turn, torch.tensor([40]), fine=True))

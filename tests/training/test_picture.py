@@ -70,7 +70,8 @@ def test_swapped_surroundings_are_judged_by_the_own_lips_alone(quick, change):
     model, depth = trainer.model, trainer.model.space.depth()
     embedding, _ = model.encode_audio(batch.windows, batch.frame)
     codes = model.measured_codes(batch.mouth, batch.frame)
-    lip = model.decode_lips(embedding, codes, batch.region.transform, batch.frame)
+    transform = batch.region.transform
+    lip = model.decode_lips(embedding, codes, transform, model.look_up(codes, transform, batch.frame))
     region, mask = model.composite(lip, batch.region, depth)
     lips = model.space.warp_plane(_pictures(trainer).lip_area, batch.region, depth)
     assert 0.02 < (lips > 0.5).float().mean() < (mask > 0.5).float().mean()
