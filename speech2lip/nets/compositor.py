@@ -16,7 +16,8 @@ from ..geometry.camera import Intrinsics, pixel_lattice, pixel_to_grid, sample_m
 class ObservedRegion:
     """The part of observed frames that the compositor works on.
 
-    image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] (x, y) of its first pixel, in pixels of its resolution;
+    image: [B, 3, R, R] RGB in [0, 1]; origin: [B, 2] where it begins (x, y), in pixels of its resolution
+    (at a c-th of the resolution it is a c-th);
     transform: [B, 4, 4] canonical -> observed camera; exposure: [B, 2, 3] gain and offset,
     observed = gain * canonical + offset; grid: [B, R, R, 2] stored correspondences of an
     imported dataset (published networks only); canonical: what `to_canonical` gave for it,
@@ -65,19 +66,17 @@ class CanonicalSpace(nn.Module):
         change = F.interpolate(self.depth_change, size, mode="bilinear", align_corners=True)[0, 0]
         return self.depth_start + self.free * change * 10.0  # in centimetres, so that one rate fits all parameters
 
-    def to_canonical(self, region: ObservedRegion, depth: Tensor | None = None, finer: int = 1) -> Tensor:
-        """Canonical pixels [B, R, R, 2] of a region's pixels (R even), which are `finer` times smaller than usual.
+    def to_canonical(self, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
+        """Canonical pixels [B, R, R, 2] of a region's pixels (R even).
 
-        The warp is smooth: it is solved at every second usual pixel and interpolated linearly.
+        The warp is smooth: it is solved at every second pixel and interpolated linearly.
         """
         if region.canonical is not None:
             return region.canonical
         size = region.image.shape[-1]
-        step = 2 * finer
-        coarse = size // step + 1
-        fine = step * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
-        scale = self.scale * finer
-        pixels = (fine + 0.5) / scale - 0.5 if scale != 1 else fine
+        coarse = size // 2 + 1
+        places = 2 * pixel_lattice(coarse, coarse, region.image.device).reshape(1, -1, 2) + region.origin[:, None]
+        pixels = (places + 0.5) / self.scale - 0.5 if self.scale != 1 else places
         canonical = warp_to_canonical(pixels, self.depth() if depth is None else depth, region.transform, self.camera)
         nodes = canonical.reshape(len(pixels), coarse, coarse, 2).permute(0, 3, 1, 2)
         dense = F.interpolate(nodes, (size + 1, size + 1), mode="bilinear", align_corners=True)
@@ -97,11 +96,9 @@ class CanonicalSpace(nn.Module):
             mask = mask * F.interpolate(region.face[:, :1], mask.shape[-2:], mode="bilinear", align_corners=False)
         return picture * gain + offset, mask
 
-    def paste_detail(self, detail: Tensor, region: ObservedRegion, depth: Tensor, finer: int) -> Tensor:
-        """Warp canonical differences [B, 3, h, w], which have no offset, into a region whose pixels are `finer` times
-        smaller than usual: [B, 3, R, R]."""
-        picture = self._sample(detail, self.to_canonical(region, depth, finer), "border")
-        return picture * region.exposure[:, 0, :, None, None]
+    def paste_detail(self, detail: Tensor, region: ObservedRegion) -> Tensor:
+        """Warp canonical differences [B, 3, h, w], which have no offset, into the region: [B, 3, R, R]."""
+        return self._sample(detail, self.to_canonical(region), "border") * region.exposure[:, 0, :, None, None]
 
     def warp_plane(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
         """A plane [h, w] that tiles the lip box, warped into the regions: [B, 1, R, R]; 0 outside."""

@@ -69,10 +69,8 @@ class LipSyncModel(nn.Module, ABC):
         """
         return None
 
-    def refine(
-        self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Finished regions and masks at the full resolution."""
+    def refine(self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion) -> tuple[Tensor, Tensor]:
+        """Finished regions and masks at the full resolution; region: at that, with the canonical pixels of the finished one."""
         raise NotImplementedError
 
     @abstractmethod

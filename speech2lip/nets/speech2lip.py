@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -111,16 +113,16 @@ class Speech2Lip(LipSyncModel):
         """The exemplars of these shapes."""
         return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), frame, fine)
 
-    def refine(
-        self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion, depth: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def refine(self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion) -> tuple[Tensor, Tensor]:
         """Finished regions [B, 3, r, r] and their masks, brought to the full resolution, with the detail of real mouths.
 
-        mouths: [B, 3, c h, c w] canonical; region: at full resolution, c r pixels wide. Outside the face the detail is the
-        region's own. Returns the picture [B, 3, c r, c r] and its mask, as `composite` does.
+        mouths: [B, 3, c h, c w] canonical; region: at full resolution, c r pixels wide, with the canonical pixels of the
+        r pixels that were finished. Outside the face the detail is the region's own. Returns the picture [B, 3, c r, c r]
+        and its mask, as `composite` does.
         """
-        assert self.exemplars is not None
-        detail = self.space.paste_detail(self.exemplars.detail(mouths), region, depth, self.exemplars.coarse)
+        assert self.exemplars is not None and region.canonical is not None
+        canonical = _enlarged(region.canonical.permute(0, 3, 1, 2), region.image).permute(0, 2, 3, 1)
+        detail = self.space.paste_detail(self.exemplars.detail(mouths), replace(region, canonical=canonical))
         if region.face is not None:
             detail = self.exemplars.detail(region.image).lerp(detail, _enlarged(region.face[:, 1:], region.image))
         mask = _enlarged(mask, region.image)

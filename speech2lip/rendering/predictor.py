@@ -26,7 +26,7 @@ from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from ..model.device import has_bfloat16, pick_device
 from ..nets.compositor import ObservedRegion
-from ..subject.dataset import coarser, crop_region, load_grids
+from ..subject.dataset import crop_region, load_grids
 from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import face_areas
@@ -262,13 +262,14 @@ class Predictor:
         if coarse == 1:
             lip = model.decode_lips(embedding, codes, region.transform) if given is None else given
             return model.composite(lip, region, self.depth)
-        drawn = replace(region, image=F.avg_pool2d(region.image, coarse), origin=coarser(region.origin, coarse))
+        drawn = replace(region, image=F.avg_pool2d(region.image, coarse), origin=region.origin / coarse)
+        canonical = model.space.to_canonical(drawn, self.depth)
         mouths = model.look_up(codes, region.transform, fine=True) if given is None else given
         assert mouths is not None
         seen = F.avg_pool2d(mouths, coarse)
         lip = seen if given is not None else model.decode_lips(embedding, codes, region.transform, seen)
-        blended, mask = model.composite(lip, drawn, self.depth)
-        return model.refine(blended, mask, mouths, region, self.depth)
+        blended, mask = model.composite(lip, replace(drawn, canonical=canonical), self.depth)
+        return model.refine(blended, mask, mouths, replace(region, canonical=canonical))
 
     @torch.no_grad()
     def _paint(

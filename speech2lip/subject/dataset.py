@@ -63,7 +63,7 @@ class SubjectDataset:
         self._windows = torch.from_numpy(index.windows).to(device)
         self.mouth = torch.from_numpy(index.track.mouth).float().to(device)
         self.transforms = torch.from_numpy(index.transforms).float().to(device)
-        self._origins = coarser(torch.from_numpy(index.origins).float(), index.subject.coarse).to(device)
+        self._origins = (torch.from_numpy(index.origins).float() / index.subject.coarse).to(device)
         self._faces = face_areas(index.subject, index.track, index.canonical.depth, index.origins)
         exposure = torch.from_numpy(index.track.exposure).float()
         self._exposure = (exposure * torch.tensor([1.0, 1 / 255])[:, None]).to(device)
@@ -139,11 +139,6 @@ class SubjectDataset:
 
         for _ in bar("loading", len(frames), "frame", ordered_map(load, range(len(frames)))):
             pass
-
-
-def coarser(pixels: Tensor, factor: int) -> Tensor:
-    """Places in a picture, as places in one that is `factor` times smaller: pixels' areas scale, not their centres."""
-    return (pixels + 0.5) / factor - 0.5 if factor > 1 else pixels
 
 
 def _shrunk(picture: np.ndarray, like: np.ndarray) -> np.ndarray:
