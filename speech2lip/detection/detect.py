@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def _uses_tasks(mediapipe: Any) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what MediaPipe's C++ core prints to file descriptor 2 while a graph starts."""
+    """Hide what MediaPipe's C++ core prints to file descriptor 2."""
     sys.stderr.flush()
     saved = os.dup(2)
     with open(os.devnull, "w") as sink:
@@ -98,6 +98,7 @@ class FaceMesh:
     def reset(self) -> None:
         """Forget the previous frame (call at a cut)."""
         self.close()
+        self._met = False
         mediapipe = _mediapipe()
         with _quiet():
             if _uses_tasks(mediapipe):
@@ -118,9 +119,11 @@ class FaceMesh:
         if isinstance(self._graph, TasksFaceMesh):
             return self._graph.process(frame)
         height, width = frame.shape[:2]
-        found = self._graph.process(np.ascontiguousarray(frame)).multi_face_landmarks
+        with nullcontext() if self._met else _quiet():  # it remarks on the first face
+            found = self._graph.process(np.ascontiguousarray(frame)).multi_face_landmarks
         if not found:
             return None
+        self._met = True
         points = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float32)
         assert points.shape == (LANDMARKS, 3)
         return points * np.array([width, height, width], np.float32) - np.array([0.5, 0.5, 0], np.float32)

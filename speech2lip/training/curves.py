@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+import cv2
 import torch
 
 from ..errors import UserError
@@ -28,11 +29,12 @@ class Curves:
         self._records: Any = None
         try:
             from tensorboard.compat.proto.event_pb2 import Event
+            from tensorboard.compat.proto.summary_pb2 import Summary
             from tensorboard.summary.writer.record_writer import RecordWriter
         except ImportError:
             print('training without curves: they need tensorboard (pip install "speech2lip[tensorboard]")')
             return
-        self._event = Event
+        self._event, self._summary = Event, Summary
         try:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -45,16 +47,19 @@ class Curves:
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
         if self._records is not None:
-            from torch.utils.tensorboard.summary import scalar
-
-            self._add(step, summary=scalar(name, value))
+            self._add_value(step, tag=name, simple_value=value)
 
     def add_image(self, name: str, image: torch.Tensor, step: int) -> None:
         """image: [3, H, W] in [0, 1]."""
         if self._records is not None:
-            from torch.utils.tensorboard.summary import image as picture
+            pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            png = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+            height, width = pixels.shape[:2]
+            picture = self._summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+            self._add_value(step, tag=name, image=picture)
 
-            self._add(step, summary=picture(name, image, dataformats="CHW"))
+    def _add_value(self, step: int, **value: Any) -> None:
+        self._add(step, summary=self._summary(value=[self._summary.Value(**value)]))
 
     def close(self) -> None:
         stream, self._stream, self._records = self._stream, None, None

@@ -1,5 +1,7 @@
 """The files of a training: damaged states, folders in use, places that cannot be written; on the smallest subject."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +66,21 @@ def test_a_place_that_cannot_be_written_is_found_before_anything_is_read(begun, 
     config = change(begun[0], train={"output": str(tmp_path / "log")}, data={"root": str(tmp_path / "nowhere")})
     with pytest.raises(UserError, match=r"cannot write .*model\.pt"):
         fit(config)
+
+
+def test_tensorboard_reads_the_curves(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    drawn = curves.Curves(tmp_path)
+    drawn.add_scalar("loss", 1.5, 3)
+    drawn.add_image("mouth", torch.tensor([1.0, 0.5, 0.0])[:, None, None].expand(3, 4, 6), 3)
+    drawn.close()
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(3, 1.5)]
+    (picture,) = events.Images("mouth")
+    assert (picture.height, picture.width) == (4, 6)
+    pixels = cv2.imdecode(np.frombuffer(picture.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels[0, 0].tolist() == [0, 128, 255]  # blue, green, red
 
 
 def test_curves_that_cannot_be_written_do_not_end_a_training(tmp_path, capsys):
