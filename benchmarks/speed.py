@@ -111,7 +111,7 @@ class Ours:
         sources = index.train[: config.render.batch]
         self.batch = self.trainer.context.data.batch(sources)
         picture = np.zeros((*index.subject.size[::-1], 3), np.uint8)
-        self.region = self.predictor.observe([picture] * len(sources), sources)
+        self.observed = self.predictor.observe([picture] * len(sources), sources)
 
     def train(self) -> int:
         """One step with all losses."""
@@ -124,7 +124,7 @@ class Ours:
         """One batch of frames, networks alone."""
         model, batch = self.predictor.model, self.batch
         embedding, codes = model.encode_audio(batch.windows, batch.frame)
-        self.predictor.finish(self.region, embedding, codes)
+        self.predictor.finish(*self.observed, embedding, codes)
         _finish(self.predictor.device)
         return len(batch.windows)
 

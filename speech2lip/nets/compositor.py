@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn as nn
@@ -32,6 +32,19 @@ class ObservedRegion:
     grid: Tensor | None = None
     canonical: Tensor | None = None
     face: Tensor | None = None
+
+
+def cropped(region: ObservedRegion, rows: slice, columns: slice) -> ObservedRegion:
+    """Rows and columns of regions, with what is known of their pixels."""
+    face, size = region.face, region.image.shape[-2:]
+    if face is not None:
+        face = F.interpolate(face, size, mode="bilinear", align_corners=False)[:, :, rows, columns]
+    canonical = None if region.canonical is None else region.canonical[:, rows, columns]
+    corner = region.origin.new_tensor([columns.start, rows.start])
+    return replace(
+        region, image=region.image[:, :, rows, columns], origin=region.origin + corner, canonical=canonical, face=face,
+        grid=None,
+    )  # fmt: skip
 
 
 class CanonicalSpace(nn.Module):
@@ -89,16 +102,10 @@ class CanonicalSpace(nn.Module):
         exactly 0 wherever the frame must stay as it is.
         """
         canonical = self.to_canonical(region, depth)
-        picture = self._sample(lip, canonical, "border")
-        gain, offset = region.exposure[:, 0, :, None, None], region.exposure[:, 1, :, None, None]
         mask = self._sample(self.lip_mask.expand(len(lip), 1, -1, -1), canonical, "zeros")
         if region.face is not None:
             mask = mask * F.interpolate(region.face[:, :1], mask.shape[-2:], mode="bilinear", align_corners=False)
-        return picture * gain + offset, mask
-
-    def paste_detail(self, detail: Tensor, region: ObservedRegion) -> Tensor:
-        """Warp canonical differences [B, 3, h, w], which have no offset, into the region: [B, 3, R, R]."""
-        return self._sample(detail, self.to_canonical(region), "border") * region.exposure[:, 0, :, None, None]
+        return exposed(self._sample(lip, canonical, "border"), region), mask
 
     def warp_plane(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
         """A plane [h, w] that tiles the lip box, warped into the regions: [B, 1, R, R]; 0 outside."""
@@ -110,11 +117,15 @@ class CanonicalSpace(nn.Module):
 
     def _box_grid(self, canonical: Tensor, image: Tensor) -> Tensor:
         """grid_sample coordinates, in an image that tiles the lip box, of canonical pixels."""
-        left, top, width, height = self.box
         rows, columns = image.shape[-2:]
-        x = (canonical[..., 0] - left + 0.5) * (columns / width) - 0.5
-        y = (canonical[..., 1] - top + 0.5) * (rows / height) - 0.5
-        return pixel_to_grid(torch.stack([x, y], -1), columns, rows)
+        return pixel_to_grid(self.places(canonical, (columns, rows)), columns, rows)
+
+    def places(self, canonical: Tensor, size: tuple[int, int]) -> Tensor:
+        """Canonical pixels [..., 2] in pixels of a picture of `size`, (width, height), that tiles the lip box."""
+        left, top, width, height = self.box
+        x = (canonical[..., 0] - left + 0.5) * (size[0] / width) - 0.5
+        y = (canonical[..., 1] - top + 0.5) * (size[1] / height) - 0.5
+        return torch.stack([x, y], -1)
 
     def sample_observed(self, pixels: Tensor, transform: Tensor, frames: Tensor, scale: float) -> Tensor:
         """Colours [B, 3, N] that frames show at canonical pixels [B, N, 2], through the learnable depth.
@@ -125,6 +136,12 @@ class CanonicalSpace(nn.Module):
         spots = (spots + 0.5) * scale - 0.5
         grid = pixel_to_grid(spots, frames.shape[-1], frames.shape[-2])
         return F.grid_sample(frames, grid[:, None], padding_mode="border", align_corners=True)[:, :, 0]
+
+
+def exposed(picture: Tensor, region: ObservedRegion) -> Tensor:
+    """Pictures [B, 3, R, R] of the canonical exposure in that of the regions."""
+    gain, offset = region.exposure[:, 0, :, None, None], region.exposure[:, 1, :, None, None]
+    return picture * gain + offset
 
 
 def merge(picture: Tensor, observed: Tensor, mask: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import torch
 import torch.nn as nn
@@ -26,6 +28,68 @@ class Mouths:
     codes: Tensor
     turns: Tensor
     frames: Tensor
+
+
+class Seen(Protocol):
+    """Real mouths, of which networks draw a change."""
+
+    @property
+    def small(self) -> Tensor:
+        """[B, 3, h, w] canonical, in [0, 1], at the resolution of the networks: where they start."""
+        ...
+
+    def at(self, places: Tensor, factor: int) -> Tensor:
+        """What lies at places [B, R, R, 2], in pixels of the lip images at full resolution: [B, 3, factor R, factor R]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Lip images [B, 3, h, w] in [0, 1] as they are; `small` is `coarse` times smaller."""
+
+    pictures: Tensor
+    coarse: int
+
+    @cached_property
+    def small(self) -> Tensor:
+        return F.avg_pool2d(self.pictures, self.coarse)
+
+    def at(self, places: Tensor, factor: int) -> Tensor:
+        return look(self.pictures, enlarged(places.permute(0, 3, 1, 2), factor).permute(0, 2, 3, 1))
+
+
+@dataclass(frozen=True)
+class Warped:
+    """Mouths [B] of a bank, each warped to another shape; spots: of `ExemplarBank._spots`."""
+
+    bank: ExemplarBank
+    index: Tensor
+    spots: Tensor
+
+    @cached_property
+    def small(self) -> Tensor:
+        images, factor = self.bank.rough()[self.index], self.bank.coarse
+        height, width = images.shape[-2:]
+        pixels = (pixel_lattice(width, height, images.device) + 0.5) * factor - 0.5
+        spots = self.bank.between(self.spots, pixels.expand(len(images), -1, -1, -1))
+        return look(images, (spots + 0.5) / factor - 0.5).clamp(0, 1)
+
+    def at(self, places: Tensor, factor: int) -> Tensor:
+        spots = enlarged(self.bank.between(self.spots, places).permute(0, 3, 1, 2), factor)
+        return look(self.bank.images[self.index].float() / 255, spots.permute(0, 2, 3, 1)).clamp(0, 1)
+
+
+def look(images: Tensor, pixels: Tensor) -> Tensor:
+    """Images [B, 3, h, w] at pixels [B, R, R, 2], bicubic, so that what is fine stays."""
+    grid = pixel_to_grid(pixels, images.shape[-1], images.shape[-2])
+    return F.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=True)
+
+
+def enlarged(picture: Tensor, factor: int) -> Tensor:
+    """Pictures [B, C, h, w], `factor` times larger, bilinear."""
+    if factor == 1:
+        return picture
+    return F.interpolate(picture, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class ExemplarBank(nn.Module):
@@ -82,11 +146,10 @@ class ExemplarBank(nn.Module):
         return torch.cat([codes @ self.metric, turn * (_TURN * self.size[0])], 1)
 
     @torch.no_grad()
-    def forward(self, codes: Tensor, turn: Tensor, frame: Tensor | None = None, fine: bool = False) -> Tensor:
-        """The nearest mouths, warped to the shapes.
+    def forward(self, codes: Tensor, turn: Tensor, frame: Tensor | None = None) -> Warped:
+        """The nearest mouths, to be warped to the shapes.
 
         codes: [B, K]; turn: [B, 3] of the head; frame: [B] of training frames, whose own mouths and neighbours are not used.
-        Returns [B, 3, h, w] float32 in [0, 1]: at the pictures' own size, or (not `fine`) `coarse` times smaller.
         """
         distance = torch.cdist(self.places(codes, turn), self.places(self.codes, self.turns)).square()
         if frame is not None:
@@ -94,25 +157,8 @@ class ExemplarBank(nn.Module):
             near = (1 - gap / (self.apart + 1)).clamp(min=0)  # in short clips all are near: then the least near
             chance = torch.rand_like(distance) if self.training else torch.zeros_like(distance)
             distance = distance * (1 + chance) + 1e9 * near  # not always the nearest, so that none is relied on
-        return self._warped(distance.argmin(1), codes, fine)
-
-    def rough(self, pictures: Tensor) -> Tensor:
-        """Pictures [B, 3, h, w], `coarse` times smaller."""
-        return F.avg_pool2d(pictures, self.coarse)
-
-    def detail(self, pictures: Tensor) -> Tensor:
-        """What is finer than `coarse` pixels in pictures [B, 3, h, w]."""
-        return pictures - F.interpolate(self.rough(pictures), pictures.shape[-2:], mode="bilinear", align_corners=False)
-
-    def _warped(self, index: Tensor, codes: Tensor, fine: bool) -> Tensor:
-        """Exemplars [B], warped to shapes [B, K]."""
-        factor = 1 if fine else self.coarse
-        images = self.images[index].float() / 255 if fine else self._rough()[index]
-        height, width = images.shape[-2:]
-        pixels = (pixel_lattice(width, height, codes.device) + 0.5) * factor - 0.5
-        spots = self._at(self._spots(index, codes), pixels.expand(len(codes), -1, -1, -1))
-        grid = pixel_to_grid((spots + 0.5) / factor - 0.5, width, height)
-        return F.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=True).clamp(0, 1)
+        index = distance.argmin(1)
+        return Warped(self, index, self._spots(index, codes))
 
     def _spots(self, index: Tensor, codes: Tensor) -> Tensor:
         """Where exemplars [B] show what shapes [B, K] have at the lattice points: pixels [B, 2, rows, columns]."""
@@ -120,16 +166,16 @@ class ExemplarBank(nn.Module):
         mean = lattice.expand(len(codes), -1, -1, -1)
         there = torch.einsum("bk,kchw->bchw", codes, self.flow)
         for _ in range(_ROUNDS):
-            mean = lattice - self._at(there, mean)
+            mean = lattice - self.between(there, mean)
         apart = torch.einsum("bk,kchw->bchw", self.codes[index] - codes, self.flow)
-        return (lattice + self._at(apart, mean)).permute(0, 3, 1, 2)
+        return (lattice + self.between(apart, mean)).permute(0, 3, 1, 2)
 
-    def _at(self, field: Tensor, pixels: Tensor) -> Tensor:
+    def between(self, field: Tensor, pixels: Tensor) -> Tensor:
         """Vectors [B, h, w, 2] of a field [B, 2, rows, columns] on the lattice, at pixels [B, h, w, 2]."""
         grid = pixel_to_grid(pixels / self.step, field.shape[-1], field.shape[-2])
         return F.grid_sample(field, grid, padding_mode="border", align_corners=True).permute(0, 2, 3, 1)
 
-    def _rough(self) -> Tensor:
+    def rough(self) -> Tensor:
         """The pictures, `coarse` times smaller, float32 in [0, 1]; made once."""
         version = self.images._version, self.images.device
         if self._made != version:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .blend import BlendNet
 from .compositor import CanonicalSpace, ObservedRegion
+from .exemplars import Seen
 from .lip import LipModel
 
 Region = Literal["mouth", "crop"]
@@ -53,29 +54,34 @@ class LipSyncModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Tensor | None = None) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Seen | None = None) -> Tensor:
         """Canonical lip images [B, 3, h, w], about [0, 1], in the canonical exposure.
 
         transform: [B, 4, 4] canonical -> observed camera; seen: what `look_up` gave, where it was asked.
         """
 
-    def look_up(
-        self, codes: Tensor, transform: Tensor, frame: Tensor | None = None, fine: bool = False
-    ) -> Tensor | None:
+    def look_up(self, codes: Tensor, transform: Tensor, frame: Tensor | None = None) -> Seen | None:
         """Real mouths of the training part in these shapes; None where networks draw everything.
 
-        frame: [B] of frames that are trained, whose own mouths must not be used; fine: at full resolution, [B, 3, c h, c w],
-        as `refine` takes them, else at the networks' own, [B, 3, h, w].
+        frame: [B] of frames that are trained, whose own mouths must not be used.
         """
         return None
 
-    def refine(self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion) -> tuple[Tensor, Tensor]:
-        """Finished regions and masks at the full resolution; region: at that, with the canonical pixels of the finished one."""
+    def refine(
+        self, finished: Tensor, mask: Tensor, seen: Seen, drawn: ObservedRegion, region: ObservedRegion
+    ) -> tuple[Tensor, Tensor]:
+        """Finished regions and masks at the full resolution; drawn: what was finished, with its canonical pixels; region:
+        the same at full resolution."""
         raise NotImplementedError
 
     @abstractmethod
     def composite(
-        self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0
+        self,
+        lip: Tensor,
+        region: ObservedRegion,
+        depth: Tensor | None = None,
+        holes: float = 0.0,
+        seen: Seen | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Paste lips into observed regions and blend them.
 

@@ -18,6 +18,7 @@ from .audio_encoder import PUBLISHED_CONVOLUTIONS, AudioEncoder
 from .blend import BlendNet
 from .compositor import CanonicalSpace, ObservedRegion, black_holes, merge
 from .encodings import frame_encoding
+from .exemplars import Seen
 from .interface import LipSyncModel
 from .lip import LipModel
 
@@ -122,13 +123,18 @@ class PublishedSpeech2Lip(PublishedNets, LipSyncModel):
     def measured_codes(self, mouth: Tensor, frame: Tensor) -> Tensor:
         return frame[:, None].float()
 
-    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Tensor | None = None) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Seen | None = None) -> Tensor:
         """Canonical lip images [B, 3, h, w]; the pose is not used."""
         image: Tensor = self.lip({"audio": embedding, "time": frame_encoding(codes[:, 0], TIME)})
         return image
 
     def composite(
-        self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0
+        self,
+        lip: Tensor,
+        region: ObservedRegion,
+        depth: Tensor | None = None,
+        holes: float = 0.0,
+        seen: Seen | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The finished crop [B, 3, S, S] and its mask, which is 1 everywhere."""
         left, top, width, height = self.space.box

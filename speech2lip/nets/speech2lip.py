@@ -11,11 +11,13 @@ from torch import Tensor
 
 from .audio_encoder import ShapeHead, StreamEncoder
 from .blend import BlendNet
-from .compositor import CanonicalSpace, ObservedRegion, black_holes, merge
-from .exemplars import ExemplarBank
+from .compositor import CanonicalSpace, ObservedRegion, black_holes, exposed, merge
+from .exemplars import ExemplarBank, Seen, enlarged, look
 from .interface import LipSyncModel
 from .lip import LipModel
 from .shape import ShapeBasis
+
+_SMOOTH = 1.0  # standard deviation, in pixels of the networks, below which nothing that is seen is changed
 
 
 class Speech2Lip(LipSyncModel):
@@ -73,7 +75,7 @@ class Speech2Lip(LipSyncModel):
         with self._precision(window):
             return self.shape_head.stream_predictions(self.encoder(window)).float()
 
-    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Tensor | None = None) -> Tensor:
+    def decode_lips(self, embedding: Tensor, codes: Tensor, transform: Tensor, seen: Seen | None = None) -> Tensor:
         """Canonical lip images [B, 3, h, w] in the canonical exposure.
 
         transform: [B, 4, 4] canonical -> observed camera; seen: of `look_up`. Shading and what is left of
@@ -86,51 +88,73 @@ class Speech2Lip(LipSyncModel):
             if self.training:  # or single frames are recognised by their pose, and the mouth's shape is ignored
                 turn = turn + self.pose_noise * torch.randn_like(turn)
             conditions = {"audio": self.bottleneck(embedding), "shape": codes, "pose": turn}
-            image: Tensor = self.lip(conditions, seen)
+            image: Tensor = self.lip(conditions, None if seen is None else seen.small)
         return image.float()
 
     def composite(
-        self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
+        self, lip: Tensor, region: ObservedRegion, depth: Tensor | None = None, holes: float = 0.0,
+        seen: Seen | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Paste lips into observed regions and blend them.
 
         Returns the finished region [B, 3, R, R], equal to the observed one wherever the
         mask [B, 1, R, R], also returned, is 0. holes: share of the batch that gets the
-        black-hole augmentation.
+        black-hole augmentation. Of what was `seen` only a smooth change is drawn: its texture stays.
         """
-        picture, mask = self.space.paste(lip, region, depth)
+        region = replace(region, canonical=self.space.to_canonical(region, depth))
+        picture, mask = self.space.paste(lip, region)
         observed = region.image
         if holes > 0:
             picture, observed = black_holes(picture, observed, holes)
         merged = merge(picture, observed, mask)
         with self._precision(merged):
-            blended = self.blend(torch.cat([merged, mask], 1))
-        return merge(blended.float(), merged, mask), mask
+            blended = self.blend(torch.cat([merged, mask], 1)).float()
+        if seen is None:
+            return merge(blended, merged, mask), mask
+        real = self._beside(seen, region)
+        return merge(real + _smooth(blended - real), region.image, mask), mask
 
-    def look_up(
-        self, codes: Tensor, transform: Tensor, frame: Tensor | None = None, fine: bool = False
-    ) -> Tensor | None:
+    def look_up(self, codes: Tensor, transform: Tensor, frame: Tensor | None = None) -> Seen | None:
         """The exemplars of these shapes."""
-        return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), frame, fine)
+        return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), frame)
 
-    def refine(self, blended: Tensor, mask: Tensor, mouths: Tensor, region: ObservedRegion) -> tuple[Tensor, Tensor]:
-        """Finished regions [B, 3, r, r] and their masks, brought to the full resolution, with the detail of real mouths.
+    def refine(
+        self, finished: Tensor, mask: Tensor, seen: Seen, drawn: ObservedRegion, region: ObservedRegion
+    ) -> tuple[Tensor, Tensor]:
+        """Finished regions [B, 3, R, R] and their masks at the full resolution: what was seen, changed as was drawn.
 
-        mouths: [B, 3, c h, c w] canonical; region: at full resolution, c r pixels wide, with the canonical pixels of the
-        r pixels that were finished. Outside the face the detail is the region's own. Returns the picture [B, 3, c r, c r]
-        and its mask, as `composite` does.
+        drawn: what was finished, with its canonical pixels; region: the same, c times larger. Returns the picture
+        [B, 3, c R, c R] and its mask, as `composite` does.
         """
-        assert self.exemplars is not None and region.canonical is not None
-        canonical = _enlarged(region.canonical.permute(0, 3, 1, 2), region.image).permute(0, 2, 3, 1)
-        detail = self.space.paste_detail(self.exemplars.detail(mouths), replace(region, canonical=canonical))
-        if region.face is not None:
-            detail = self.exemplars.detail(region.image).lerp(detail, _enlarged(region.face[:, 1:], region.image))
-        mask = _enlarged(mask, region.image)
-        return merge(_enlarged(blended, region.image) + detail, region.image, mask), mask
+        assert self.exemplars is not None and drawn.canonical is not None
+        factor = region.image.shape[-1] // finished.shape[-1]
+        real = seen.at(self.space.places(drawn.canonical, self.exemplars.size), factor)
+        change, mask = enlarged(finished - self._beside(seen, drawn), factor), enlarged(mask, factor)
+        return merge(_in_face(real, region) + change, region.image, mask), mask
+
+    def _beside(self, seen: Seen, region: ObservedRegion) -> Tensor:
+        """What networks start from, as it lies in the regions, whose canonical pixels are known: [B, 3, R, R]."""
+        assert region.canonical is not None
+        size = (seen.small.shape[-1], seen.small.shape[-2])
+        return _in_face(look(seen.small, self.space.places(region.canonical, size)), region)
 
 
-def _enlarged(picture: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(picture, like.shape[-2:], mode="bilinear", align_corners=False)
+def _in_face(picture: Tensor, region: ObservedRegion) -> Tensor:
+    """Pasted pictures [B, 3, R, R] of the canonical exposure, in that of the regions, which they show beside the face."""
+    picture = exposed(picture, region)
+    if region.face is None:
+        return picture
+    face = F.interpolate(region.face[:, 1:], picture.shape[-2:], mode="bilinear", align_corners=False)
+    return region.image.lerp(picture, face)
+
+
+def _smooth(change: Tensor) -> Tensor:
+    """A change [B, C, h, w] of pictures without what is finer than about `_SMOOTH` pixels (a Gaussian)."""
+    reach, channels = round(3 * _SMOOTH), change.shape[1]
+    weight = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=change.device) / _SMOOTH).square())
+    across = (weight / weight.sum()).to(change.dtype).expand(channels, 1, 1, -1)
+    padded = F.pad(change, [reach] * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, across, groups=channels), across.transpose(2, 3), groups=channels)
 
 
 def head_turn(transform: Tensor) -> Tensor:

@@ -49,23 +49,23 @@ def untouched(image: np.ndarray, source: int) -> Rendered:
 def paste_back(
     image: np.ndarray, pixels: np.ndarray, mask: np.ndarray, origin: np.ndarray, crop: Crop, source: int
 ) -> Rendered:
-    """Put a finished region (pixels [R, R, 3], mask [R, R]) back into the full frame.
+    """Put a finished region (pixels [h, w, 3], mask [h, w]) back into the full frame.
 
     At the source's own scale pixels are copied where the mask is not 0. A crop that was
     shrunk is enlarged (bicubic) and mixed by the mask, so that the frame keeps its detail
     outside and its edge is soft.
     """
     put = _copied if crop.size == crop.side else _enlarged
-    low, high = _bounds(image, origin, len(mask), crop)
-    if (high <= low).any():
+    low, high = _bounds(image, origin, np.array(mask.shape[::-1]), crop)
+    if mask.size == 0 or (high <= low).any():
         return untouched(image, source)
     out = image.copy()
     spread = put(out[low[1] : high[1], low[0] : high[0]], pixels, mask, low - [crop.x, crop.y], origin, crop.scale)
     return Rendered(out, image, source, spread, (int(low[0]), int(low[1])))
 
 
-def _bounds(image: np.ndarray, origin: np.ndarray, size: int, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
-    """First pixel (x, y) of the frame that a region may change, and the one after the last."""
+def _bounds(image: np.ndarray, origin: np.ndarray, size: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+    """First pixel (x, y) of the frame that a region of `size` (width, height) may change, and the one after the last."""
     corner, reach = np.array([crop.x, crop.y]), 0.0 if crop.size == crop.side else 0.5
     low = np.floor((origin - reach) / crop.scale).astype(int) + corner
     high = np.ceil((origin + size + reach) / crop.scale).astype(int) + corner

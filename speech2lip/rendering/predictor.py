@@ -8,9 +8,9 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..audio.features import backend_from_params, extract_windows
 from ..audio.rows import FeatureWindows
@@ -25,12 +25,12 @@ from ..media.probe import probe
 from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from ..model.device import has_bfloat16, pick_device
-from ..nets.compositor import ObservedRegion
-from ..subject.dataset import crop_region, load_grids
+from ..nets.compositor import ObservedRegion, cropped
+from ..nets.exemplars import Pictures, Seen
+from ..subject.dataset import cut_region, load_grids
 from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import face_areas
-from ..subject.records import extract
 from ..subject.source import clip_of
 from .paste import Rendered, paste_back, untouched
 from .walk import (
@@ -49,6 +49,7 @@ _NO_NUMBERS = (
 )
 LipImages = Callable[[np.ndarray], torch.Tensor]  # numbers of result frames [B] -> lip images [B, 3, h, w] in [0, 1]
 _SHORTEST_WALK = 1.0  # seconds that can be walked forth and back without looking odd at once
+_BEYOND = 2  # pixels of the networks
 _AHEAD = 16  # frames decoded ahead of rendering
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 
@@ -239,37 +240,58 @@ class Predictor:
         grids = load_grids(self.layout, frames, self.subject.crop.size) if self.model.region == "crop" else None
         return None if grids is None else grids.to(self.device)
 
-    def observe(self, images: list[np.ndarray], sources: np.ndarray) -> ObservedRegion:
-        """The region around the mouth in source frames [H, W, 3] uint8, whose numbers are `sources` [B]."""
-        subject, at = self.subject, torch.from_numpy(sources)
-        size, origins = subject.region_size, self.origins[sources]
-        pixels = np.stack(
-            [crop_region(extract(i, subject.fine), o, size) for i, o in zip(images, origins, strict=True)]
-        )
-        return ObservedRegion(
-            torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255,
-            torch.from_numpy(origins).float().to(self.device), self.transforms[at].to(self.device),
+    def observe(self, images: list[np.ndarray], sources: np.ndarray) -> tuple[np.ndarray, ObservedRegion]:
+        """The region around the mouth in source frames [H, W, 3] uint8, whose numbers are `sources` [B].
+
+        Returns its pixels [B, R, R, 3] uint8, and the region as networks see it, `coarse` times smaller.
+        """
+        subject, coarse = self.subject, self.subject.coarse
+        size, origins, at = subject.region_size, self.origins[sources], torch.from_numpy(sources)
+        pixels = np.stack([cut_region(i, subject.fine, o, size) for i, o in zip(images, origins, strict=True)])
+        shape = (size // coarse, size // coarse)
+        small = np.stack([cv2.resize(p.astype(np.float32), shape, interpolation=cv2.INTER_AREA) for p in pixels])
+        drawn = ObservedRegion(
+            torch.from_numpy(small).to(self.device).permute(0, 3, 1, 2) / 255,
+            torch.from_numpy(origins).float().to(self.device) / coarse, self.transforms[at].to(self.device),
             self.exposure[at].to(self.device), self._grids(sources),
             face=self.faces(sources).to(self.device) if self.faces is not None else None,
         )  # fmt: skip
+        return pixels, drawn
 
     @torch.no_grad()
     def finish(
-        self, region: ObservedRegion, embedding: torch.Tensor, codes: torch.Tensor, given: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Finished regions [B, 3, R, R] and their masks, with the given lip images or the model's."""
+        self, pixels: np.ndarray, drawn: ObservedRegion, embedding: torch.Tensor, codes: torch.Tensor,
+        given: torch.Tensor | None = None, share: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:  # fmt: skip
+        """The part of observed regions that is painted, with the given lip images or the model's.
+
+        share: [B, 1, 1, 1] how far frames are painted. Returns pictures [B, 3, h, w] in about [0, 1], masks [B, 1, h, w] and where they
+        begin in the region, (x, y); h and w are 0 where nothing is painted.
+        """
         coarse, model = self.subject.coarse, self.model
-        if coarse == 1:
-            lip = model.decode_lips(embedding, codes, region.transform) if given is None else given
-            return model.composite(lip, region, self.depth)
-        drawn = replace(region, image=F.avg_pool2d(region.image, coarse), origin=region.origin / coarse)
-        canonical = model.space.to_canonical(drawn, self.depth)
-        mouths = model.look_up(codes, region.transform, fine=True) if given is None else given
-        assert mouths is not None
-        seen = F.avg_pool2d(mouths, coarse)
-        lip = seen if given is not None else model.decode_lips(embedding, codes, region.transform, seen)
-        blended, mask = model.composite(lip, replace(drawn, canonical=canonical), self.depth)
-        return model.refine(blended, mask, mouths, replace(region, canonical=canonical))
+        if model.region == "mouth":
+            drawn = replace(drawn, canonical=model.space.to_canonical(drawn, self.depth))
+        seen: Seen | None
+        if given is None:
+            seen = model.look_up(codes, drawn.transform)
+            lip = model.decode_lips(embedding, codes, drawn.transform, seen)
+        else:
+            seen = Pictures(given, coarse)
+            lip = seen.small
+        finished, mask = model.composite(lip, drawn, self.depth, seen=seen)
+        rows, columns = _painted_box(mask)
+        part = cropped(drawn, rows, columns)
+        finished, mask = finished[:, :, rows, columns], mask[:, :, rows, columns]
+        image = part.image
+        if coarse > 1:
+            assert seen is not None
+            rows, columns = (slice(coarse * s.start, coarse * s.stop) for s in (rows, columns))
+            fine = torch.from_numpy(np.ascontiguousarray(pixels[:, rows, columns].transpose(0, 3, 1, 2)))
+            image = fine.to(self.device).float() / 255
+            finished, mask = model.refine(finished, mask, seen, part, replace(part, image=image))
+        if share is not None:
+            finished, mask = image + share * (finished - image), mask * share
+        return finished, mask, (columns.start, rows.start)
 
     @torch.no_grad()
     def _paint(
@@ -283,20 +305,34 @@ class Predictor:
         images = [picture.rgb for picture in pictures]
         keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
         finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        corner = (0, 0)
         if keep:
-            region = self.observe([images[k] for k in keep], sources[keep])
+            regions, drawn = self.observe([images[k] for k in keep], sources[keep])
             mouths = None if given is None else given[keep].to(self.device)
-            blended, mask = self.finish(region, embedding[keep], codes[keep], mouths)
+            share = torch.from_numpy(self.share[sources[keep]]).to(self.device)[:, None, None, None]
+            beside = share if (share < 1).any() else None  # beside frames that pass unchanged
+            blended, mask, corner = self.finish(regions, drawn, embedding[keep], codes[keep], mouths, beside)
             if not torch.isfinite(blended).all():
                 raise UserError(_NO_NUMBERS.format(frame=int(sources[keep][0])))
-            share = torch.from_numpy(self.share[sources[keep]]).to(self.device)[:, None, None, None]
-            if (share < 1).any():  # beside frames that pass unchanged
-                blended, mask = region.image + share * (blended.float() - region.image), mask * share
             pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
         for k, image in enumerate(images):
             if k in finished:
-                frame = paste_back(image, *finished[k], self.origins[sources[k]], self.subject.fine, int(sources[k]))
+                origin = self.origins[sources[k]] + corner
+                frame = paste_back(image, *finished[k], origin, self.subject.fine, int(sources[k]))
             else:
                 frame = untouched(image, int(sources[k]))
             yield replace(frame, planes=pictures[k].planes)
+
+
+def _painted_box(mask: torch.Tensor) -> tuple[slice, slice]:
+    """Rows and columns of masks [B, 1, h, w] outside of which all are 0, and as far beyond as an enlarged mask reaches."""
+    painted = (mask > 0).any(0)[0].cpu().numpy()
+    sides = []
+    for axis in (1, 0):
+        found = np.flatnonzero(painted.any(axis))
+        low, high = (found[0], found[-1] + 1) if len(found) else (0, 0)
+        sides.append(
+            slice(int(max(low - _BEYOND, 0)), int(min(high + _BEYOND, painted.shape[1 - axis])) if len(found) else 0)
+        )
+    return sides[0], sides[1]

@@ -21,7 +21,7 @@ from ..progress import bar
 from .index import SubjectIndex
 from .layout import SubjectLayout
 from .outline import face_areas
-from .records import Box
+from .records import Box, Crop, extract
 from .schema import AGAIN, GRID
 
 SMALL_SIDE = 96  # whole crops, shrunk, for the depth loss
@@ -157,6 +157,13 @@ def load_grids(layout: SubjectLayout, frames: np.ndarray, size: int) -> Tensor |
         return None
     grids = [read_npy(layout.grid(int(f)), GRID, {"S": size}, AGAIN) for f in frames]
     return torch.from_numpy(np.stack(grids)).float()
+
+
+def cut_region(frame: np.ndarray, crop: Crop, origin: np.ndarray, size: int) -> np.ndarray:
+    """`crop_region` of a frame's crop [H, W, 3], without the crop being made where it has the frame's pixels."""
+    if crop.size == crop.side and (origin >= 0).all() and (origin + size <= crop.size).all():
+        return crop_region(frame, origin + [crop.x, crop.y], size)
+    return crop_region(extract(frame, crop), origin, size)
 
 
 def crop_region(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..nets.compositor import merge
+from ..nets.exemplars import Seen
 from ..nets.interface import LipSyncModel
 from ..nets.pretrained.lpips import Lpips
 from ..subject.dataset import Batch, lip_focus
@@ -43,8 +44,9 @@ class PictureObjective:
         if model.predicts_shape:  # speech will not predict them exactly
             codes = codes + context.config.train.code_noise * torch.randn_like(codes)
         transform = batch.region.transform
-        lip = model.decode_lips(embedding, codes, transform, model.look_up(codes, transform, batch.frame))
-        region, target, mask = self._composite(model, lip, sample)
+        seen = model.look_up(codes, transform, batch.frame)
+        lip = model.decode_lips(embedding, codes, transform, seen)
+        region, target, mask = self._composite(model, lip, seen, sample)
         terms = {
             "photometric": losses.masked_mse(lip, batch.lips, self.lip_weight),
             "fused": losses.masked_mse(region, target, mask),
@@ -54,14 +56,16 @@ class PictureObjective:
             terms["perceptual"] += self._perceptual(region, target, mask)
         return terms
 
-    def _composite(self, model: LipSyncModel, lip: Tensor, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+    def _composite(
+        self, model: LipSyncModel, lip: Tensor, seen: Seen | None, sample: Sample
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Finished regions, what they should be, and where that counts."""
         region, depth = sample.batch.region, model.space.depth().detach()
         surroundings, swapped = self.surroundings(sample.batch, sample.frames)
         painted = replace(region, image=surroundings)
         if swapped.any():
             painted = replace(painted, canonical=model.space.to_canonical(painted, depth))
-        finished, mask = model.composite(lip, painted, depth, self.context.config.loss.black_hole)
+        finished, mask = model.composite(lip, painted, depth, self.context.config.loss.black_hole, seen)
         mask = mask.detach()
         target = merge(region.image, painted.image, mask)
         if swapped.any():  # what lies around the lips, collar and chin, belongs to the other frame: unknown

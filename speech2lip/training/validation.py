@@ -32,9 +32,13 @@ def validate(
     for part in np.array_split(frames, max(1, len(frames) // 16)):
         batch = data.batch(part)
         embedding, spoken = model.encode_audio(batch.windows, batch.frame)
-        lip = model.decode_lips(embedding, spoken, batch.region.transform)
-        measured = model.decode_lips(embedding, model.measured_codes(batch.mouth, batch.frame), batch.region.transform)
-        region, mask = model.composite(lip, batch.region, depth)
+        seen = model.look_up(spoken, batch.region.transform)
+        lip = model.decode_lips(embedding, spoken, batch.region.transform, seen)
+        codes = model.measured_codes(batch.mouth, batch.frame)
+        measured = model.decode_lips(
+            embedding, codes, batch.region.transform, model.look_up(codes, batch.region.transform)
+        )
+        region, mask = model.composite(lip, batch.region, depth, seen=seen)
         weight = torch.nn.functional.interpolate(model.space.lip_mask[None, None], lip.shape[2:], mode="area")
         rows += psnr(lip.clamp(0, 1), batch.lips, weight)
         drawn += psnr(measured.clamp(0, 1), batch.lips, weight)

@@ -58,8 +58,8 @@ class PublishedSync:
         batch = self.data.batch(frames)
         embedding, codes = model.encode_audio(batch.windows, batch.frame)
         transform = batch.region.transform
-        lip = model.decode_lips(embedding, codes, transform, model.look_up(codes, transform, batch.frame))
-        region, _ = model.composite(lip, batch.region)
+        seen = model.look_up(codes, transform, batch.frame)
+        region, _ = model.composite(model.decode_lips(embedding, codes, transform, seen), batch.region, seen=seen)
         change = self._on_faces(region - batch.region.image, batch.region.origin, frames)
         made = self._real(frames) + change
         other = other_moments(first, self.config.negative_offset, size, self.index.subject.frames)

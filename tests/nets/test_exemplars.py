@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from speech2lip.facemesh import MOUTH
-from speech2lip.nets.exemplars import ExemplarBank, Mouths, thin_plates
+from speech2lip.geometry.camera import pixel_lattice
+from speech2lip.nets.exemplars import ExemplarBank, Mouths, Pictures, Warped, enlarged, thin_plates
 
 WIDTH, HEIGHT, COARSE = 128, 96, 4
 POINTS = len(MOUTH)
@@ -46,6 +47,11 @@ def bank() -> ExemplarBank:
     return found
 
 
+def _fine(seen: Warped | Pictures) -> torch.Tensor:
+    """The whole of what is seen, at full resolution."""
+    return seen.at(pixel_lattice(WIDTH, HEIGHT, torch.device("cpu"))[None], 1)
+
+
 def _centre(picture: torch.Tensor) -> torch.Tensor:
     weight = picture[0].clamp(min=0.2) - 0.2
     y, x = torch.meshgrid(torch.arange(picture.shape[1]), torch.arange(picture.shape[2]), indexing="ij")
@@ -53,14 +59,14 @@ def _centre(picture: torch.Tensor) -> torch.Tensor:
 
 
 def test_an_exemplars_own_shape_gives_it_unchanged(bank):
-    picture = bank(bank.codes[2:3], torch.zeros(1, 3), fine=True)
+    picture = _fine(bank(bank.codes[2:3], torch.zeros(1, 3)))
     torch.testing.assert_close(picture[0], bank.images[2].float() / 255, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("code", [(0.4, 0.0), (0.0, 0.45), (0.7, 0.3), (-0.6, -0.8)])
 def test_the_nearest_exemplar_is_moved_to_where_the_wanted_shape_has_it(bank, code):
     wanted = torch.tensor([code])
-    picture = bank(wanted, torch.zeros(1, 3), fine=True)[0]
+    picture = _fine(bank(wanted, torch.zeros(1, 3)))[0]
     there = _landmarks()[0] + (wanted[0, :, None] * _moves()[:, 0]).sum(0)
     assert (_centre(picture) - there).abs().max() < 0.8
     assert picture.max() > 0.8
@@ -68,8 +74,8 @@ def test_the_nearest_exemplar_is_moved_to_where_the_wanted_shape_has_it(bank, co
 
 def test_the_coarse_picture_is_the_fine_one_made_smaller(bank):
     wanted, turn = torch.tensor([[0.5, 0.2]]), torch.zeros(1, 3)
-    shrunk = torch.nn.functional.avg_pool2d(bank(wanted, turn, fine=True), COARSE)
-    coarse = bank(wanted, turn)
+    shrunk = torch.nn.functional.avg_pool2d(_fine(bank(wanted, turn)), COARSE)
+    coarse = bank(wanted, turn).small
     assert (coarse - shrunk).abs().mean() < 0.01
     assert (_centre(coarse[0]) - _centre(shrunk[0])).abs().max() < 0.1
 
@@ -78,28 +84,36 @@ def test_a_training_frame_never_sees_its_own_mouth_or_its_neighbours(bank):
     wanted = bank.codes[1:2]
     torch.manual_seed(0)
     for frame in (80, 100, 125):
-        picture = bank(wanted, torch.zeros(1, 3), torch.tensor([frame]), fine=True)
+        picture = _fine(bank(wanted, torch.zeros(1, 3), torch.tensor([frame])))
         own = bank.images[1].float() / 255
         assert (picture[0] - own).abs().max() > 0.05
-    picture = bank(wanted, torch.zeros(1, 3), torch.tensor([126]), fine=True)
+    picture = _fine(bank(wanted, torch.zeros(1, 3), torch.tensor([126])))
     torch.testing.assert_close(picture[0], bank.images[1].float() / 255, atol=2e-3, rtol=0)
 
 
 def test_a_head_that_is_turned_alike_is_preferred(bank):
     bank.turns.copy_(torch.tensor([[0.0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 3.0, 0]]))
-    turned = bank(torch.zeros(1, 2), torch.tensor([[0.0, 3.0, 0]]), fine=True)[0]
-    ahead = bank(torch.zeros(1, 2), torch.zeros(1, 3), fine=True)[0]
+    turned = _fine(bank(torch.zeros(1, 2), torch.tensor([[0.0, 3.0, 0]])))[0]
+    ahead = _fine(bank(torch.zeros(1, 2), torch.zeros(1, 3)))[0]
     torch.testing.assert_close(ahead, bank.images[0].float() / 255, atol=2e-3, rtol=0)
     assert (turned - ahead).abs().max() > 0.05
 
 
-def test_what_is_coarse_and_what_is_fine_add_up_to_the_picture(bank):
-    pictures = torch.rand(2, 3, HEIGHT, WIDTH)
-    rough = torch.nn.functional.avg_pool2d(pictures, COARSE)
-    smooth = torch.nn.functional.interpolate(rough, (HEIGHT, WIDTH), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(bank.detail(pictures) + smooth, pictures)
-    flat = torch.full((1, 3, HEIGHT, WIDTH), 0.4)
-    torch.testing.assert_close(bank.detail(flat), torch.zeros_like(flat))
+def test_pictures_that_are_given_are_seen_as_they_are():
+    given = Pictures(torch.rand(1, 3, HEIGHT, WIDTH), COARSE)
+    torch.testing.assert_close(_fine(given), given.pictures)
+    torch.testing.assert_close(given.small, torch.nn.functional.avg_pool2d(given.pictures, COARSE))
+
+
+def test_places_between_are_found_where_they_are_known_more_coarsely(bank):
+    """Every fourth pixel's place, enlarged, is where the pixels between lie."""
+    whole = pixel_lattice(WIDTH, HEIGHT, torch.device("cpu"))
+    middles = whole.reshape(HEIGHT // COARSE, COARSE, WIDTH // COARSE, COARSE, 2).mean((1, 3))[None]
+    seen = bank(torch.tensor([[0.4, 0.3]]), torch.zeros(1, 3))
+    inner = (..., slice(4, -4), slice(4, -4))
+    torch.testing.assert_close(seen.at(middles, COARSE)[inner], _fine(seen)[inner], atol=0.02, rtol=0)
+    picture = torch.rand(1, 2, 3, 3)
+    assert enlarged(picture, 1) is picture
 
 
 def test_plates_without_stiffness_follow_the_landmarks_and_hold_the_border():
@@ -114,6 +128,6 @@ def test_in_a_short_clip_the_mouth_farthest_in_time_is_taken(bank):
     """All are within a second; the wanted shape is that of the first, at whose frame it is trained."""
     bank.frames.copy_(torch.tensor([40, 41, 50, 44]))
     wanted, turn = bank.codes[:1].clone(), torch.zeros(1, 3)
-    picture = bank(wanted, turn, torch.tensor([40]), fine=True)
+    picture = _fine(bank(wanted, turn, torch.tensor([40])))
     bank.frames.copy_(torch.tensor([40, 41, 1000, 44]))  # the third, and it alone, is far
-    torch.testing.assert_close(picture, bank(wanted, turn, torch.tensor([40]), fine=True))
+    torch.testing.assert_close(picture, _fine(bank(wanted, turn, torch.tensor([40]))))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from speech2lip.geometry.camera import Intrinsics
 from speech2lip.nets.audio_encoder import PUBLISHED_CONVOLUTIONS, AudioEncoder
 from speech2lip.nets.blend import BlendNet
-from speech2lip.nets.compositor import CanonicalSpace, ObservedRegion, black_holes, merge
+from speech2lip.nets.compositor import CanonicalSpace, ObservedRegion, black_holes, cropped, merge
 from speech2lip.nets.encodings import frame_encoding, frequency_encoding, lattice
 from speech2lip.nets.lip import ImplicitField, LipModel
 from speech2lip.nets.shape import ShapeBasis
@@ -158,6 +160,19 @@ def test_pixels_outside_the_mask_stay_bit_exact():
     out = merge(torch.rand_like(region.image), merge(picture, region.image, mask), mask)
     assert torch.equal(out[(mask == 0).expand_as(out)], region.image[(mask == 0).expand_as(out)])
     assert (out != region.image).any()
+
+
+def test_a_part_of_a_region_is_pasted_as_the_whole_is():
+    space, lip = _space(), torch.rand(1, 3, 16, 24)
+    turned = torch.eye(4)[None].clone()
+    turned[0, 0, 3] = 4.5
+    region = _region((16, 26), turned, gain=1.1, offset=0.05)
+    region = replace(region, canonical=space.to_canonical(region), face=torch.rand(1, 2, 8, 8))
+    picture, mask = space.paste(lip, region)
+    rows, columns = slice(5, 20), slice(3, 30)
+    part = cropped(region, rows, columns)
+    assert part.image.shape == (1, 3, 15, 27) and part.origin.tolist() == [[19, 31]]
+    torch.testing.assert_close(space.paste(lip, part), (picture[:, :, rows, columns], mask[:, :, rows, columns]))
 
 
 def test_black_holes_swap_pixels_and_lose_none():

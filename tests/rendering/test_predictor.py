@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ from speech2lip.model.metadata import ModelMetadata
 from speech2lip.rendering.files import render_images, render_video
 from speech2lip.rendering.live import render_live
 from speech2lip.rendering.paste import paste_back
-from speech2lip.rendering.predictor import Predictor
+from speech2lip.rendering.predictor import Predictor, _painted_box
 from speech2lip.rendering.walk import clear_stretch, forth_and_back
 from speech2lip.subject.index import parse_subject
 from speech2lip.subject.layout import SubjectLayout
@@ -311,3 +312,19 @@ def test_vanished_source_is_named(model_path, subject_config):
             Predictor(load_checkpoint(model_path), layout)
     finally:
         hidden.rename(source)
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 29)), max_size=6))
+def test_the_painted_box_holds_all_that_an_enlarged_mask_reaches_and_little_more(spots):
+    mask = torch.zeros(2, 1, 20, 30)
+    for k, (y, x) in enumerate(spots):
+        mask[k % 2, 0, y, x] = 0.3
+    rows, columns = _painted_box(mask)
+    if not spots:
+        assert rows.stop - rows.start == columns.stop - columns.start == 0
+        return
+    reached = torch.nn.functional.interpolate(mask, scale_factor=4, mode="bilinear", align_corners=False) > 0
+    reached[:, :, 4 * rows.start : 4 * rows.stop, 4 * columns.start : 4 * columns.stop] = False
+    assert not reached.any()
+    ys, xs = np.array(spots).T
+    assert rows.stop - rows.start <= np.ptp(ys) + 5 and columns.stop - columns.start <= np.ptp(xs) + 5
