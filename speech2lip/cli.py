@@ -176,7 +176,7 @@ def _run(options: argparse.Namespace) -> int:
     check_output(options.out, options.video, options.audio, options.voice, *kept)
     _check_training(config, options.fresh)
     print(_budget(options, config))
-    preprocess(config, options.video, options.voice, _APART)
+    print("\n".join(_to_learn_from(config, preprocess(config, options.video, options.voice, _APART))))
     model = fit(config, options.fresh)
     count = render_video(model, options.audio, options.out, device=config.train.device)
     print(f"how good it is: speech2lip evaluate --name {shlex.quote(config.name)}\n{options.out}: {count} frames")
@@ -262,7 +262,15 @@ def _preprocess(options: argparse.Namespace) -> int:
 
 
 def _ready(config: Config, subject: Subject) -> str:
-    """What can be learned of a finished folder, whether that is little, and the next command."""
+    """What can be learned of a finished folder, and the next command."""
+    name = shlex.quote(subject.name)
+    own = Path(config.data.root) == Path("dataset") / subject.name
+    place = "" if own else f" {shlex.quote(f'data.root={config.data.root}')}"
+    return "\n".join([*_to_learn_from(config, subject), f"next: speech2lip train --name {name}{place}"])
+
+
+def _to_learn_from(config: Config, subject: Subject) -> list[str]:
+    """How much of a finished folder can be learned from, and whether that is little."""
     from .subject.layout import SubjectLayout
 
     clear = int(SubjectLayout(config.data.root).load_track(subject).clear.sum())
@@ -270,12 +278,7 @@ def _ready(config: Config, subject: Subject) -> str:
     seconds = clear / subject.fps
     if seconds < _LITTLE:
         lines.append(f"{seconds:.0f} s of this person are little: with a minute or more the mouth gets better")
-    name = shlex.quote(subject.name)
-    own = Path(config.data.root) == Path("dataset") / subject.name
-    lines.append(
-        f"next: speech2lip train --name {name}" + ("" if own else f" {shlex.quote(f'data.root={config.data.root}')}")
-    )
-    return "\n".join(lines)
+    return lines
 
 
 # ---------------------------------------------------------------- train

@@ -98,8 +98,10 @@ def import_checkpoint(path: Path, root: Path, out: Path) -> None:
     """Turn a published checkpoint into ours, for the imported dataset in `root`.
 
     The subject's canonical face, lip box and camera come from the dataset; networks and
-    canonical depth from the checkpoint.
+    canonical depth from the checkpoint. UserError where `out` is there already.
     """
+    if out.exists():
+        raise UserError(f"{out} is there already: give another place with --out, or move it away first")
     remedy = "get the authors' checkpoint again"
     state = find_state(load_torch(path, remedy))
     if state is None:

@@ -207,6 +207,14 @@ def test_foreign_checkpoints_are_refused(imported, tmp_path, capsys):
     assert "no published Speech2Lip model" in capsys.readouterr().err and not (tmp_path / "m.pt").exists()
 
 
+def test_an_import_writes_over_no_model(checkpoint, imported, capsys):
+    root, model = imported
+    before = model.read_bytes()
+    assert main(["import", "checkpoint", str(checkpoint), "--data", str(root), "--out", str(model)]) == 2
+    assert "is there already: give another place with --out" in capsys.readouterr().err
+    assert model.read_bytes() == before
+
+
 OFFICIAL_YAML = {
     "method": "face_simple",
     "data": {"dataset": "lip_someone", "path": "dataset/may_face_crop_lip", "width": 120, "height": 80},
