@@ -1,7 +1,8 @@
 """Speed beside the published cost, in one process, interleaved: ratios that a busy machine cannot bend.
 
     python benchmarks/speed.py            # some ten minutes on two cores
-    python benchmarks/speed.py --quick    # under a minute, coarse
+    python benchmarks/speed.py --quick    # a few minutes, coarse
+    python benchmarks/speed.py --isa avx2 # as on a machine without AVX-512 and bfloat16
 
 The published cost is that of the authors' networks at their May configuration (500x500 face,
 120x80 lip, batch 1, float32): a training step with the four-sample ensemble, a rendered frame
@@ -30,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
+from benchmarks.isa import add_isa, isa_facts, obey_isa
 from speech2lip.config import Config, load_config
 from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
 from speech2lip.errors import run_guarded
@@ -133,7 +135,7 @@ class Ours:
         target = self.model_path.with_name("speed.mp4")
         with VideoWriter(target, 25.0, crf=self.config.render.crf, preset=self.config.render.preset) as video:
             for frame in self.predictor.render(self.windows):
-                video.write(frame.image, frame.kept)
+                video.write(frame.written)
         return len(self.windows)
 
 
@@ -168,7 +170,9 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--memory-of", nargs=2, metavar=("TASK", "SECONDS"), help="only print the peak memory of a short training (train 0), or of rendering OUT/sound_SECONDS.wav (render "
                         "SECONDS), with the subject in OUT/subject")  # fmt: skip
+    add_isa(parser)
     options = parser.parse_args()
+    obey_isa(options.isa)
     return run_guarded(lambda: memory_task(options) if options.memory_of else run(options))
 
 
@@ -187,7 +191,7 @@ def run(options: argparse.Namespace) -> int:
     memory = [] if options.quick else [("train", 0), ("render", 10), ("render", 600)]
     measured = {title: rates(tasks, rounds, length) for title, tasks in groups.items()}
     facts = {
-        "machine": machine_facts(str(device)) | {"threads": str(torch.get_num_threads())}, "rates": measured,
+        "machine": machine_facts(str(device)) | isa_facts() | {"threads": str(torch.get_num_threads())}, "rates": measured,
         "preprocessing": seconds, "bytes_per_frame": bytes_per_frame(SubjectLayout(options.out / "subject")),
         "peak_memory_mb": {f"{task} {length} s" if length else task: peak_memory(task, length, options) for task, length in memory},
         "live": live(ours["fast"], 2.0 if options.quick else 20.0),

@@ -221,6 +221,9 @@ class ModelConfig:
         choices=("speech2lip", "published"),
     )  # fmt: skip
     compat: bool = key(False, "published: sample correspondences half a pixel off, as the authors do")
+    prior: str = key(
+        "", "file of `speech2lip prior`, with which the speech encoder starts; nothing: it starts from chance"
+    )
     lip: LipConfig = section(LipConfig, "speech encoder and implicit lip model")
     blend: BlendConfig = section(BlendConfig, "Blend-Net")
 
@@ -320,8 +323,8 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RenderConfig:
-    crf: int = key(17, "quality of H.264, lower is better", 0, 51)
-    preset: str = key("medium", "of x264: how long it searches", choices=X264_PRESETS)
+    crf: int = key(15, "quality of H.264, lower is better", 0, 51)
+    preset: str = key("veryfast", "of x264: how long it searches", choices=X264_PRESETS)
     hdr: str = key("sdr", "HDR sources: tone-mapped to sdr, or kept in 10 bit with their tags", choices=("sdr", "keep"))
     batch: int = key(8, "frames at once", 1, 256)
     fade: int = key(4, "frames over which the mouth is left to the source where something comes in front of it", 0, 100)

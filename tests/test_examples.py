@@ -25,7 +25,7 @@ def example():
 
 def _frame(number: int) -> Rendered:
     image, original = (np.full((4, 2, 3), value, np.uint8) for value in (100 + number, number))
-    return Rendered(image, original, number, np.ones((4, 2), np.float32), (0, 0))
+    return Rendered(original, number, image, np.ones((4, 2), np.float32), (0, 0))
 
 
 def test_sheet_shows_moments_from_the_first_to_the_last(example):

@@ -101,7 +101,7 @@ def make_speaker(folder: Path, sentences: tuple[str, ...] = TRAINING_SENTENCES, 
         save_wav(wav_path, script.wav)
     length, frames = len(script.states), render_frames(script, size, seed)
     with atomic_path(folder / f"{name}.mp4") as path:
-        video = VideoWriter(path, script.fps, folder / f"{name}.wav", crf=12)
+        video = VideoWriter(path, script.fps, folder / f"{name}.wav", crf=12, preset="medium")
         with video:
             for frame in track(frames, f"rendering {name}", length) if progress else frames:
                 video.write(frame)

@@ -69,8 +69,8 @@ def exact_rate(fps: float | Fraction) -> Fraction:
 class _Encoder:
     """H.264 in a container, made by a thread so that whoever draws the frames does not wait.
 
-    Frames are RGB uint8 of one size, and not changed after they were given; odd sizes are padded by repeating the
-    last column or row. What a frame keeps of its source is written as it is there. HDR is written with 10 bits. OSError
+    Frames are RGB uint8 of one size, or what they keep of their source, and not changed after they were given; odd sizes are padded by
+    repeating the last column or row. What a frame keeps of its source is written as it is there. HDR is written with 10 bits. OSError
     where the file cannot be written: at a later frame, or when it is closed.
     """
 
@@ -84,9 +84,9 @@ class _Encoder:
         self._picture: VideoStream | None = None
         self._worker: Worker | None = None
 
-    def write(self, frame: np.ndarray, kept: Kept | None = None) -> None:
+    def write(self, frame: np.ndarray | Kept) -> None:
         with self._refused():
-            self._do(self._encode, frame, kept)
+            self._do(self._encode, frame)
         self.frames += 1
 
     def close(self) -> None:
@@ -143,10 +143,12 @@ class _Encoder:
         self._picture.codec_context.thread_type = self._THREADS
         self._sound = self._sound_stream(self._file)
 
-    def _encode(self, image: np.ndarray, kept: Kept | None = None) -> None:
-        frame, pixels = _frame_of(kept.planes if kept else to_yuv420(padded_to_even(image), self.colour))
-        if kept:
-            repaint(pixels, image, kept, self.colour)
+    def _encode(self, image: np.ndarray | Kept) -> None:
+        kept = image if isinstance(image, Kept) else None
+        planes = image.planes if isinstance(image, Kept) else to_yuv420(padded_to_even(image), self.colour)
+        frame, pixels = _frame_of(planes)
+        if kept is not None:
+            repaint(pixels, kept, self.colour)
         if self._picture is None:
             self._start(frame.width, frame.height)
         assert self._picture is not None
@@ -194,7 +196,7 @@ class VideoWriter(_Encoder):
     """
 
     def __init__(
-        self, path: Path, fps: float | Fraction, audio: Path | None = None, *, crf: int = 17, preset: str = "medium",
+        self, path: Path, fps: float | Fraction, audio: Path | None = None, *, crf: int = 15, preset: str = "veryfast",
         colour: Colour = Colour(),
     ):  # fmt: skip
         super().__init__(path, fps, container_of(path), colour)
@@ -212,8 +214,8 @@ class VideoWriter(_Encoder):
         stream.bit_rate = _BITS
         return stream
 
-    def _encode(self, image: np.ndarray, kept: Kept | None = None) -> None:
-        super()._encode(image, kept)
+    def _encode(self, image: np.ndarray | Kept) -> None:
+        super()._encode(image)
         self._hear(_PIECE)
 
     def _hear(self, least: int) -> None:
@@ -304,8 +306,8 @@ class LiveWriter(_Encoder):
     def _sound_stream(self, file: OutputContainer) -> AudioStream | None:
         return _add_sound(file, self._kind.sound, _LIVE_RATE, "mono")
 
-    def _encode(self, image: np.ndarray, kept: Kept | None = None) -> None:
-        super()._encode(image, kept)
+    def _encode(self, image: np.ndarray | Kept) -> None:
+        super()._encode(image)
         waiting, self._before = self._before, []
         for samples in waiting:
             self._hear(samples)

@@ -24,12 +24,16 @@ Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # Y [H, W], Cb and Cr [H / 2
 
 @dataclass(frozen=True)
 class Kept:
-    """What a painted picture keeps of its source: `planes` of `Picture`, the RGB that was read from them, and the box
-    (x0, y0, x1, y1) of pixels outside of which the picture is that."""
+    """A picture that is its source but for what was painted on it.
+
+    planes: of `Picture`; painted: RGB uint8 [h, w, 3] from pixel `corner` (x, y), both even, on; original: what was read from the planes
+    there. h and w are even but at the end of the picture; they are 0 where nothing was painted.
+    """
 
     planes: np.ndarray
+    painted: np.ndarray
     original: np.ndarray
-    box: tuple[int, int, int, int]
+    corner: tuple[int, int]
 
 
 def written_bits(colour: Colour) -> int:
@@ -75,24 +79,22 @@ def to_yuv420(image: np.ndarray, colour: Colour) -> np.ndarray:
     return planes
 
 
-def repaint(planes: Planes, image: np.ndarray, kept: Kept, colour: Colour) -> None:
-    """Put the box of RGB uint8 [H, W, 3], grown to even pixels, into the planes of its source; what is there the
-    original stays what it was.
+def repaint(planes: Planes, kept: Kept, colour: Colour) -> None:
+    """Put what was painted into the planes of its source; what is there the original stays what it was.
 
     What RGB cannot hold of the source, such as a colour outside it or a highlight that was tone-mapped, stays as far
     as a pixel has changed little: the seam of a soft mask does not show.
     """
-    x0, y0, x1, y1 = (v + v % 2 if far else v - v % 2 for v, far in zip(kept.box, (0, 0, 1, 1), strict=True))
-    new, old = (padded_to_even(whole[y0:y1, x0:x1]) for whole in (image, kept.original))
-    if not new.size:
+    if not kept.painted.size:
         return
+    (x, y), new, old = kept.corner, padded_to_even(kept.painted), padded_to_even(kept.original)
     share = _stay(new, old)
     half = _halved(share)
     most = 2 ** written_bits(colour) - 1
     parts = zip(planes, _exact(new, colour), _exact(old, colour), (share, half, half), (1, 2, 2), strict=True)
     for plane, wanted, was, stays, step in parts:
         rows, columns = wanted.shape
-        target = plane[y0 // step :, x0 // step :][:rows, :columns]
+        target = plane[y // step :, x // step :][:rows, :columns]
         target[:] = np.rint(wanted + stays * (target - was)).clip(0, most)
 
 

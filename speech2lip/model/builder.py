@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..audio.backend import FeatureBackend
 from ..audio.features import backend_from_params
 from ..config import Config
 from ..geometry.camera import Intrinsics
@@ -59,15 +60,7 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
     if metadata.coarse > 1:
         full = (metadata.coarse * metadata.lip_size[0], metadata.coarse * metadata.lip_size[1])
         bank = ExemplarBank(lip.exemplars, full, lip.shape_codes, round(metadata.fps), metadata.coarse)
-    width = lip.audio_width
-    encoder = StreamEncoder(
-        backend.window,
-        [stream.channels for stream in backend.streams],
-        ((width, 1), (width, 2), (width, 2)),
-        lip.embedding,
-        lip.audio_dropout,
-    )
-    head = ShapeHead(lip.embedding, lip.shape_codes, [stream.weight for stream in backend.streams])
+    encoder, head = speech_networks(config, backend)
     picture = LipModel(
         metadata.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
         lip.frequencies, lattice_step(lip.upsample, metadata.lip_size[0]), lip.features, lip.ensemble,
@@ -88,6 +81,19 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         pose_noise=config.train.pose_noise,
         exemplars=bank,
     )
+
+
+def speech_networks(config: Config, backend: FeatureBackend) -> tuple[StreamEncoder, ShapeHead]:
+    """Windows of audio features -> embedding, and embedding -> mouth shape."""
+    lip, width = config.model.lip, config.model.lip.audio_width
+    encoder = StreamEncoder(
+        backend.window,
+        [stream.channels for stream in backend.streams],
+        ((width, 1), (width, 2), (width, 2)),
+        lip.embedding,
+        lip.audio_dropout,
+    )
+    return encoder, ShapeHead(lip.embedding, lip.shape_codes, [stream.weight for stream in backend.streams])
 
 
 def _canonical_space(metadata: ModelMetadata, canonical: CanonicalImages | None) -> CanonicalSpace:

@@ -46,7 +46,7 @@ def render_video(
             VideoWriter(path, predictor.subject.fps, audio, **quality) as video,
         ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
-                video.write(frame.image, frame.kept)
+                video.write(frame.written)
         return len(windows)
 
 

@@ -97,7 +97,7 @@ class _Painting:
         try:
             with closing(painted):
                 for frame in painted:
-                    writer.write(frame.image, frame.kept)
+                    writer.write(frame.written)
                     self._latency.append(time.monotonic() - ears.arrival(self.frames / self._fps))
                     self.frames += 1
         except KeyboardInterrupt:

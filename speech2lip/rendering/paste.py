@@ -3,51 +3,68 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
+from ..media.planes import Picture
 from ..media.yuv import Kept
 from ..subject.records import Crop
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One finished frame: `image` RGB uint8 at source size; `original`: the frame it was
-    painted on, unchanged; `source`: that frame's index; `mask`: [h, w] float32 in 0..1, how
-    far pixels from `corner` (x, y) on may differ from it; all others are the same; `planes`: the source's own, where
-    they are carried (`media.planes.Picture`)."""
+    """One finished frame at the source's size.
 
-    image: np.ndarray
+    original: RGB uint8 [H, W, 3], the frame that it was painted on, unchanged; source: that frame's index; painted: RGB
+    uint8 [h, w, 3], the finished pixels from `corner` (x, y) on; mask: [h, w] float32 in 0..1, how far they may differ from the
+    original; all others are the same; planes: the source's own, where they are carried (`media.planes.Picture`).
+    """
+
     original: np.ndarray
     source: int
+    painted: np.ndarray
     mask: np.ndarray
     corner: tuple[int, int]
     planes: np.ndarray | None = None
 
+    @cached_property
+    def image(self) -> np.ndarray:
+        """The whole frame, RGB uint8 [H, W, 3]."""
+        if not self.mask.size:
+            return self.original
+        out = self.original.copy()
+        out[self._box] = self.painted
+        return out
+
     @property
-    def kept(self) -> Kept | None:
-        """What the encoder writes as the source has it."""
+    def written(self) -> np.ndarray | Kept:
+        """What the encoder takes: the source's planes and what was painted on them, or the image where there are none."""
         if self.planes is None:
-            return None
-        (x, y), (height, width) = self.corner, self.mask.shape
-        return Kept(self.planes, self.original, (x, y, x + width, y + height))
+            return self.image
+        return Kept(self.planes, self.painted, self.original[self._box], self.corner)
 
     @property
     def full_mask(self) -> np.ndarray:
         """The mask at the size of the image, [H, W]."""
-        out = np.zeros(self.image.shape[:2], np.float32)
-        (x, y), (height, width) = self.corner, self.mask.shape
-        out[y : y + height, x : x + width] = self.mask
+        out = np.zeros(self.original.shape[:2], np.float32)
+        out[self._box] = self.mask
         return out
 
+    @property
+    def _box(self) -> tuple[slice, slice]:
+        (x, y), (height, width) = self.corner, self.mask.shape
+        return slice(y, y + height), slice(x, x + width)
 
-def untouched(image: np.ndarray, source: int) -> Rendered:
-    return Rendered(image, image, source, np.zeros((0, 0), np.float32), (0, 0))
+
+def untouched(picture: Picture, source: int) -> Rendered:
+    nothing = np.zeros((0, 0), np.float32)
+    return Rendered(picture.rgb, source, picture.rgb[:0, :0], nothing, (0, 0), picture.planes)
 
 
 def paste_back(
-    image: np.ndarray, pixels: np.ndarray, mask: np.ndarray, origin: np.ndarray, crop: Crop, source: int
+    picture: Picture, pixels: np.ndarray, mask: np.ndarray, origin: np.ndarray, crop: Crop, source: int
 ) -> Rendered:
     """Put a finished region (pixels [h, w, 3], mask [h, w]) back into the full frame.
 
@@ -55,31 +72,37 @@ def paste_back(
     shrunk is enlarged (bicubic) and mixed by the mask, so that the frame keeps its detail
     outside and its edge is soft.
     """
+    image = picture.rgb
     put = _copied if crop.size == crop.side else _enlarged
     low, high = _bounds(image, origin, np.array(mask.shape[::-1]), crop)
     if mask.size == 0 or (high <= low).any():
-        return untouched(image, source)
-    out = image.copy()
-    spread = put(out[low[1] : high[1], low[0] : high[0]], pixels, mask, low - [crop.x, crop.y], origin, crop.scale)
-    return Rendered(out, image, source, spread, (int(low[0]), int(low[1])))
+        return untouched(picture, source)
+    painted = image[low[1] : high[1], low[0] : high[0]].copy()
+    spread = put(painted, pixels, mask, low - [crop.x, crop.y], origin, crop.scale)
+    return Rendered(image, source, painted, spread, (int(low[0]), int(low[1])), picture.planes)
 
 
 def _bounds(image: np.ndarray, origin: np.ndarray, size: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
-    """First pixel (x, y) of the frame that a region of `size` (width, height) may change, and the one after the last."""
+    """First pixel (x, y) of the frame that a region of `size` (width, height) may change, and the one after the last: even,
+    as chroma is shared by 2x2 pixels, but at the frame's own end."""
     corner, reach = np.array([crop.x, crop.y]), 0.0 if crop.size == crop.side else 0.5
     low = np.floor((origin - reach) / crop.scale).astype(int) + corner
     high = np.ceil((origin + size + reach) / crop.scale).astype(int) + corner
-    return np.maximum(low, 0), np.minimum(high, image.shape[1::-1])
+    return np.maximum(low - low % 2, 0), np.minimum(high + high % 2, image.shape[1::-1])
 
 
 def _copied(
     target: np.ndarray, pixels: np.ndarray, mask: np.ndarray, low: np.ndarray, origin: np.ndarray, scale: float
 ) -> np.ndarray:
     """Copy pixels into `target`, which begins at crop pixel `low`, where the mask is not 0; returns the mask there."""
-    height, width = target.shape[:2]
     x, y = (low - origin).astype(int)
-    spread = mask[y : y + height, x : x + width]
-    np.copyto(target, pixels[y : y + height, x : x + width], where=(spread > 0)[..., None])
+    height, width = target.shape[:2]
+    top, left, bottom, right = max(-y, 0), max(-x, 0), min(len(mask) - y, height), min(mask.shape[1] - x, width)
+    inside = slice(top, bottom), slice(left, right)
+    given = slice(top + y, bottom + y), slice(left + x, right + x)
+    spread = np.zeros((height, width), np.float32)
+    spread[inside] = mask[given]
+    cv2.copyTo(pixels[given], (spread[inside] > 0).astype(np.uint8), target[inside])
     return spread
 
 

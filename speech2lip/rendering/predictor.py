@@ -302,37 +302,42 @@ class Predictor:
 
         given: lip images [B, 3, h, w] instead of the model's.
         """
-        images = [picture.rgb for picture in pictures]
         keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
-        finished: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        corner = (0, 0)
+        done = [untouched(picture, int(source)) for picture, source in zip(pictures, sources, strict=True)]
         if keep:
-            regions, drawn = self.observe([images[k] for k in keep], sources[keep])
+            at, painted = sources[keep], [pictures[k] for k in keep]
+            observed = self.observe([picture.rgb for picture in painted], at)
             mouths = None if given is None else given[keep].to(self.device)
-            share = torch.from_numpy(self.share[sources[keep]]).to(self.device)[:, None, None, None]
+            share = torch.from_numpy(self.share[at]).to(self.device)[:, None, None, None]
             beside = share if (share < 1).any() else None  # beside frames that pass unchanged
-            blended, mask, corner = self.finish(regions, drawn, embedding[keep], codes[keep], mouths, beside)
-            if not torch.isfinite(blended).all():
-                raise UserError(_NO_NUMBERS.format(frame=int(sources[keep][0])))
-            pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-            finished = {k: (pixels[i], mask[i, 0].cpu().numpy()) for i, k in enumerate(keep)}
-        for k, image in enumerate(images):
-            if k in finished:
-                origin = self.origins[sources[k]] + corner
-                frame = paste_back(image, *finished[k], origin, self.subject.fine, int(sources[k]))
-            else:
-                frame = untouched(image, int(sources[k]))
-            yield replace(frame, planes=pictures[k].planes)
+            finished = self.finish(*observed, embedding[keep], codes[keep], mouths, beside)
+            for k, frame in zip(keep, self.pasted(painted, at, finished), strict=True):
+                done[k] = frame
+        yield from done
+
+    def pasted(
+        self, pictures: list[Picture], sources: np.ndarray, finished: tuple[torch.Tensor, torch.Tensor, tuple[int, int]]
+    ) -> list[Rendered]:
+        """What `finish` gave, put back into the source frames."""
+        blended, mask, corner = finished
+        if not torch.isfinite(blended).all():
+            raise UserError(_NO_NUMBERS.format(frame=int(sources[0])))
+        pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        masks = mask[:, 0].cpu().numpy()
+        return [
+            paste_back(p, pixels[i], masks[i], self.origins[sources[i]] + corner, self.subject.fine, int(sources[i]))
+            for i, p in enumerate(pictures)
+        ]
 
 
 def _painted_box(mask: torch.Tensor) -> tuple[slice, slice]:
     """Rows and columns of masks [B, 1, h, w] outside of which all are 0, and as far beyond as an enlarged mask reaches."""
     painted = (mask > 0).any(0)[0].cpu().numpy()
-    sides = []
-    for axis in (1, 0):
-        found = np.flatnonzero(painted.any(axis))
-        low, high = (found[0], found[-1] + 1) if len(found) else (0, 0)
-        sides.append(
-            slice(int(max(low - _BEYOND, 0)), int(min(high + _BEYOND, painted.shape[1 - axis])) if len(found) else 0)
-        )
-    return sides[0], sides[1]
+    return _span(painted.any(1)), _span(painted.any(0))
+
+
+def _span(painted: np.ndarray) -> slice:
+    found = np.flatnonzero(painted)
+    if len(found) == 0:
+        return slice(0, 0)
+    return slice(max(int(found[0]) - _BEYOND, 0), min(int(found[-1]) + 1 + _BEYOND, len(painted)))

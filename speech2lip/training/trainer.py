@@ -34,6 +34,7 @@ from .exemplars import fit_exemplars
 from .joint import JointTraining
 from .phases import NotFinite, Phase, Position, progress
 from .picture import DepthObjective, PictureObjective, canonical_picture
+from .prior import start_from_prior
 from .signals import StopRequest
 from .speech import Calibration, SpeechObjective, SpeechTraining
 from .state import REMEDY, Progress, RandomSources, fingerprint, load_state, save_state
@@ -295,6 +296,8 @@ def make_model(context: Context) -> LipSyncModel:
     model.fit_constants(mouth, data.lips(frames).mean(0), canonical_picture(context))
     if isinstance(model, Speech2Lip):
         fit_exemplars(model, index, data)
+        if prior := context.config.model.prior:
+            print(start_from_prior(model.encoder, Path(prior), dict(index.subject.audio)))
     return model
 
 

@@ -44,6 +44,11 @@ def check_weights(config: Config, steps: Iterable[str] = (PREPROCESS, TRAIN)) ->
         raise UserError(
             f"{given}, which audio.model names, is missing: give the converted network, or unset audio.model"
         )
+    prior = Path(config.model.prior)
+    if TRAIN in steps and config.model.prior and not prior.is_file():
+        raise UserError(
+            f"{prior}, which model.prior names, is missing: learn it with `speech2lip prior`, or unset model.prior"
+        )
     for step, setting, chosen, names in _WANTED:
         if step in steps and chosen(config):
             _require_all(setting, names)

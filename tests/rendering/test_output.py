@@ -140,7 +140,7 @@ def test_outside_the_mouth_the_result_is_the_source(model_path, tmp_path):
     frames = list(predictor.render(predictor.features(tmp_path / "a.wav")))
     with VideoWriter(tmp_path / "a.mp4", predictor.subject.fps, crf=0, colour=predictor.colour) as video:
         for frame in frames:
-            video.write(frame.image, frame.kept)
+            video.write(frame.written)
     painted = 0
     for result, frame in zip(read_pictures(tmp_path / "a.mp4", predictor.subject.fps), frames, strict=True):
         blocks = (frame.full_mask > 0).reshape(192, 2, 192, 2).any((1, 3))  # chroma is shared by 2x2 pixels
@@ -169,7 +169,7 @@ def test_hdr_is_tone_mapped_or_kept(model_path, tmp_path):
     frames = list(predictor.render(windows))
     with VideoWriter(tmp_path / "a.mp4", predictor.subject.fps, crf=0, colour=predictor.colour) as video:
         for frame in frames:
-            video.write(frame.image, frame.kept)
+            video.write(frame.written)
     assert probe(tmp_path / "a.mp4").video.stored == HLG and probe(tmp_path / "a.mp4").video.bits == 10
     for result, frame in zip(read_pictures(tmp_path / "a.mp4", 25.0, keep_hdr=True), frames, strict=True):
         blocks = (frame.full_mask > 0).reshape(192, 2, 192, 2).any((1, 3))

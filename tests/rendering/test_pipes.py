@@ -23,6 +23,7 @@ from speech2lip.errors import UserError, run_guarded
 from speech2lip.media.encode import LiveWriter
 from speech2lip.media.pcm import sound_of_growing_file
 from speech2lip.rendering.live import _Painting
+from speech2lip.media.planes import Picture
 from speech2lip.rendering.paste import untouched
 waiting._QUIET = 0.2
 class Ears:
@@ -30,7 +31,7 @@ class Ears:
 def frames():
     for k in range(100_000):
         print("frame", k, file=sys.stderr, flush=True)
-        yield untouched(np.random.default_rng(k).integers(0, 255, (256, 256, 3), np.uint8), k)
+        yield untouched(Picture(np.random.default_rng(k).integers(0, 255, (256, 256, 3), np.uint8)), k)
 def write():
     painting = _Painting(25.0)
     try:

@@ -16,6 +16,7 @@ from speech2lip.facemesh import opening_of_points
 from speech2lip.geometry.camera import Poses
 from speech2lip.media.decode import read_frames
 from speech2lip.media.images import frame_files
+from speech2lip.media.planes import Picture
 from speech2lip.media.probe import probe
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.metrics.basic import correlation
@@ -207,7 +208,7 @@ def test_crop_that_was_shrunk_is_enlarged_into_place():
     pixels, mask = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.float32)
     pixels[..., 0] = 200
     mask[4:12, 4:12] = 1
-    frame = paste_back(image, pixels, mask, np.array([10, 12]), Crop(20, 10, 100, 50), 0)
+    frame = paste_back(Picture(image), pixels, mask, np.array([10, 12]), Crop(20, 10, 100, 50), 0)
     out, changed = frame.image, frame.full_mask > 0
     assert (out[10 + 2 * 18 : 10 + 2 * 22, 20 + 2 * 16 : 20 + 2 * 20] == [200, 0, 0]).all()
     np.testing.assert_array_equal(out[~changed], image[~changed])

@@ -19,6 +19,7 @@ TABLE = [
     (("face.parsing=bisenet",), "preprocess", "79999_iter.pth"),
     (("audio.backend=deepspeech",), "preprocess", "speech2lip weights fetch deepspeech"),
     (("audio.backend=deepspeech", "audio.model=gone.safetensors"), "preprocess", "gone.safetensors"),
+    (("model.prior=gone.safetensors",), "train", "gone.safetensors"),
     (("loss.perceptual=lpips",), "train", "alexnet-owt-7be5be79.pth"),
     (("sync.expert=wav2lip", "sync.window=5"), "train", "lipsync_expert.pth"),
 ]
