@@ -6,7 +6,7 @@
 
 Prints the table of docs/quality.md (and writes it, with all figures, to OUT/quality.md and
 OUT/quality.json) and leaves each variant's report in OUT/log/VARIANT/evaluation. Variants that
-were measured with the same settings before are kept.
+were measured before, with the same code, clip and settings, are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.trial import add_budget, budget, subject_folder, told_from_frozen, train_and_measure
+from benchmarks.trial import add_budget, budget, code_digest, subject_folder, told_from_frozen, train_and_measure
 from speech2lip.config import default_config
 from speech2lip.errors import UserError, run_guarded
 from speech2lip.files import atomic_path
@@ -119,11 +119,12 @@ def run(options: argparse.Namespace) -> int:
     done = load(out / "quality.json")
     for name in options.only:
         settings = [*options.settings, *VARIANTS[name], budget(options)]
-        if name in done and done[name]["settings"] == settings:
+        made_of = {"settings": settings, "code": code_digest(), "clip": str(options.clip.resolve())}
+        if name in done and all(done[name].get(key) == value for key, value in made_of.items()):
             print(f"{name}: measured before, kept")
             continue
         print(f"\n=== {name}: {' '.join(settings)}")
-        done[name] = {"settings": settings, **measure(options.clip, name, settings, out)}
+        done[name] = {**made_of, **measure(options.clip, name, settings, out)}
         with atomic_path(out / "quality.json") as path:
             path.write_text(json.dumps(done, indent=1))
         with atomic_path(out / "quality.md") as path:
