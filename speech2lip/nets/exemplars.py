@@ -1,4 +1,4 @@
-"""Real mouths of the person, warped to a wanted shape: where the detail of the picture comes from."""
+"""Real mouths of the person, warped to a wanted shape: what pictures begin with."""
 
 from __future__ import annotations
 
