@@ -197,7 +197,9 @@ class LipConfig:
         "to 96 pixels wide, 8 beyond", choices=(0, 1, 2, 4, 8),
     )  # fmt: skip
     features: int = key(32, "channels of that lattice", 1, 1024)
-    exemplars: int = key(96, "real mouths of the training part; the nearest is shown, with a change that networks draw", 2, 1000)
+    exemplars: int = key(
+        96, "real mouths of the training part; the nearest is shown, with a change that networks draw", 2, 1000
+    )
     ensemble: str = key(
         "center", "center: one sample per pixel; corners: the mean of four (LIIF)", choices=("center", "corners")
     )

@@ -25,10 +25,10 @@ from ..geometry.sampling import sample_bilinear
 from ..media.decode import read_frames
 from ..media.images import read_image, write_image
 from ..progress import track as progress
-from ..subject.dataset import crop_region
+from ..subject.dataset import cut_region
 from ..subject.index import region_origins
 from ..subject.layout import SubjectLayout
-from ..subject.records import Box, ClipLandmarks, Crop, Subject, Track, extract
+from ..subject.records import Box, ClipLandmarks, Crop, Subject, Track
 from .head import TrackedClip, load_tracked
 from .source import Clip, keep_source, selection
 
@@ -240,8 +240,7 @@ class _Mouths:
     def keep(self, index: int, frame: np.ndarray, grid: np.ndarray) -> np.ndarray:
         """Write the region of a source frame and its canonical lip image, which is returned; grid: crop pixels [h, w, 2]."""
         subject = self.subject
-        fine = extract(frame, subject.fine)
-        mouth = crop_region(fine, self.origins[index], subject.region_size)
+        mouth = cut_region(frame, subject.fine, self.origins[index], subject.region_size)
         write_image(self.layout.mouth_image(index), np.ascontiguousarray(mouth), _MOUTH_QUALITY)
         spots = ((grid + 0.5) * subject.fine_scale - 0.5 - self.origins[index]).astype(np.float32)
         lip = cv2.remap(mouth, spots[..., 0], spots[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
