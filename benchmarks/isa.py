@@ -21,7 +21,7 @@ def obey_isa(isa: str) -> None:
     limits = _LIMITS.get(isa, {})
     if any(os.environ.get(key) != value for key, value in limits.items()):
         os.environ.update(limits)
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+        os.execv(sys.executable, [sys.executable, *sys.argv])  # nosec B606 # this very command again
 
 
 def isa_facts() -> dict[str, str]:

@@ -179,6 +179,10 @@ class AudioConfig:
     layer: int = key(-1, "hubert, wav2vec2: hidden state; 0 is the first layer's input, -1 the last output", -1, 100)
     window: int = key(20, "rows of features per window", 4, 200)
     step: float = key(0.02, "seconds between rows", 0.005, 0.2)
+    ahead: float = key(
+        -1.0, "seconds of sound after a frame to which its window reaches, and for which live rendering waits; -1: half of the window",
+        -1, 4,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class Backend:
 
     def __init__(self, window: int, step: float):
         self.window, self.step = window, step
+        self.ahead: float | None = None  # seconds to which windows reach after their frame; None: half of them
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -96,10 +97,11 @@ class Backend:
 
     @property
     def offsets(self) -> np.ndarray:
-        return window_offsets(self.window, self.step)
+        return window_offsets(self.window, self.step, ahead=self.ahead)
 
     def params(self) -> dict[str, Any]:
-        return {"backend": self.name, "window": self.window, "step": self.step, "channels": self.channels}
+        found = {"backend": self.name, "window": self.window, "step": self.step, "channels": self.channels}
+        return found if self.ahead is None else {**found, "ahead": self.ahead}
 
     def collector(self) -> Collector:
         return _Whole(self)

@@ -44,7 +44,7 @@ class DeepSpeech(Backend):
 
     @property
     def offsets(self) -> np.ndarray:
-        return window_offsets(self.window, self.step, centred=False)
+        return window_offsets(self.window, self.step, centred=False, ahead=self.ahead)
 
     def rows_of_whole(self, wav: np.ndarray) -> Rows:
         return Rows(deepspeech.logit_rows(wav, self._weights), deepspeech.ROWS_PER_SECOND, self.silence)
@@ -81,7 +81,8 @@ _PLAIN: dict[str, Callable[[int, float], Backend]] = {
 
 def make_backend(config: AudioConfig) -> FeatureBackend:
     """The backend that a configuration names ("a+b" joins two); UserError where a package or model is missing."""
-    return _joined([_configured(name, config) for name in config.backend.split("+")])
+    parts = [_configured(name, config) for name in config.backend.split("+")]
+    return _joined(parts, config.ahead if config.ahead >= 0 else None)
 
 
 def _configured(name: str, config: AudioConfig) -> Backend:
@@ -92,7 +93,9 @@ def _configured(name: str, config: AudioConfig) -> Backend:
     return HiddenStates(name, config.window, config.step, config.model, config.layer)
 
 
-def _joined(parts: list[Backend]) -> FeatureBackend:
+def _joined(parts: list[Backend], ahead: float | None) -> FeatureBackend:
+    for part in parts:
+        part.ahead = ahead
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
@@ -111,6 +114,9 @@ def check_params(params: Mapping[str, Any]) -> str:
             return f"have the {name} {shown(value)}, allowed are whole numbers from 1 to {most}"
     if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0.001 <= step <= 1:
         return f"have the step {shown(step)}, allowed are numbers from 0.001 to 1"
+    ahead = params.get("ahead", 0.0)
+    if isinstance(ahead, bool) or not isinstance(ahead, (int, float)) or not 0 <= ahead <= 4:
+        return f"reach {shown(ahead)} ahead, allowed are seconds from 0 to 4"
     if hidden and not (isinstance(params.get("model"), str) and type(params.get("layer")) is int):
         return "have no model and layer"
     return ""
@@ -135,7 +141,7 @@ def backend_from_params(params: dict[str, Any]) -> FeatureBackend:
         ]
     except KeyError as error:
         raise UserError(f"audio features {shown(params)} are unknown to this version ({error}): train again") from error
-    backend = _joined(parts)
+    backend = _joined(parts, float(params["ahead"]) if "ahead" in params else None)
     if backend.params() != params:
         raise UserError(f"audio features {params} are not those of this version, {backend.params()}: train again")
     return backend

@@ -14,14 +14,15 @@ from ..files import temporary_space
 _HELD_BYTES = 2**20  # of rows that stay in memory
 
 
-def window_offsets(window: int, step: float, centred: bool = True) -> np.ndarray:
+def window_offsets(window: int, step: float, centred: bool = True, ahead: float | None = None) -> np.ndarray:
     """Seconds [window] from a frame's time to its rows.
 
     Centred windows lie evenly around the frame; else, as in DeepSpeech's, half the rows
-    come before the frame and the other half starts on it.
+    come before the frame and the other half starts on it. ahead: where the last row lies instead.
     """
     middle = (window - 1) / 2 if centred else window // 2
-    return (np.arange(window) - middle) * step
+    offsets = (np.arange(window) - middle) * step
+    return offsets if ahead is None else offsets + (ahead - offsets[-1])
 
 
 class RowSource(Protocol):

@@ -71,10 +71,8 @@ def learn_prior(roots: Sequence[Path], out: Path, config: Config, steps: int) ->
     check_writable(out)
     device = pick_device(config.train.device)
     torch.manual_seed(config.train.seed)
-    random, generator = (
-        np.random.default_rng(config.train.seed),
-        torch.Generator().manual_seed(config.train.seed),
-    )
+    chance = np.random.default_rng(config.train.seed)
+    generator = torch.Generator().manual_seed(config.train.seed)
     audio, encoder, people = _read(roots, config, device)
     backend = backend_from_params(audio)
     learned = nn.ModuleList([encoder, *(person.head for person in people)]).train()
@@ -83,8 +81,8 @@ def learn_prior(roots: Sequence[Path], out: Path, config: Config, steps: int) ->
         rise = min(1.0, (step + 1) / config.train.speech_warmup_steps)
         for group in optimizer.param_groups:
             group["lr"] = config.train.speech_phase_rate * config.train.rate * rise * (1 - step / steps)
-        chosen = random.choice(len(people), min(_TOGETHER, len(people)), replace=False)
-        errors = [_error(encoder, people[k], backend, config, random, generator) for k in chosen]
+        chosen = chance.choice(len(people), min(_TOGETHER, len(people)), replace=False)
+        errors = [_error(encoder, people[k], backend, config, chance, generator) for k in chosen]
         descend(optimizer, torch.stack(errors).mean())
     facts = Facts(tuple(Path(root).resolve().name for root in roots), sum(len(p.frames) for p in people), steps, audio)
     _save(encoder, facts, out)
@@ -119,14 +117,14 @@ def _read(
 
 
 def _error(
-    encoder: StreamEncoder, person: _Person, backend: FeatureBackend, config: Config, random: np.random.Generator,
+    encoder: StreamEncoder, person: _Person, backend: FeatureBackend, config: Config, chance: np.random.Generator,
     generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """Squared error on some windows of one person."""
     train = config.train
-    at = torch.from_numpy(random.choice(person.frames, train.speech_batch)).to(person.windows.device)
+    at = torch.from_numpy(chance.choice(person.frames, train.speech_batch)).to(person.windows.device)
     windows = augment(person.windows[at].float(), generator, backend.streams, train.augment)
-    windows, codes = mix(windows, person.codes[at], random, train.mixup)
+    windows, codes = mix(windows, person.codes[at], chance, train.mixup)
     return losses.shape_loss(person.head.stream_predictions(encoder(windows)), codes[:, None], person.weights)
 
 

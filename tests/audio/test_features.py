@@ -7,9 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech2lip.audio.backend import frame_count
-from speech2lip.audio.features import extract_windows, load_features, mask_cuts, save_features
+from speech2lip.audio.features import (
+    backend_from_params,
+    extract_windows,
+    load_features,
+    make_backend,
+    mask_cuts,
+    save_features,
+)
 from speech2lip.audio.log_mel import LogMel, standardiser
 from speech2lip.audio.rows import window_offsets
+from speech2lip.config import AudioConfig
 from speech2lip.errors import UserError
 from speech2lip.media.sound import SAMPLE_RATE, load_audio
 
@@ -136,3 +144,17 @@ def test_memory_does_not_grow_with_the_sound():
         return largest
 
     assert peak(320) < peak(20) + 1e6
+
+
+def test_what_lies_ahead_is_kept_with_the_features_and_waited_for():
+    from speech2lip.audio.live import LiveFeatures
+
+    usual, short = (make_backend(AudioConfig(backend="mel", ahead=ahead)) for ahead in (-1.0, 0.05))
+    assert "ahead" not in usual.params() and short.params()["ahead"] == 0.05
+    again = backend_from_params(short.params())
+    np.testing.assert_array_equal(again.offsets, short.offsets)
+    waits = [LiveFeatures(backend, 25.0, []).lookahead for backend in (usual, short)]
+    assert waits[0] - waits[1] == pytest.approx(usual.offsets[-1] - 0.05)
+    for wrong in (-1.0, 9.0, True, "soon"):
+        with pytest.raises(UserError, match="ahead"):
+            backend_from_params({**short.params(), "ahead": wrong})

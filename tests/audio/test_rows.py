@@ -41,3 +41,11 @@ def test_windows_far_outside_are_silence(seconds):
     rows = Rows(np.ones((80, 3), np.float32), 80.0, -2.0)
     assert (rows.at(np.array(seconds)) == -2).all() and rows.at(np.array(seconds)).shape == (len(seconds), 3)
     assert (Rows(np.zeros((0, 3), np.float32), 80.0, -2.0).at(np.array(seconds)) == -2).all()
+
+
+@given(st.integers(2, 40), st.floats(0.005, 0.1), st.floats(0, 2))
+def test_a_window_reaches_as_far_ahead_as_it_is_told(window, step, ahead):
+    offsets = window_offsets(window, step, ahead=ahead)
+    assert offsets[-1] == pytest.approx(ahead) and np.diff(offsets) == pytest.approx(step)
+    centred = window_offsets(window, step)
+    assert centred[0] == pytest.approx(-centred[-1])
