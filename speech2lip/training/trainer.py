@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from .sync import OwnExpert, SyncObjective
 from .validation import validate
 from .wav2lip import PublishedSync
 
+_LEAST_STEPS = 50  # of a phase, below which nothing is learned
 _METER_SECONDS = 1.0  # between movements of the bar
 
 
@@ -148,9 +150,20 @@ class Trainer:
                 saved = now
         meter.close()
         if self.stop.number is None:
+            self._tell_if_short(phase)
             phase.trainee.end()
             if phase.share is not None:  # the last phase goes on when there is more to spend
                 at.next_phase()
+
+    def _tell_if_short(self, phase: Phase) -> None:
+        """Say when a phase got so few steps in its time that it cannot have learned."""
+        steps, train = self.progress.phase_step, self.config.train
+        if train.minutes > 0 and phase.share is not None and steps < min(phase.most, _LEAST_STEPS):
+            print(
+                f"{phase.name}: only {steps} steps fitted into its share of {train.minutes:g} minutes, and too little was learned: give more "
+                "minutes, or a machine that is less busy",
+                file=sys.stderr,
+            )
 
     def _step(self, phase: Phase, done: float) -> dict[str, float]:
         """One step; one whose loss is no number changes nothing, is counted, and ends training when there are many."""

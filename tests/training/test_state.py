@@ -85,6 +85,17 @@ def test_budgets_in_steps_and_in_minutes(change, quick):
     assert Phase("speech", None, 0.01, 100).spent(steps, 0, 0.0) == 0  # a phase has one step at least
 
 
+@pytest.mark.parametrize(
+    "steps, most, minutes, said", [(3, 900, 2.0, True), (60, 900, 2.0, False), (3, 3, 2.0, False), (3, 900, 0.0, False)]
+)
+def test_a_phase_that_had_no_time_says_so(change, quick, capsys, steps, most, minutes, said):
+    trainer = Trainer(change(quick, train={"minutes": minutes}))
+    trainer.progress.phase_step = steps
+    trainer._tell_if_short(Phase("speech", None, 0.1, most))
+    err = capsys.readouterr().err
+    assert (f"speech: only {steps} steps fitted into its share of 2 minutes" in err) == said
+
+
 def _draw(sources: RandomSources) -> list[float]:
     return [sources.random.random(), torch.rand(1, generator=sources.generator).item(), torch.rand(1).item()]
 
