@@ -46,7 +46,7 @@ def mixtures(monkeypatch):
     monkeypatch.setattr(Speech2Lip, "_precision", lambda *_: nullcontext())
     answers = {
         "item": lambda t: 0.5, "__float__": lambda t: 0.5, "__bool__": lambda t: True,
-        "cpu": lambda t: torch.zeros(t.shape, dtype=t.dtype),
+        "cpu": lambda t: torch.full(t.shape, t.dtype == torch.bool, dtype=t.dtype),
         "numpy": lambda t, **_: torch.zeros(t.shape, dtype=t.dtype).numpy(),
     }  # fmt: skip
     for name, answer in answers.items():

@@ -127,7 +127,7 @@ class Speech2Lip(LipSyncModel):
         [B, 3, c R, c R] and its mask, as `composite` does.
         """
         assert self.exemplars is not None and drawn.canonical is not None
-        factor = region.image.shape[-1] // finished.shape[-1]
+        factor = self.exemplars.coarse
         real = seen.at(self.space.places(drawn.canonical, self.exemplars.size), factor)
         change, mask = enlarged(finished - self._beside(seen, drawn), factor), enlarged(mask, factor)
         return merge(_in_face(real, region) + change, region.image, mask), mask

@@ -283,7 +283,7 @@ class Predictor:
         part = cropped(drawn, rows, columns)
         finished, mask = finished[:, :, rows, columns], mask[:, :, rows, columns]
         image = part.image
-        if coarse > 1:
+        if coarse > 1 and mask.numel() > 0:
             assert seen is not None
             rows, columns = (slice(coarse * s.start, coarse * s.stop) for s in (rows, columns))
             fine = torch.from_numpy(np.ascontiguousarray(pixels[:, rows, columns].transpose(0, 3, 1, 2)))

@@ -153,7 +153,7 @@ def test_what_lies_ahead_is_kept_with_the_features_and_waited_for():
     assert "ahead" not in usual.params() and short.params()["ahead"] == 0.05
     again = backend_from_params(short.params())
     np.testing.assert_array_equal(again.offsets, short.offsets)
-    waits = [LiveFeatures(backend, 25.0, []).lookahead for backend in (usual, short)]
+    waits = [LiveFeatures(backend, 25.0, [_speechlike()]).lookahead for backend in (usual, short)]
     assert waits[0] - waits[1] == pytest.approx(usual.offsets[-1] - 0.05)
     for wrong in (-1.0, 9.0, True, "soon"):
         with pytest.raises(UserError, match="ahead"):

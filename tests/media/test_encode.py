@@ -165,7 +165,7 @@ def test_sound_that_begins_late_is_late(tmp_path):
 
 
 def test_drawing_does_not_wait_for_encoding(tmp_path, monkeypatch):
-    monkeypatch.setattr(VideoWriter, "_encode", lambda self, image, kept: time.sleep(0.1))
+    monkeypatch.setattr(VideoWriter, "_encode", lambda self, image: time.sleep(0.1))
     monkeypatch.setattr(VideoWriter, "_end", lambda self: None)
     with VideoWriter(tmp_path / "a.mp4", 25.0) as video:
         begin = time.monotonic()

@@ -315,6 +315,14 @@ def test_vanished_source_is_named(model_path, subject_config):
         hidden.rename(source)
 
 
+def test_where_nothing_may_be_painted_frames_stay_as_they_are(model_path, subject_config):
+    painter = Predictor.open(model_path, subject_config.data.root)
+    painter.model.space.lip_mask.zero_()
+    windows = parse_subject(SubjectLayout(subject_config.data.root), 0.1).windows[:3]
+    for frame in painter.render(windows):
+        assert frame.image is frame.original and frame.mask.size == 0
+
+
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 29)), max_size=6))
 def test_the_painted_box_holds_all_that_an_enlarged_mask_reaches_and_little_more(spots):
     mask = torch.zeros(2, 1, 20, 30)
