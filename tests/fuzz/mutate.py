@@ -65,7 +65,7 @@ def tree(value: Any, rng: random.Random) -> Any:
 def tensor(value: torch.Tensor, rng: random.Random) -> Any:
     kind = rng.randrange(6)
     if kind == 0 and value.is_floating_point() and value.numel():
-        out = value.clone()
+        out = value.clone(memory_format=torch.contiguous_format)  # weights may lie in memory by channels
         out.view(-1)[rng.randrange(out.numel())] = rng.choice((float("nan"), float("inf"), 1e38))
         return out
     if kind == 1:
