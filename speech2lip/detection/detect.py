@@ -24,13 +24,28 @@ def _mediapipe() -> Any:
     os.environ.setdefault("GLOG_minloglevel", "2")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        import mediapipe
+        with _without("tensorflow"):
+            import mediapipe
     except ImportError as error:
         raise UserError(
             "face tracking needs the package mediapipe, which is not installed: run `pip install -r requirements.txt`, or "
             "preprocess on another machine and copy the subject's folder"
         ) from error
     return mediapipe
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Hide a package from imports: MediaPipe loads TensorFlow, for words in its own documentation, where it is installed. That takes
+    two seconds, and prints."""
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            sys.modules.pop(package, None)
 
 
 def _uses_tasks(mediapipe: Any) -> bool:
