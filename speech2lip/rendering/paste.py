@@ -77,18 +77,19 @@ def paste_back(
     low, high = _bounds(image, origin, np.array(mask.shape[::-1]), crop)
     if mask.size == 0 or (high <= low).any():
         return untouched(picture, source)
+    # even, as chroma is shared by 2x2 pixels, but at the frame's own end
+    low, high = low - low % 2, np.minimum(high + high % 2, image.shape[1::-1])
     painted = image[low[1] : high[1], low[0] : high[0]].copy()
     spread = put(painted, pixels, mask, low - [crop.x, crop.y], origin, crop.scale)
     return Rendered(image, source, painted, spread, (int(low[0]), int(low[1])), picture.planes)
 
 
 def _bounds(image: np.ndarray, origin: np.ndarray, size: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
-    """First pixel (x, y) of the frame that a region of `size` (width, height) may change, and the one after the last: even,
-    as chroma is shared by 2x2 pixels, but at the frame's own end."""
+    """First pixel (x, y) of the frame that a region of `size` (width, height) may change, and the one after the last."""
     corner, reach = np.array([crop.x, crop.y]), 0.0 if crop.size == crop.side else 0.5
     low = np.floor((origin - reach) / crop.scale).astype(int) + corner
     high = np.ceil((origin + size + reach) / crop.scale).astype(int) + corner
-    return np.maximum(low - low % 2, 0), np.minimum(high + high % 2, image.shape[1::-1])
+    return np.maximum(low, 0), np.minimum(high, image.shape[1::-1])
 
 
 def _copied(

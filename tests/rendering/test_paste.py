@@ -42,6 +42,13 @@ def test_a_region_outside_the_frame_changes_nothing():
     assert done.image is image and done.full_mask.max() == 0
 
 
+@pytest.mark.parametrize("origin", [(41, 0), (0, 43), (-SIZE, 3), (41, 43)])
+def test_a_region_beside_a_frame_of_odd_size_changes_nothing(origin):
+    image = np.zeros((43, 41, 3), np.uint8)
+    done = paste_back(Picture(image), *_region(), np.array(origin), Crop(0, 0, 60, 60), 0)
+    assert done.image is image and done.full_mask.max() == 0
+
+
 def test_a_shrunk_region_is_enlarged_and_mixed_by_its_mask():
     image = np.full((200, 200, 3), 100, np.uint8)
     pixels, mask = np.full((SIZE, SIZE, 3), 200, np.uint8), _region()[1]
