@@ -8,6 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from speech2lip.threads import settle_threads
+
+settle_threads()
+
 from speech2lip.config import Config, load_config
 from speech2lip.errors import run_guarded
 from speech2lip.evaluation.run import check_packages, evaluate

@@ -3,6 +3,10 @@
 import argparse
 import sys
 
+from speech2lip.threads import settle_threads
+
+settle_threads()
+
 from speech2lip.config import load_config
 from speech2lip.errors import run_guarded
 from speech2lip.training.trainer import fit

@@ -19,6 +19,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from speech2lip.threads import settle_threads
+
+settle_threads()
+
 import numpy as np
 import torch
 
@@ -57,7 +61,10 @@ class Road:
         return [self.predictor.codes(self.windows[part], part) for part in self.parts]
 
     def observe(self) -> list[Any]:
-        return [self.predictor.observe([self.pictures[k].rgb for k in part], part) for part in self.parts]
+        for k, picture in enumerate(self.pictures):  # whose RGB is not made yet
+            rgb, planes, size, colour = picture.stored
+            self.pictures[k] = Picture(rgb, planes, size=size, colour=colour)
+        return [self.predictor.observe([self.pictures[k] for k in part], part) for part in self.parts]
 
     def paint(self) -> list[Any]:
         pairs = zip(self.observed, self.spoken, strict=True)
@@ -104,7 +111,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, help="frames at once (default: render.batch)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     add_isa(parser)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     obey_isa(options.isa)
     return run_guarded(lambda: run(options))
 

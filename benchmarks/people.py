@@ -26,6 +26,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from speech2lip.threads import settle_threads
+
+settle_threads()
+
 from benchmarks.contact import line, moments_of, sheet, strip
 from benchmarks.trial import (
     Rows,

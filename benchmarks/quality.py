@@ -19,6 +19,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from speech2lip.threads import settle_threads
+
+settle_threads()
+
 from benchmarks.trial import add_budget, budget, code_digest, subject_folder, told_from_frozen, train_and_measure
 from speech2lip.config import default_config
 from speech2lip.errors import UserError, run_guarded

@@ -22,6 +22,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from speech2lip.threads import settle_threads
+
+settle_threads()
+
 import numpy as np
 import torch
 

@@ -28,6 +28,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from speech2lip.threads import settle_threads
+
+settle_threads()
+
 import numpy as np
 import torch
 
@@ -38,6 +42,7 @@ from speech2lip.errors import run_guarded
 from speech2lip.evaluation.report import machine_facts
 from speech2lip.files import atomic_path
 from speech2lip.media.encode import VideoWriter
+from speech2lip.media.planes import Picture
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.model.checkpoint import load_checkpoint, save_checkpoint
 from speech2lip.model.device import pick_device
@@ -112,7 +117,7 @@ class Ours:
         self.windows = index.windows[np.arange(frames) % len(index.windows)]
         sources = index.train[: config.render.batch]
         self.batch = self.trainer.context.data.batch(sources)
-        picture = np.zeros((*index.subject.size[::-1], 3), np.uint8)
+        picture = Picture(np.zeros((*index.subject.size[::-1], 3), np.uint8))
         self.observed = self.predictor.observe([picture] * len(sources), sources)
 
     def train(self) -> int:
@@ -181,7 +186,7 @@ def run(options: argparse.Namespace) -> int:
     seconds = preprocess_afresh(options, clip)
     device = pick_device(options.device)
     published = PublishedCost("corners", device), PublishedCost("center", device)
-    ours = {name: Ours(preset(name, options), 5 if options.quick else 100) for name in PRESETS}
+    ours = {name: Ours(preset(name, options), 50 if options.quick else 200) for name in PRESETS}
     rounds, length = (2, 0.5) if options.quick else (5, 6.0)
     groups = {
         "training, samples": {"published": published[0].train} | {n: o.train for n, o in ours.items()},

@@ -101,10 +101,11 @@ class OrderedPool:
 
 
 def ordered_map(
-    work: Callable[[T], R], items: Iterable[T], threads: int = 0, ahead: int = 16
-) -> Generator[R, None, None]:
-    """`map` in threads (default: one per core), in order, with a bounded number under way."""
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+    work: Callable[[T], R], items: Iterable[T], threads: int = 0, ahead: int = 16,
+    begin: Callable[[], None] | None = None,
+) -> Generator[R, None, None]:  # fmt: skip
+    """`map` in threads (default: one per core), in order, with a bounded number under way; begin: what every thread does first."""
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1, initializer=begin) as pool:
         pending: deque[Future[R]] = deque()
         try:
             for item in items:

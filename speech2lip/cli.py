@@ -17,6 +17,7 @@ from .errors import UserError, run_guarded
 from .files import check_input, check_writable
 from .names import subject_name
 from .terminal import fill_closed
+from .threads import settle_threads
 
 if TYPE_CHECKING:
     from .subject.records import Subject
@@ -53,6 +54,7 @@ def _main(given: list[str]) -> int:
 def entry() -> None:
     """The console script."""
     fill_closed()
+    settle_threads()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text in this encoding

@@ -15,8 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import UserError
 from .locks import try_lock
 
@@ -122,6 +120,8 @@ def write_bytes(target: Path, data: Any) -> None:
 
 def save_arrays(target: Path, compressed: bool = False, **arrays: Any) -> None:
     """Write an .npz file, atomically."""
+    import numpy as np  # here, so that commands begin at once
+
     packed = io.BytesIO()  # an archive that is interrupted by a full disk cannot be closed without a complaint
     (np.savez_compressed if compressed else np.savez)(packed, **arrays)
     with atomic_path(target) as path:

@@ -28,6 +28,10 @@ class Intrinsics:
     cx: float
     cy: float
 
+    def matrix(self) -> np.ndarray:
+        """[3, 3]: points [3] -> homogeneous pixels."""
+        return np.array([[self.focal, 0, self.cx], [0, self.focal, self.cy], [0, 0, 1.0]])
+
 
 @dataclass(frozen=True)
 class Poses:

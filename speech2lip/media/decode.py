@@ -34,22 +34,29 @@ _LONGEST_JUMP = 0.5  # seconds by which time stamps may fall back
 
 
 def read_frames(
-    path: Path, fps: float, max_side: int | None = None, start: int = 0, select: Selection = Selection()
-) -> Generator[np.ndarray, None, None]:
+    path: Path, fps: float, max_side: int | None = None, start: int = 0, select: Selection = Selection(),
+    part: tuple[slice, slice] | None = None,
+) -> Generator[np.ndarray, None, None]:  # fmt: skip
     """Decode a video, or a folder of image frames, at a constant rate, as RGB alone.
 
     path: video file, or folder of images taken in name order as one frame each;
-    max_side: shrink frames so that no side exceeds it; start: first frame wanted (the
-    frames are the same ones as when reading from the beginning). Yields RGB uint8 [H, W, 3], read-only:
+    max_side: shrink frames so that no side exceeds it, to be looked at: colours are up to 3 levels off; start: first frame
+    wanted (the frames are the same ones as when reading from the beginning); part: the rows and columns that are wanted of frames
+    of their own size, the whole by default. Yields RGB uint8 [H, W, 3], read-only:
     upright, in square pixels, to be written with the colour of `probe(path).video`. Frame k is the last one
     that is shown by k / fps, to the nearest frame. At the end of a file that could not be decoded
     completely: UserError, unless `select.allow_partial`.
     """
     if path.is_dir():
-        yield from _read_folder(path, max_side, start)
+        for image in _read_folder(path, max_side, start):
+            yield image if part is None else image[part]
         return
-    for picture in _pictures(path, fps, start, select, lambda facts: Converter(facts, max_side)):
-        yield picture.rgb
+
+    def converter(facts: VideoFacts) -> Converter:
+        return Converter(facts, max_side, 0 if part is None else carried_bits(facts))
+
+    for picture in _pictures(path, fps, start, select, converter):
+        yield picture.rgb if part is None else picture.part(*part)
 
 
 def read_pictures(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ import numpy as np
 from ..errors import UserError
 from .colour import cube_file, scale_matrix, stored_colour, written_colour
 from .facts import HDR_TRANSFERS, VideoFacts
-from .planes import Picture, even_size, evened, is_carried, planes_of, upright
+from .planes import AS_STORED, Picture, even_size, evened, is_carried, planes_of, upright
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -29,6 +31,10 @@ _DOLBY = ("dvh1", "dvhe", "dva1", "dvav", "dav1")  # codec tags of Dolby Vision
 _WIDEST = 10  # aspect of a pixel beyond which it is a mistake
 _SLOWEST, _FASTEST, _SAME = 5.0, 240.0, 0.01  # nominal frames per second, and relative distance of equal rates
 _PAPER = 255  # what shows through transparent parts
+# Repeated chroma is what writing takes the mean of: what is not painted comes back as it was.
+_EXACT = "neighbor+accurate_rnd+full_chroma_int"
+_SAME_PLANES = ("yuv420p", "yuvj420p")  # formats whose frames are their planes
+_MOST_SIZES = 8  # of parts of pictures for which graphs are kept
 
 
 def facts_of(stream: VideoStream, frames: list[VideoFrame], path: Path) -> VideoFacts:
@@ -211,13 +217,21 @@ class Converter:
         self._size = size[::-1] if facts.orientation[0] == 0 else size
         self._shrinks = shrink < 1
         self._scaled, self._coloured = _ByKind(), _ByKind()
+        self._colours = _Colours(facts)
 
     def __call__(self, frame: VideoFrame) -> Picture:
         if not self._has_size(frame) and is_carried(frame) and not self._shrinks:
             frame = self._scaled(frame, self._build_scaling)
         if self._has_size(frame) and is_carried(frame):
             frame = evened(frame)
-        return Picture(self._rgb(frame), planes_of(frame, self.facts, self._bits))
+        planes = planes_of(frame, self.facts, self._bits)
+        if planes is not None and self._tells_all(frame):
+            return Picture(planes=planes, size=self._size, colour=self._colours)
+        return Picture(self._rgb(frame), planes)
+
+    def _tells_all(self, frame: VideoFrame) -> bool:
+        """Whether a frame's planes are all that its RGB is made of."""
+        return self._bits == 8 and self.facts.orientation == AS_STORED and frame.format.name in _SAME_PLANES
 
     def _has_size(self, frame: VideoFrame) -> bool:
         return (frame.width, frame.height) in (self._size, even_size(*self._size))
@@ -240,21 +254,28 @@ class Converter:
         return [scale, graph.add("format", frame.format.name)]
 
     def _build_colouring(self, graph: Graph, frame: VideoFrame) -> list[FilterContext]:
-        stored = self.facts.stored
-        # Repeated chroma is what writing takes the mean of: what is not painted comes back as it was.
-        kernel = "neighbor" if self._has_size(frame) else "bicubic"
-        width, height = (frame.width, frame.height) if self._has_size(frame) else self._size
-        options = f"w={width}:h={height}:out_range=pc:flags={kernel}+accurate_rnd+full_chroma_int"
-        if stored.matrix != "gbr":
-            options += f":in_color_matrix={scale_matrix(stored)}:in_range={'pc' if stored.full_range else 'tv'}"
-        nodes = [graph.add("scale", options)]
-        if self.facts.hdr:
-            nodes += [
-                graph.add("format", "gbrp16le"),
-                _tone_mapping(graph, stored.transfer),
-                graph.add("scale", "sws_dither=none"),
-            ]
-        return [*nodes, graph.add("format", "rgba" if self.facts.alpha else "rgb24")]
+        if self._has_size(frame):
+            return _to_rgb(self.facts, graph, (frame.width, frame.height))
+        # What is only looked at may be a level too dark: exact arithmetic takes three times as long.
+        return _to_rgb(
+            self.facts, graph, self._size, "area" if self._shrinks else "bicubic+accurate_rnd+full_chroma_int"
+        )
+
+
+def _to_rgb(facts: VideoFacts, graph: Graph, size: tuple[int, int], flags: str = _EXACT) -> list[FilterContext]:
+    """Filters from a clip's YUV to RGB of so many pixels."""
+    stored = facts.stored
+    options = f"w={size[0]}:h={size[1]}:out_range=pc:flags={flags}"
+    if stored.matrix != "gbr":
+        options += f":in_color_matrix={scale_matrix(stored)}:in_range={'pc' if stored.full_range else 'tv'}"
+    nodes = [graph.add("scale", options)]
+    if facts.hdr:
+        nodes += [
+            graph.add("format", "gbrp16le"),
+            _tone_mapping(graph, stored.transfer),
+            graph.add("scale", "sws_dither=none"),
+        ]
+    return [*nodes, graph.add("format", "rgba" if facts.alpha else "rgb24")]
 
 
 class _ByKind:
@@ -280,6 +301,36 @@ class _ByKind:
             self._graph, self._kind = graph, kind
         self._graph.vpush(frame)
         return self._graph.vpull()
+
+
+class _Colours:
+    """Planes Y, Cb, Cr [3 h / 2, w] uint8 of any even size -> RGB uint8 [h, w, 3]; threads may share it."""
+
+    def __init__(self, facts: VideoFacts):
+        self._facts, self._lock = facts, threading.Lock()
+        self._graphs: dict[tuple[int, int], Graph] = {}
+
+    def __call__(self, planes: np.ndarray) -> np.ndarray:
+        from av.video.frame import VideoFrame
+
+        frame = VideoFrame.from_ndarray(planes, "yuv420p")
+        with self._lock:
+            graph = self._graph((frame.width, frame.height), frame.format)
+            graph.vpush(frame)
+            return np.asarray(graph.vpull().to_ndarray(), np.uint8)
+
+    def _graph(self, size: tuple[int, int], kind: VideoFormat) -> Graph:
+        from av.filter import Graph
+
+        if size not in self._graphs:
+            if len(self._graphs) >= _MOST_SIZES:
+                self._graphs.clear()
+            graph = self._graphs[size] = Graph()
+            graph.threads = 1  # parts are small, and made where other threads are busy
+            source = graph.add_buffer(width=size[0], height=size[1], format=kind, time_base=Fraction(1, 1000))
+            graph.link_nodes(source, *_to_rgb(self._facts, graph, size), graph.add("buffersink"))
+            graph.configure()
+        return self._graphs[size]
 
 
 def _tone_mapping(graph: Graph, transfer: str) -> FilterContext:

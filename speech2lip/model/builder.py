@@ -49,7 +49,8 @@ def region_kind(config: Config) -> Region:
 
 def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalImages | None = None) -> LipSyncModel:
     """Wire the networks. Without `canonical` (when loading a checkpoint) buffers start empty."""
-    space = _canonical_space(metadata, canonical)
+    with torch.device("cpu"):  # its maps are small, and to compute with what has no numbers would load a compiler
+        space = _canonical_space(metadata, canonical)
     backend = backend_from_params(dict(metadata.audio))
     lip, blend = config.model.lip, config.model.blend
     if config.model.kind == "published":

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -40,6 +43,39 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu" or os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BFLOAT16:
         return False
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & cpu_flags())
+
+
+_MOST_SHARES = 4  # of the processor
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The processor's threads, in equal shares for work that goes on side by side: threads that draw different frames need
+    not wait for each other, as those that share a frame must, nor keep others from their core by waiting."""
+
+    count: int
+    threads: int
+
+    @classmethod
+    def of(cls, device: torch.device, at_most: int = _MOST_SHARES) -> Shares:
+        """One share on other devices, which order their work themselves."""
+        threads = torch.get_num_threads()
+        count = min(threads, at_most) if device.type == "cpu" else 1
+        return cls(count, threads // count)
+
+    def begin(self) -> None:
+        """What a thread does first that has one of several shares."""
+        torch.set_num_threads(self.threads)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """PyTorch remembers what the last thread asked for: after this, threads begin again as they did before."""
+        before = torch.get_num_threads()
+        try:
+            yield
+        finally:
+            if self.count > 1:
+                torch.set_num_threads(before)
 
 
 def cpu_flags() -> set[str]:

@@ -80,7 +80,7 @@ class ShapeHead(nn.Module):
     def __init__(self, embedding: int, codes: int, weights: Sequence[float] = (1.0,)):
         super().__init__()
         self.heads = nn.ModuleList(nn.Sequential(nn.LeakyReLU(0.02), nn.Linear(embedding, codes)) for _ in weights)
-        self.register_buffer("stream_weights", torch.tensor(weights) / sum(weights))
+        self.register_buffer("stream_weights", torch.tensor([weight / sum(weights) for weight in weights]))
         self.register_buffer("gain", torch.ones(codes))
 
     def stream_predictions(self, embedding: Tensor) -> Tensor:

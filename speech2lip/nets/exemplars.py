@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -121,7 +122,7 @@ class ExemplarBank(nn.Module):
         self.register_buffer("turns", torch.zeros(count, 3))
         self.register_buffer("frames", torch.zeros(count, dtype=torch.int64))
         self.register_buffer("flow", torch.zeros(codes, 2, rows, columns))
-        self.register_buffer("metric", torch.eye(codes))
+        self.register_buffer("metric", torch.from_numpy(np.eye(codes, dtype=np.float32)))
 
     def fit(self, mouths: Mouths, landmarks: Tensor, moves: Tensor) -> None:
         """Take over mouths, and learn the flow and what distances between shapes are.

@@ -32,7 +32,7 @@ def find_landmarks(config: Config, video: Path, layout: SubjectLayout) -> None:
     crop = head_crop(survey.boxes, survey.width, survey.height, config.face.max_crop)
     shutil.rmtree(layout.face_images, ignore_errors=True)
     layout.face_images.mkdir(parents=True)
-    patches = _cut_out(config, video, crop)
+    patches = _cut_out(config, video, crop, (survey.width, survey.height))
     with closing(FaceMesh()) as mesh, closing(patches), OrderedPool(2) as writer:
         points = []
         starts = {start for start, _ in survey.shots if start > 0}
@@ -58,10 +58,11 @@ def _tell_people(survey: Survey, fps: float) -> None:
         )
 
 
-def _cut_out(config: Config, video: Path, crop: Crop) -> Generator[np.ndarray, None, None]:
-    """The crop of every frame, decoded ahead."""
-    frames = read_frames(video, config.data.fps, select=selection(config))
-    return prefetch((np.ascontiguousarray(extract(frame, crop)) for frame in frames), AHEAD)
+def _cut_out(config: Config, video: Path, crop: Crop, size: tuple[int, int]) -> Generator[np.ndarray, None, None]:
+    """The crop of every frame (width, height), decoded ahead."""
+    part = crop.seen(size)
+    frames = read_frames(video, config.data.fps, select=selection(config), part=part)
+    return prefetch((np.ascontiguousarray(extract(frame, crop.within(part))) for frame in frames), AHEAD)
 
 
 def _keep(target: Path, patch: np.ndarray, points: np.ndarray | None, quality: int) -> float:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ from ..progress import track as progress
 from ..subject.dataset import cut_region
 from ..subject.index import region_origins
 from ..subject.layout import SubjectLayout
-from ..subject.records import Box, ClipLandmarks, Crop, Subject, Track
+from ..subject.records import Box, ClipLandmarks, Crop, Subject, Track, extract
 from .head import TrackedClip, load_tracked
 from .source import Clip, keep_source, selection
 
@@ -71,12 +72,17 @@ class _Canonical:
 
 def make_canonical(config: Config, source: Clip, layout: SubjectLayout) -> None:
     """Choose the canonical frame, write everything that lies in its space, and complete the folder."""
+    from threadpoolctl import threadpool_limits  # here, so that training starts where it is missing
+
     clip, tracked = layout.load_landmarks(), load_tracked(layout)
-    made = _canonical(config, layout, source, clip, tracked, tracked.valid)
-    hidden = _hidden(config, made, tracked.valid, clip)
-    if hidden[made.view.index]:  # what is in front of that mouth must not be the subject's
-        made = _canonical(config, layout, source, clip, tracked, tracked.valid & ~hidden)
+    with threadpool_limits(
+        1, "blas"
+    ):  # frames are measured in threads of our own, which those of BLAS would keep waiting
+        made = _canonical(config, layout, source, clip, tracked, tracked.valid)
         hidden = _hidden(config, made, tracked.valid, clip)
+        if hidden[made.view.index]:  # what is in front of that mouth must not be the subject's
+            made = _canonical(config, layout, source, clip, tracked, tracked.valid & ~hidden)
+            hidden = _hidden(config, made, tracked.valid, clip)
     if hidden.any():
         print(
             f"canonical: {hidden.sum()} of {len(hidden)} frames have something in front of the mouth; they are not learned "
@@ -104,12 +110,15 @@ def _canonical(
     subject = _facts(config, clip, tracked, view, region)
     origins = region_origins(subject, tracked.head.poses, view.depth, region.mask)
     mouths = _Mouths(layout, subject, origins)
-    return _Canonical(view, mouth, region, subject, *_write_lips(mouths, _frames(config, source), view, tracked))
+    return _Canonical(
+        view, mouth, region, subject, *_write_lips(mouths, _frames(config, source, subject), view, tracked)
+    )
 
 
-def _frames(config: Config, source: Clip) -> Iterator[np.ndarray]:
-    """The clip again, as it was read for its landmarks."""
-    frames = read_frames(source.video, config.data.fps, select=selection(config))
+def _frames(config: Config, source: Clip, subject: Subject) -> Iterator[np.ndarray]:
+    """What the crop is made of in every frame of the clip, as it was read for its landmarks."""
+    part = subject.crop.seen(subject.size)
+    frames = read_frames(source.video, config.data.fps, select=selection(config), part=part)
     with closing(prefetch(frames, AHEAD)) as ahead:
         yield from ahead
 
@@ -232,20 +241,31 @@ class _Mouths:
     subject: Subject
     origins: np.ndarray
 
+    @cached_property
+    def crop(self) -> Crop:
+        """The crop in what is read of a frame."""
+        return self.subject.crop.within(self.subject.crop.seen(self.subject.size))
+
     def begin(self) -> None:
         for folder in (self.layout.lip_images, self.layout.mouth_images):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
 
     def keep(self, index: int, frame: np.ndarray, grid: np.ndarray) -> np.ndarray:
-        """Write the region of a source frame and its canonical lip image, which is returned; grid: crop pixels [h, w, 2]."""
+        """Write the region and the canonical lip image, which is returned; frame: what is read of it; grid: crop pixels [h, w, 2]."""
         subject = self.subject
-        mouth = cut_region(frame, subject.fine, self.origins[index], subject.region_size)
+        fine = replace(self.crop, size=subject.fine.size)
+        mouth = cut_region(frame, fine, self.origins[index], subject.region_size)
         write_image(self.layout.mouth_image(index), np.ascontiguousarray(mouth), _MOUTH_QUALITY)
         spots = ((grid + 0.5) * subject.fine_scale - 0.5 - self.origins[index]).astype(np.float32)
         lip = cv2.remap(mouth, spots[..., 0], spots[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         write_image(self.layout.lip_image(index), lip, _LIP_QUALITY)
         return lip
+
+
+def _homogeneous(points: np.ndarray) -> np.ndarray:
+    """Points [N, 3] -> [4, N] float32, whose pixels are then exact to a thousandth."""
+    return np.vstack([points.T, np.ones(len(points))]).astype(np.float32)
 
 
 def _write_lips(
@@ -254,23 +274,24 @@ def _write_lips(
     """Write mouth and canonical lip image of every valid frame, in the frame's own exposure; returns
     exposure [T, 2, 3], with which readers even it out: (lip - offset) / gain; and all lip images, small, as in `_Canonical`."""
     mouths.begin()
-    layout, subject = mouths.layout, mouths.subject
+    subject = mouths.subject
     lattice = space.lip_lattice(subject.lip_box, subject.lip_size)
-    lip_points = view.lift(lattice.reshape(-1, 2))
+    lip_points = _homogeneous(view.lift(lattice.reshape(-1, 2)))
     skin = colour_samples(tracked.head.mesh, view.pixels, view.covered)
-    skin_points, reference = view.lift(skin), smoothed_colours(view.image, skin)
-    transform = relative_transforms(tracked.head.poses, view.pose)
+    skin_points, reference = _homogeneous(view.lift(skin)), smoothed_colours(view.image, skin)
+    projections = (view.camera.matrix() @ relative_transforms(tracked.head.poses, view.pose)[:, :3]).astype(np.float32)
     frames = np.flatnonzero(tracked.valid)
     exposure = np.tile(NEUTRAL, (len(tracked.valid), 1, 1))
 
     def place(points: np.ndarray, index: int) -> np.ndarray:
-        """Pixels [N, 2] at which a frame shows points [N, 3] of the canonical camera."""
-        return project(points @ transform[index, :3, :3].T + transform[index, :3, 3], view.camera)
+        """Pixels [N, 2] at which a frame shows points [4, N] of the canonical camera."""
+        x, y, z = projections[index] @ points
+        return np.stack([x / z, y / z], 1)
 
     def measure(item: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         index, frame = item
-        image = read_image(layout.face_image(index))
-        grid = place(lip_points, index).astype(np.float32).reshape(*lattice.shape)
+        image = extract(frame, mouths.crop)
+        grid = place(lip_points, index).reshape(lattice.shape)
         lip = mouths.keep(index, frame, grid)
         skin = 255 * seen_skin(tracked.landmarks[index], len(image), max(1, round(subject.lip_box.width / WIDTH)))
         skin = cv2.remap(skin, grid[..., 0], grid[..., 1], cv2.INTER_NEAREST)

@@ -94,7 +94,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
 
     return [
         Stage(
-            "frames", 5, {"video": clip.sha256, **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.max_crop", "face.jpeg_quality", "face.same_person")},
+            "frames", 6, {"video": clip.sha256, **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.max_crop", "face.jpeg_quality", "face.same_person")},
             (layout.landmarks, layout.face_images), lambda: find_landmarks(config, video, layout),
         ),
         Stage(
@@ -106,7 +106,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             (layout.audio, layout.features, layout.features.with_suffix(".json")), listen,
         ),
         Stage(
-            "canonical", 6,
+            "canonical", 7,
             {
                 "rasterizer": config.rasterizer,
                 **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.outline", "face.drawn_width", "face.parsing", "face.exposure", "face.hidden"),

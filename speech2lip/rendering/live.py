@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +13,24 @@ import numpy as np
 
 from ..audio.features import backend_from_params
 from ..audio.live import LiveFeatures, can_be_live
+from ..background import Worker
 from ..config import Settings
 from ..errors import UserError
 from ..media.encode import LiveWriter
 from ..media.sound import SAMPLE_RATE, stream_audio
+from ..model.device import Shares
 from .output import check_output
-from .paste import Rendered
-from .predictor import Predictor
+from .predictor import LivePainter, Predictor
 
+_BEHIND = 2  # pieces of sound that may wait for being painted
 REMEMBERED = 90_000  # frames whose latency is kept: an hour of them
 
 
 @dataclass(frozen=True)
 class LiveReport:
-    """frames; seconds of work, without waiting for sound; latency [N] of the last hour's frames: seconds from the
-    arrival of the sound at the frame's time to the frame's leaving; dropped: frames whose sound had come and
-    that were not painted, because of an interruption; interrupted: by Ctrl-C."""
+    """frames; busy: seconds of work, without waiting, of whoever has more of it, listening or painting; latency [N] of the
+    last hour's frames: seconds from the arrival of the sound at the frame's time to the frame's leaving; dropped: frames whose
+    sound had come and that were not painted, because of an interruption; interrupted: by Ctrl-C."""
 
     frames: int
     busy: float
@@ -71,43 +73,57 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
             "audio.backend=mel+moonshine"
         )
     fps = predictor.subject.fps
-    painting = _Painting(fps)
-    try:
-        with LiveWriter(out, fps, colour=predictor.colour) as writer:
-            ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
-            loop, begin = predictor.walk(first, 2 * predictor.subject.frames)  # without end
-            painting.run(predictor.render_live(ears.windows(), begin, loop), writer, ears)
-            started = time.monotonic()
-    except (UserError, OSError):  # an encoder that the same Ctrl-C ended, or that got no frame
-        if not painting.interrupted:
-            raise
+    loop, begin = predictor.walk(first, 2 * predictor.subject.frames)  # without end
+    shares = Shares.of(predictor.device, at_most=2)  # one listens, one paints
+    with closing(LivePainter(predictor, begin, loop)) as painter, shares.restored():
+        shares.begin()
+        painting = _Painting(fps, painter, shares)
+        try:
+            with LiveWriter(out, fps, colour=predictor.colour) as writer:
+                ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
+                painting.run(writer, ears)
+                started = time.monotonic()
+        except (UserError, OSError):  # an encoder that the same Ctrl-C ended, or that got no frame
+            if not painting.interrupted:
+                raise
     return painting.report(ears, time.monotonic() - started)
 
 
 class _Painting:
-    """Frames on their way to the writer, and what is known of them."""
+    """Frames on their way to the writer, painted in a thread while the next sound is listened to, and what is known of them."""
 
-    def __init__(self, fps: float):
-        self._fps = fps
+    def __init__(self, fps: float, painter: LivePainter, shares: Shares):
+        self._fps, self._painter, self._shares = fps, painter, shares
         self._latency: deque[float] = deque(maxlen=REMEMBERED)
-        self.frames, self.interrupted = 0, False
+        self.frames, self.interrupted, self._busy = 0, False, 0.0
 
-    def run(self, painted: Generator[Rendered, None, None], writer: LiveWriter, ears: _SoundBuffer) -> None:
+    def run(self, writer: LiveWriter, ears: _SoundBuffer) -> None:
         """Until the sound ends, or Ctrl-C."""
+        worker = Worker(_BEHIND)
         try:
-            with closing(painted):
-                for frame in painted:
-                    writer.write(frame.written)
-                    self._latency.append(time.monotonic() - ears.arrival(self.frames / self._fps))
-                    self.frames += 1
+            worker.do(self._shares.begin)
+            for windows in ears.windows():
+                worker.do(self._paint, windows, writer, ears)
+            worker.finish()
         except KeyboardInterrupt:
             self.interrupted = True
             writer.hurry()
+        finally:
+            worker.abandon()
+
+    def _paint(self, windows: np.ndarray, writer: LiveWriter, ears: _SoundBuffer) -> None:
+        begun = time.monotonic()
+        for frame in self._painter.paint(windows):
+            writer.write(frame.written)
+            self._latency.append(time.monotonic() - ears.arrival(self.frames / self._fps))
+            self.frames += 1
+        self._busy += time.monotonic() - begun
 
     def report(self, ears: _SoundBuffer, closing_time: float) -> LiveReport:
         heard = round(ears.seconds * self._fps)
         dropped = max(heard - self.frames, 0) if self.interrupted else 0
-        return LiveReport(self.frames, ears.busy + closing_time, np.array(self._latency), dropped, self.interrupted)
+        busy = max(ears.busy, self._busy) + closing_time
+        return LiveReport(self.frames, busy, np.array(self._latency), dropped, self.interrupted)
 
 
 class _SoundBuffer:
@@ -133,8 +149,8 @@ class _SoundBuffer:
                 self._arrivals.append((self._features.samples, now))
             else:
                 ready = self._features.finish()
-            yield ready
             self.busy += time.monotonic() - now
+            yield ready
             if piece is None:
                 return
 

@@ -17,17 +17,21 @@ from ..subject.records import Crop
 class Rendered:
     """One finished frame at the source's size.
 
-    original: RGB uint8 [H, W, 3], the frame that it was painted on, unchanged; source: that frame's index; painted: RGB
-    uint8 [h, w, 3], the finished pixels from `corner` (x, y) on; mask: [h, w] float32 in 0..1, how far they may differ from the
-    original; all others are the same; planes: the source's own, where they are carried (`media.planes.Picture`).
+    picture: the frame that it was painted on, unchanged; source: that frame's index; painted: RGB uint8 [h, w, 3], the
+    finished pixels from `corner` (x, y) on; mask: [h, w] float32 in 0..1, how far they may differ from the picture's; all others
+    are the same.
     """
 
-    original: np.ndarray
+    picture: Picture
     source: int
     painted: np.ndarray
     mask: np.ndarray
     corner: tuple[int, int]
-    planes: np.ndarray | None = None
+
+    @property
+    def original(self) -> np.ndarray:
+        """The frame that it was painted on, RGB uint8 [H, W, 3]."""
+        return self.picture.rgb
 
     @cached_property
     def image(self) -> np.ndarray:
@@ -41,14 +45,15 @@ class Rendered:
     @property
     def written(self) -> np.ndarray | Kept:
         """What the encoder takes: the source's planes and what was painted on them, or the image where there are none."""
-        if self.planes is None:
+        planes = self.picture.planes
+        if planes is None:
             return self.image
-        return Kept(self.planes, self.painted, self.original[self._box], self.corner)
+        return Kept(planes, self.painted, self.picture.part(*self._box), self.corner)
 
     @property
     def full_mask(self) -> np.ndarray:
         """The mask at the size of the image, [H, W]."""
-        out = np.zeros(self.original.shape[:2], np.float32)
+        out = np.zeros(self.picture.size[::-1], np.float32)
         out[self._box] = self.mask
         return out
 
@@ -60,7 +65,7 @@ class Rendered:
 
 def untouched(picture: Picture, source: int) -> Rendered:
     nothing = np.zeros((0, 0), np.float32)
-    return Rendered(picture.rgb, source, picture.rgb[:0, :0], nothing, (0, 0), picture.planes)
+    return Rendered(picture, source, np.zeros((0, 0, 3), np.uint8), nothing, (0, 0))
 
 
 def paste_back(
@@ -72,24 +77,24 @@ def paste_back(
     shrunk is enlarged (bicubic) and mixed by the mask, so that the frame keeps its detail
     outside and its edge is soft.
     """
-    image = picture.rgb
     put = _copied if crop.size == crop.side else _enlarged
-    low, high = _bounds(image, origin, np.array(mask.shape[::-1]), crop)
+    low, high = _bounds(picture.size, origin, np.array(mask.shape[::-1]), crop)
     if mask.size == 0 or (high <= low).any():
         return untouched(picture, source)
     # even, as chroma is shared by 2x2 pixels, but at the frame's own end
-    low, high = low - low % 2, np.minimum(high + high % 2, image.shape[1::-1])
-    painted = image[low[1] : high[1], low[0] : high[0]].copy()
+    low, high = low - low % 2, np.minimum(high + high % 2, picture.size)
+    painted = picture.part(slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))).copy()
     spread = put(painted, pixels, mask, low - [crop.x, crop.y], origin, crop.scale)
-    return Rendered(image, source, painted, spread, (int(low[0]), int(low[1])), picture.planes)
+    return Rendered(picture, source, painted, spread, (int(low[0]), int(low[1])))
 
 
-def _bounds(image: np.ndarray, origin: np.ndarray, size: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
-    """First pixel (x, y) of the frame that a region of `size` (width, height) may change, and the one after the last."""
+def _bounds(frame: tuple[int, int], origin: np.ndarray, size: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+    """First pixel (x, y) of a frame (width, height) that a region of `size` (width, height) may change, and the one after
+    the last."""
     corner, reach = np.array([crop.x, crop.y]), 0.0 if crop.size == crop.side else 0.5
     low = np.floor((origin - reach) / crop.scale).astype(int) + corner
     high = np.ceil((origin + size + reach) / crop.scale).astype(int) + corner
-    return np.maximum(low, 0), np.minimum(high, image.shape[1::-1])
+    return np.maximum(low, 0), np.minimum(high, frame)
 
 
 def _copied(

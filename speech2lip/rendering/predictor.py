@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import torch
 
 from ..audio.features import backend_from_params, extract_windows
 from ..audio.rows import FeatureWindows
-from ..background import prefetch
+from ..background import ordered_map, prefetch
 from ..config import Settings, with_changes
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
@@ -24,10 +24,10 @@ from ..media.planes import Picture, carried_bits
 from ..media.probe import probe
 from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
-from ..model.device import has_bfloat16, pick_device
+from ..model.device import Shares, has_bfloat16, pick_device
 from ..nets.compositor import ObservedRegion, cropped
 from ..nets.exemplars import Pictures, Seen
-from ..subject.dataset import cut_region, load_grids
+from ..subject.dataset import cut_picture, load_grids
 from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import face_areas
@@ -52,6 +52,18 @@ _SHORTEST_WALK = 1.0  # seconds that can be walked forth and back without lookin
 _BEYOND = 2  # pixels of the networks
 _AHEAD = 16  # frames decoded ahead of rendering
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Frames to be painted at once: pictures and their numbers [B], embeddings and codes of what is said; given: lip images
+    [B, 3, h, w] instead of the model's."""
+
+    pictures: list[Picture]
+    sources: np.ndarray
+    embedding: torch.Tensor
+    codes: torch.Tensor
+    given: torch.Tensor | None = None
 
 
 class Predictor:
@@ -199,17 +211,33 @@ class Predictor:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
         order = forth_and_back(len(windows), first - start, end - start) + start
         frames = prefetch(pictures_in_order(self.footage, runs_of(order)), _AHEAD)
-        with closing(frames):
-            for numbers, embedding, codes in self._heard(windows, order):
-                pictures = [next(frames) for _ in numbers]
+        shares = Shares.of(self.device)
+
+        def batches() -> Iterator[_Batch]:
+            for numbers, embedding, codes in self._heard(
+                windows, order, max(1, self.config.render.batch // shares.count)
+            ):
                 given = None if lips is None else lips(numbers)
-                yield from self._paint(pictures, order[numbers], embedding, codes, given)
+                yield _Batch([next(frames) for _ in numbers], order[numbers], embedding, codes, given)
+
+        with closing(frames):
+            yield from self._side_by_side(batches(), shares)
+
+    def _side_by_side(self, batches: Iterator[_Batch], shares: Shares) -> Iterator[Rendered]:
+        """Paint batches, in as many threads as there are shares of the processor."""
+        if shares.count == 1:
+            for batch in batches:
+                yield from self.painted(batch)
+            return
+        painted = ordered_map(self.painted, batches, shares.count, shares.count, shares.begin)
+        with shares.restored(), closing(painted):
+            for done in painted:
+                yield from done
 
     def _heard(
-        self, windows: np.ndarray | FeatureWindows, order: np.ndarray
+        self, windows: np.ndarray | FeatureWindows, order: np.ndarray, size: int
     ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
-        """Numbers of frames, embeddings and codes, a batch at a time; speech is heard a few batches ahead of the frames."""
-        size = self.config.render.batch
+        """Numbers of `size` frames, embeddings and codes, a batch at a time; speech is heard a few batches ahead of the frames."""
         ahead = size * max(1, _HEARD_AT_ONCE // size)
         for start in range(0, len(order), ahead):
             numbers = np.arange(start, min(start + ahead, len(order)))
@@ -221,33 +249,23 @@ class Predictor:
         self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
     ) -> Generator[Rendered, None, None]:
         """Frames for windows [n, rows, channels] as they arrive, n from 0 on, without end."""
-        start, end = loop or (0, self.subject.frames)
-        frames = prefetch(pictures_in_order(self.footage, endless_runs(first, start, end)), _AHEAD)
-        position = 0
-        with closing(frames):
+        with closing(LivePainter(self, first, loop)) as painter:
             for windows in arrivals:
-                if not len(windows):
-                    continue
-                for part in np.array_split(windows, len(windows) // self.config.render.batch + 1):
-                    order = forth_and_back(len(part), first - start, end - start, position) + start
-                    numbers = position + np.arange(len(part))
-                    embedding, codes = self.codes(part, order if self.model.predicts_shape else numbers)
-                    yield from self._paint([next(frames) for _ in part], order, embedding, codes)
-                    position += len(part)
+                yield from painter.paint(windows)
 
     def _grids(self, frames: np.ndarray) -> torch.Tensor | None:
         """Stored correspondences, for published networks on an imported dataset."""
         grids = load_grids(self.layout, frames, self.subject.crop.size) if self.model.region == "crop" else None
         return None if grids is None else grids.to(self.device)
 
-    def observe(self, images: list[np.ndarray], sources: np.ndarray) -> tuple[np.ndarray, ObservedRegion]:
-        """The region around the mouth in source frames [H, W, 3] uint8, whose numbers are `sources` [B].
+    def observe(self, pictures: list[Picture], sources: np.ndarray) -> tuple[np.ndarray, ObservedRegion]:
+        """The region around the mouth in source frames, whose numbers are `sources` [B].
 
         Returns its pixels [B, R, R, 3] uint8, and the region as networks see it, `coarse` times smaller.
         """
         subject, coarse = self.subject, self.subject.coarse
         size, origins, at = subject.region_size, self.origins[sources], torch.from_numpy(sources)
-        pixels = np.stack([cut_region(i, subject.fine, o, size) for i, o in zip(images, origins, strict=True)])
+        pixels = np.stack([cut_picture(p, subject.fine, o, size) for p, o in zip(pictures, origins, strict=True)])
         shape = (size // coarse, size // coarse)
         small = np.stack([cv2.resize(p.astype(np.float32), shape, interpolation=cv2.INTER_AREA) for p in pixels])
         drawn = ObservedRegion(
@@ -294,26 +312,21 @@ class Predictor:
         return finished, mask, (columns.start, rows.start)
 
     @torch.no_grad()
-    def _paint(
-        self, pictures: list[Picture], sources: np.ndarray, embedding: torch.Tensor, codes: torch.Tensor,
-        given: torch.Tensor | None = None,
-    ) -> Iterator[Rendered]:  # fmt: skip
-        """One batch; frames without a tracked face, or with something in front of the mouth, pass unchanged.
-
-        given: lip images [B, 3, h, w] instead of the model's.
-        """
+    def painted(self, batch: _Batch) -> list[Rendered]:
+        """Frames without a tracked face, or with something in front of the mouth, pass unchanged."""
+        pictures, sources, given = batch.pictures, batch.sources, batch.given
         keep = [k for k, s in enumerate(sources) if self.track.valid[s] and self.share[s] > 0]
         done = [untouched(picture, int(source)) for picture, source in zip(pictures, sources, strict=True)]
         if keep:
             at, painted = sources[keep], [pictures[k] for k in keep]
-            observed = self.observe([picture.rgb for picture in painted], at)
+            observed = self.observe(painted, at)
             mouths = None if given is None else given[keep].to(self.device)
             share = torch.from_numpy(self.share[at]).to(self.device)[:, None, None, None]
             beside = share if (share < 1).any() else None  # beside frames that pass unchanged
-            finished = self.finish(*observed, embedding[keep], codes[keep], mouths, beside)
+            finished = self.finish(*observed, batch.embedding[keep], batch.codes[keep], mouths, beside)
             for k, frame in zip(keep, self.pasted(painted, at, finished), strict=True):
                 done[k] = frame
-        yield from done
+        return done
 
     def pasted(
         self, pictures: list[Picture], sources: np.ndarray, finished: tuple[torch.Tensor, torch.Tensor, tuple[int, int]]
@@ -328,6 +341,35 @@ class Predictor:
             paste_back(p, pixels[i], masks[i], self.origins[sources[i]] + corner, self.subject.fine, int(sources[i]))
             for i, p in enumerate(pictures)
         ]
+
+
+class LivePainter:
+    """Paints windows as they arrive on frames first, first + 1, ..., walked forth and back inside `loop` [start, end)."""
+
+    def __init__(self, predictor: Predictor, first: int = 0, loop: tuple[int, int] | None = None):
+        self._predictor, self._first = predictor, first
+        self._start, self._end = loop or (0, predictor.subject.frames)
+        self._frames = prefetch(
+            pictures_in_order(predictor.footage, endless_runs(first, self._start, self._end)), _AHEAD
+        )
+        self._done = 0
+
+    def paint(self, windows: np.ndarray) -> Iterator[Rendered]:
+        """The next frames, for windows [n, rows, channels]."""
+        predictor = self._predictor
+        for part in np.array_split(windows, len(windows) // predictor.config.render.batch + 1):
+            if not len(part):
+                continue
+            order = (
+                forth_and_back(len(part), self._first - self._start, self._end - self._start, self._done) + self._start
+            )
+            numbers = self._done + np.arange(len(part))
+            embedding, codes = predictor.codes(part, order if predictor.model.predicts_shape else numbers)
+            yield from predictor.painted(_Batch([next(self._frames) for _ in part], order, embedding, codes))
+            self._done += len(part)
+
+    def close(self) -> None:
+        self._frames.close()
 
 
 def _painted_box(mask: torch.Tensor) -> tuple[slice, slice]:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..files import temporary_space
 from ..media.decode import read_pictures
 from ..media.facts import Selection
-from ..media.planes import Picture
+from ..media.planes import Picture, Stored
 
 _PIECE_BYTES = 2**30  # of decoded frames in a temporary file while the clip is walked backwards
 
@@ -138,28 +138,49 @@ def _reversed_run(footage: Footage, run: np.ndarray) -> Iterator[Picture]:
         part = run[at : at + size]
         with temporary_space(), TemporaryFile() as chunk:
             stored = [_put(chunk, picture) for picture in _forward_run(footage, int(part[-1]), len(part))]
-            for rgb, planes in reversed(stored):
-                picture = Picture(_taken(chunk, rgb), _taken(chunk, planes) if planes is not None else None)
-                yield picture
+            held = max(1, chunk.tell() // len(part))
+            for laid in reversed(stored):
+                yield _taken(chunk, laid)
         at += len(part)
-        size = max(16, _PIECE_BYTES // sum(a.nbytes for a in (picture.rgb, picture.planes) if a is not None))
+        size = max(16, _PIECE_BYTES // held)
 
 
-_Place = tuple[int, tuple[int, ...], np.dtype[Any]]  # of an array in a file: where, shape, kind
+class _Place(NamedTuple):
+    """An array in a file."""
+
+    start: int
+    shape: tuple[int, ...]
+    kind: np.dtype[Any]
 
 
-def _put(file: IO[bytes], picture: Picture) -> tuple[_Place, _Place | None]:
+class _Laid(NamedTuple):
+    """A picture in a file: its parts (`media.planes.Stored`) with places instead of arrays."""
+
+    rgb: _Place | None
+    planes: _Place | None
+    picture: Stored
+
+
+def _put(file: IO[bytes], picture: Picture) -> _Laid:
     """Append a picture to a file."""
 
-    def put(array: np.ndarray) -> _Place:
-        place = file.tell(), array.shape, array.dtype
+    def put(array: np.ndarray | None) -> _Place | None:
+        if array is None:
+            return None
+        place = _Place(file.tell(), array.shape, array.dtype)
         file.write(array.data)
         return place
 
-    return put(picture.rgb), put(picture.planes) if picture.planes is not None else None
+    stored = picture.stored
+    return _Laid(put(stored.rgb), put(stored.planes), stored._replace(rgb=None, planes=None))
 
 
-def _taken(file: IO[bytes], place: _Place) -> np.ndarray:
-    start, shape, kind = place
-    file.seek(start)
-    return np.frombuffer(bytearray(file.read(math.prod(shape) * kind.itemsize)), kind).reshape(shape)
+def _taken(file: IO[bytes], laid: _Laid) -> Picture:
+    def take(place: _Place | None) -> np.ndarray | None:
+        if place is None:
+            return None
+        file.seek(place.start)
+        array = np.frombuffer(bytearray(file.read(math.prod(place.shape) * place.kind.itemsize)), place.kind)
+        return array.reshape(place.shape)
+
+    return Picture(take(laid.rgb), take(laid.planes), size=laid.picture.size, colour=laid.picture.colour)

@@ -16,6 +16,7 @@ from ..background import ordered_map
 from ..facemesh import LIPS
 from ..files import temporary_space
 from ..media.images import read_sized
+from ..media.planes import Picture
 from ..nets.compositor import ObservedRegion
 from ..progress import bar
 from .index import SubjectIndex
@@ -164,6 +165,14 @@ def cut_region(frame: np.ndarray, crop: Crop, origin: np.ndarray, size: int) -> 
     if crop.size == crop.side and (origin >= 0).all() and (origin + size <= crop.size).all():
         return crop_region(frame, origin + [crop.x, crop.y], size)
     return crop_region(extract(frame, crop), origin, size)
+
+
+def cut_picture(picture: Picture, crop: Crop, origin: np.ndarray, size: int) -> np.ndarray:
+    """`cut_region` of a frame, of which no more is made RGB than the region needs."""
+    whole = crop.size != crop.side or (origin < 0).any() or (origin + size > crop.size).any()
+    square = crop if whole else Crop(crop.x + int(origin[0]), crop.y + int(origin[1]), size, size)
+    part = square.seen(picture.size)
+    return cut_region(picture.part(*part), crop.within(part), origin, size)
 
 
 def crop_region(image: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:

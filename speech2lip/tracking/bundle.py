@@ -91,9 +91,11 @@ def _adjust(observed: np.ndarray, state: _Rigid, prior: _Rigid, weights: np.ndar
         hessian, gradient = _shared_normal(lin, w, state, prior, config)
         block, right = pose_normal(lin, w)
         coupling = _coupling(lin, w)
-        eliminated = np.linalg.solve(block, coupling)
-        reduced = hessian - np.einsum("kpi,kpj->ij", coupling, eliminated, optimize=True)
-        step = cho_solve(cho_factor(reduced), gradient - np.einsum("kpi,kp->i", eliminated, right))
+        root = np.linalg.cholesky(block)
+        half = np.linalg.solve(root, coupling).reshape(-1, coupling.shape[2])
+        reduced = hessian - half.T @ half  # of a matrix with itself NumPy computes one half
+        inner = np.linalg.solve(block, right[..., None])[..., 0]
+        step = cho_solve(cho_factor(reduced), gradient - np.einsum("kpi,kp->i", coupling, inner))
         state = _Rigid(
             state.poses + np.linalg.solve(block, (right - coupling @ step)[..., None])[..., 0],
             state.points + step[:-1].reshape(-1, 3),

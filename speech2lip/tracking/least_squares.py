@@ -99,6 +99,16 @@ def turn_jacobian(turned: np.ndarray, rotvec: np.ndarray) -> np.ndarray:
     return -skew(turned) @ left_jacobian(rotvec)[:, None]
 
 
+def row_products(camera: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """camera [K, N, 2, 3] @ right [K, 3, 3], as few products of large matrices."""
+    return (camera.reshape(len(camera), -1, 3) @ right).reshape(camera.shape)
+
+
+def by_turn(camera: np.ndarray, turned: np.ndarray, rotvec: np.ndarray) -> np.ndarray:
+    """camera [K, N, 2, 3] @ `turn_jacobian`, [K, N, 2, 3]: a row times its skew matrix is a cross product."""
+    return row_products(np.cross(turned[:, :, None], camera), left_jacobian(rotvec))
+
+
 def camera_jacobian(points: np.ndarray, focal: float) -> np.ndarray:
     """[..., 2, 3]: change of a pinhole projection with camera-space points [..., 3]."""
     x, y, z = np.moveaxis(points, -1, 0)
@@ -140,9 +150,8 @@ def linearise(observed: np.ndarray, params: np.ndarray, points: np.ndarray, foca
     seen = turned + params[:, None, 3:]
     by_camera = camera_jacobian(seen, focal)
     predicted = project(seen, Intrinsics(focal, 0.0, 0.0))
-    by_turn = by_camera @ turn_jacobian(turned, params[:, :3])
-    by_pose = np.concatenate([by_turn, by_camera], -1)
-    by_point = by_camera @ rotation[:, None]
+    by_pose = np.concatenate([by_turn(by_camera, turned, params[:, :3]), by_camera], -1)
+    by_point = row_products(by_camera, rotation)
     return Linearised(observed - predicted, by_pose, by_point, predicted)
 
 

@@ -27,7 +27,7 @@ from ..geometry.published import FLIP
 from ..geometry.sampling import sample_bilinear
 from ..progress import bar
 from ..shapes import check_shape
-from .least_squares import camera_jacobian, turn_jacobian
+from .least_squares import by_turn, camera_jacobian, row_products, turn_jacobian
 from .observations import ClipObservations
 from .result import FitState
 from .surface import sh_basis
@@ -187,8 +187,8 @@ def _pose_metric(rigid: np.ndarray, poses: np.ndarray) -> np.ndarray:
     """[6, 6]: mean squared motion (mm^2) of rigid points under a change of pose, summed over points."""
     rotation = Rotation.from_rotvec(poses[:, :3]).as_matrix()
     turned = rigid @ rotation.transpose(0, 2, 1)
-    by_turn = turn_jacobian(turned, poses[:, :3])
-    motion = np.concatenate([by_turn, np.broadcast_to(np.eye(3), by_turn.shape)], -1)
+    turn = turn_jacobian(turned, poses[:, :3])
+    motion = np.concatenate([turn, np.broadcast_to(np.eye(3), turn.shape)], -1)
     return np.einsum("tnap,tnaq->pq", motion, motion) / len(poses)
 
 
@@ -220,8 +220,8 @@ def _project(state: FitState, points: FacePoints) -> _Projected:
     turned = _shape(state, points) @ rotation.transpose(0, 2, 1)
     seen = turned + state.poses[:, None, 3:]
     camera = camera_jacobian(seen, state.focal)
-    turn = camera @ turn_jacobian(turned, state.poses[:, :3])
-    jacobian = np.concatenate([turn, camera, camera @ rotation[:, None] @ points.expression], -1)
+    turn = by_turn(camera, turned, state.poses[:, :3])
+    jacobian = np.concatenate([turn, camera, row_products(camera, rotation) @ points.expression], -1)
     normals = points.normals @ rotation.transpose(0, 2, 1)
     facing = -(normals * seen).sum(-1) / np.linalg.norm(seen, axis=-1)
     pixels = project(seen, Intrinsics(state.focal, 0.0, 0.0))

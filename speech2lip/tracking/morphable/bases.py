@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from ...geometry.camera import Intrinsics, project
 from ...shapes import check_shape
-from ..least_squares import camera_jacobian, huber_weights, turn_jacobian
+from ..least_squares import by_turn, camera_jacobian, huber_weights, row_products
 from ..result import FitState
 from ..surface import SurfacePoints
 from .model import LandmarkKeys, MorphableModel, select_contour
@@ -96,8 +96,8 @@ class LandmarkBases:
         rotation = Rotation.from_rotvec(state.poses[:, :3]).as_matrix()
         predicted = project(seen, Intrinsics(state.focal, 0.0, 0.0))
         camera = camera_jacobian(seen, state.focal)
-        turn = camera @ turn_jacobian(turned, state.poses[:, :3])
-        point = camera @ rotation[:, None]
+        turn = by_turn(camera, turned, state.poses[:, :3])
+        point = row_products(camera, rotation)
         expression, identity = (b if pick is None else b[pick] for b in (self.expression, self.identity))
         frames, rows = len(seen), 2 * seen.shape[1]
         local = np.concatenate([turn, camera, point @ expression], -1).reshape(frames, rows, -1)
