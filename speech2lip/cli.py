@@ -48,6 +48,7 @@ def _main(given: list[str]) -> int:
     command = COMMANDS[given[0]]
     parser = _parser(given[0], command)
     options = parser.parse_intermixed_args(_with_their_values(parser, given[1:]))
+    _take_video(options)
     return command.run(options)
 
 
@@ -73,6 +74,17 @@ def _with_their_values(parser: argparse.ArgumentParser, given: Sequence[str]) ->
         else:
             out.append(word)
     return out
+
+
+def _take_video(options: argparse.Namespace) -> None:
+    """`speech2lip preprocess me.mp4`: one word that is no setting is the video of a command that takes one."""
+    if getattr(options, "video", ...) is None:
+        words = [word for word in options.settings if "=" not in word]
+        if (
+            len(words) == 1 and words[0].partition(".")[0] not in Config.__dataclass_fields__
+        ):  # `train.batch` lacks a value
+            options.video = Path(words[0])
+            options.settings.remove(words[0])
 
 
 def _overview() -> argparse.ArgumentParser:
@@ -149,7 +161,7 @@ _RUN_MINUTES = 30.0  # of training, where nothing else is asked for
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--video", type=Path, required=True, help="a video of one person talking")
+    parser.add_argument("--video", type=Path, help="a video of one person talking")
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--voice", type=Path, help=_VOICE_HELP)
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
@@ -171,6 +183,8 @@ def _run(options: argparse.Namespace) -> int:
     from .rendering.output import check_output
     from .training.trainer import fit
 
+    if options.video is None:
+        raise UserError("no video was given: speech2lip run --video me.mp4 --audio speech.wav --out result.mp4")
     config = _run_config(options)
     check_input(options.audio, "speech")
     check_sound(options.audio)

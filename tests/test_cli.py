@@ -453,3 +453,14 @@ def test_a_closed_output_does_not_end_the_work(tmp_path):
 def test_standard_input_needs_stream(capsys, tmp_path, model_path):
     said = _fails(capsys, "render", "--model", model_path, "--audio", "-", "--out", tmp_path / "a.mp4")
     assert "add --stream" in said
+
+
+def test_the_video_may_stand_alone(capsys, tmp_path, monkeypatch):
+    """One word that is no setting is it; what begins like a setting's name lacks its value."""
+    monkeypatch.chdir(tmp_path)
+    assert "me.mp4" in _fails(capsys, "preprocess", "me.mp4") and not (tmp_path / "dataset").exists()
+    _video(tmp_path / "me.mp4", 30)
+    assert "me.mp4 has no sound" in _fails(capsys, "preprocess", "me.mp4", "--out", "x")
+    assert "'train.batch' is not a setting" in _fails(capsys, "preprocess", "train.batch")
+    assert "is not a setting" in _fails(capsys, "preprocess", "--video", "me.mp4", "again.mp4")
+    assert "no video was given" in _fails(capsys, "run", "--audio", "a.wav", "--out", "b.mp4")

@@ -62,8 +62,8 @@ class Picture:
         assert self.planes is not None and self._colour is not None
         top, left = rows.start - rows.start % 2, columns.start - columns.start % 2
         bottom, right = even_size(rows.stop, columns.stop)
-        if bottom <= top or right <= left:
-            return np.empty((0, 0, 3), np.uint8)
+        if rows.stop <= rows.start or columns.stop <= columns.start:
+            return np.empty((max(rows.stop - rows.start, 0), max(columns.stop - columns.start, 0), 3), np.uint8)
         luma, *chroma = places(self.planes)
         planes = self.planes
         if bottom - top < len(luma) or right - left < luma.shape[1]:

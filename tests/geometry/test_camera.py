@@ -154,3 +154,9 @@ def test_normals_of_a_sphere_point_outwards_or_inwards_consistently():
     flip = (np.cross(b - a, c - a) * a).sum(1) < 0
     triangles[flip] = triangles[flip][:, [0, 2, 1]]
     assert ((vertex_normals(points, triangles) * points).sum(1) > 0.95).all()
+
+
+def test_a_cameras_matrix_projects_as_it_does():
+    camera, points = Intrinsics(812.5, 250.0, 261.5), np.random.default_rng(5).normal(0, 60, (50, 3)) + [0, 0, 700]
+    x, y, z = camera.matrix() @ points.T
+    np.testing.assert_allclose(np.stack([x / z, y / z], 1), project(points, camera), rtol=1e-12)

@@ -107,6 +107,40 @@ def test_outside_the_painted_box_nothing_changes(tmp_path, name):
         ).mean() > 0.99  # colours that are near by chance
 
 
+KINDS = ("plain", "full range", "odd size", "anamorphic", "turned", "422", "444", "10 bit")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_part_is_what_the_whole_shows(tmp_path, name):
+    """Whatever is asked for first: RGB of a part alone, parts of it, and what lies outside it."""
+    path = _kind(tmp_path, name)
+    whole = next(read_frames(path, 25.0))
+    height, width = whole.shape[:2]
+    rng = np.random.default_rng(0)
+    for picture in [p for p in read_pictures(path, 25.0) for _ in range(4)][:4]:
+        for _ in range(5):
+            (top, bottom), (left, right) = (np.sort(rng.integers(0, size + 1, 2)) for size in (height, width))
+            part = slice(int(top), int(bottom)), slice(int(left), int(right))
+            np.testing.assert_array_equal(picture.part(*part), whole[part])
+        assert picture.size == (width, height)
+        np.testing.assert_array_equal(picture.rgb, whole)
+    part = slice(7, 41), slice(13, width)
+    for one, other in zip(read_frames(path, 25.0, part=part), read_frames(path, 25.0), strict=True):
+        np.testing.assert_array_equal(one, other[part])
+
+
+def test_rgb_is_made_of_what_is_asked_for_and_once(tmp_path, monkeypatch):
+    picture, made = next(read_pictures(_kind(tmp_path, "plain"), 25.0)), []
+    colour = picture._colour
+    picture._colour = lambda planes: made.append(planes.shape) or colour(planes)
+    picture.part(slice(10, 30), slice(20, 50))
+    picture.part(slice(9, 31), slice(20, 40))  # a pixel further on each side is there
+    assert made == [(24 * 3 // 2, 34)]  # and even corners
+    picture.part(slice(0, 10), slice(0, 10))
+    assert len(made) == 2
+    assert picture.part(slice(5, 5), slice(0, 10)).shape == (0, 10, 3) and len(made) == 2
+
+
 def test_planes_are_what_the_decoder_gave(tmp_path):
     path = _kind(tmp_path, "plain")
     with av.open(str(path)) as file:

@@ -261,6 +261,18 @@ def test_three_minutes_cost_what_half_a_minute_costs(model_path, sound, capfd):
 # ---------------------------------------------------------------- frames ahead of their use
 
 
+def test_an_error_while_painting_ends_the_rendering_with_its_sentence(
+    model_path, subject_config, tmp_path, monkeypatch
+):
+    def broken(self, windows):
+        raise UserError("colours that are no numbers")
+
+    monkeypatch.setattr(live.LivePainter, "paint", broken)
+    sound = np.random.default_rng(0).standard_normal(SAMPLE_RATE) * 0.1
+    with pytest.raises(UserError, match="no numbers"):
+        live.render_live(model_path, Path(subject_config.data.root), _pieces(sound), str(tmp_path / "a.mkv"), "cpu")
+
+
 @settings(deadline=None)
 @given(st.integers(1, 12), st.integers(0, 11), st.integers(1, 80))
 def test_endless_walk_is_the_counted_one(length, first, count):
@@ -273,7 +285,7 @@ def test_endless_walk_is_the_counted_one(length, first, count):
 
 def test_walking_back_in_pieces_gives_every_frame(clip, monkeypatch):
     frames = list(islice(read_pictures(clip / "speaker.mp4", 25.0), 60))
-    monkeypatch.setattr(walk, "_PIECE_BYTES", 30 * frames[0].rgb.nbytes)
+    monkeypatch.setattr(walk, "_PIECE_BYTES", 30 * frames[0].planes.nbytes)
     back = list(pictures_in_order(Footage(clip / "speaker.mp4", 25.0), [np.arange(59, -1, -1)]))
     assert len(back) == 60
     for k in (0, 15, 16, 17, 36, 59):

@@ -146,7 +146,7 @@ def test_outside_the_mouth_the_result_is_the_source(model_path, tmp_path):
         blocks = (frame.full_mask > 0).reshape(192, 2, 192, 2).any((1, 3))  # chroma is shared by 2x2 pixels
         near = blocks.repeat(2, 0).repeat(2, 1)
         np.testing.assert_array_equal(result.rgb[~near], frame.original[~near])
-        luma, *chroma = zip(places(result.planes), places(frame.planes), strict=True)
+        luma, *chroma = zip(places(result.planes), places(frame.picture.planes), strict=True)
         for (one, two), mask in zip((luma, *chroma), (near, blocks, blocks), strict=True):
             np.testing.assert_array_equal(one[~mask], two[~mask])
         painted += int((luma[0] != luma[1]).any())
@@ -163,7 +163,7 @@ def test_hdr_is_tone_mapped_or_kept(model_path, tmp_path):
     predictor.source = tmp_path / "hlg.mov"
     windows = np.random.default_rng(0).normal(size=(8, 20, make_backend(AudioConfig()).channels)).astype(np.float32)
     assert not predictor.footage.keep_hdr and predictor.colour == Colour()
-    assert next(predictor.render(windows)).planes is None
+    assert next(predictor.render(windows)).picture.planes is None
     predictor.config = replace(predictor.config, render=replace(predictor.config.render, hdr="keep"))
     assert predictor.colour == HLG
     frames = list(predictor.render(windows))
@@ -173,7 +173,7 @@ def test_hdr_is_tone_mapped_or_kept(model_path, tmp_path):
     assert probe(tmp_path / "a.mp4").video.stored == HLG and probe(tmp_path / "a.mp4").video.bits == 10
     for result, frame in zip(read_pictures(tmp_path / "a.mp4", 25.0, keep_hdr=True), frames, strict=True):
         blocks = (frame.full_mask > 0).reshape(192, 2, 192, 2).any((1, 3))
-        for one, two in list(zip(places(result.planes), places(frame.planes), strict=True))[1:]:
+        for one, two in list(zip(places(result.planes), places(frame.picture.planes), strict=True))[1:]:
             np.testing.assert_array_equal(one[~blocks], two[~blocks])
         changed = result.rgb.astype(int) - frame.image
         assert np.abs(changed).mean() < 1

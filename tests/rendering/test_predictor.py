@@ -1,4 +1,7 @@
 import dataclasses
+import subprocess
+import sys
+import threading
 from itertools import islice
 from pathlib import Path
 
@@ -169,6 +172,32 @@ def test_audio_drives_the_mouth(predictor, subject_config):
     assert r(windows) > 0.4 > r(windows[::-1].copy()) + 0.2
 
 
+def test_frames_that_are_painted_side_by_side_are_those_of_one_thread(predictor):
+    windows = np.random.default_rng(4).normal(size=(21, *predictor.features(predictor.layout.audio)[:1].shape[1:]))
+    before, seen = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            seen.append([(f.source, f.image) for f in predictor.render(windows.astype(np.float32), first=2)])
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    assert [n for n, _ in seen[0]] == [n for n, _ in seen[1]] and len(seen[0]) == 21
+    for (_, one), (_, other) in zip(*seen, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_an_error_of_a_painter_is_the_renders_and_its_threads_end(predictor, monkeypatch):
+    def broken(_):
+        raise UserError("no numbers")
+
+    monkeypatch.setattr(predictor, "painted", broken)
+    before, threads = torch.get_num_threads(), threading.active_count()
+    with pytest.raises(UserError, match="no numbers"):
+        list(predictor.render(predictor.features(predictor.layout.audio)[:9]))
+    assert torch.get_num_threads() == before and threading.active_count() <= threads
+
+
 def test_bfloat16_changes_no_visible_grey_level(predictor):
     """Networks in bfloat16 paint what they paint in float32, to within two of 255 levels."""
     windows = np.random.default_rng(0).normal(0, 1, (16, 20, CHANNELS)).astype(np.float32)
@@ -337,3 +366,10 @@ def test_the_painted_box_holds_all_that_an_enlarged_mask_reaches_and_little_more
     assert not reached.any()
     ys, xs = np.array(spots).T
     assert rows.stop - rows.start <= np.ptp(ys) + 5 and columns.stop - columns.start <= np.ptp(xs) + 5
+
+
+def test_opening_a_model_loads_no_compiler(model_path):
+    """PyTorch's takes a second and sixty megabytes, and comes with operations on tensors without numbers."""
+    code = "import sys; from speech2lip import load_checkpoint; load_checkpoint(sys.argv[1]); print(sorted({'torch._dynamo', 'sympy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code, str(model_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

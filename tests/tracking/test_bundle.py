@@ -13,6 +13,7 @@ from speech2lip.subject.layout import SubjectLayout
 from speech2lip.tracking import alignment
 from speech2lip.tracking.alignment import align
 from speech2lip.tracking.bundle import track_head
+from speech2lip.tracking.least_squares import by_turn, camera_jacobian, row_products, turn_jacobian
 from speech2lip.tracking.observations import ClipObservations
 
 RNG = np.random.default_rng(3)
@@ -167,3 +168,11 @@ def test_observations_that_do_not_fit_together_are_refused():
         ClipObservations(np.zeros((60, 468, 3)), np.ones(60, bool), [], (0.0, 0.0), 1.0)
     with pytest.raises(ValueError, match="within 60 frames"):
         ClipObservations(np.zeros((60, 478, 3)), np.ones(60, bool), [(0, 61)], (0.0, 0.0), 1.0)
+
+
+def test_products_by_rows_are_the_products_of_each_point():
+    points, rotvec = RNG.normal(0, 50, (4, 9, 3)) + [0, 0, 600], RNG.normal(0, 0.4, (4, 3))
+    camera, rotation = camera_jacobian(points, 900.0), Rotation.from_rotvec(rotvec).as_matrix()
+    np.testing.assert_allclose(row_products(camera, rotation), camera @ rotation[:, None], atol=1e-12)
+    turned = RNG.normal(0, 50, (4, 9, 3))
+    np.testing.assert_allclose(by_turn(camera, turned, rotvec), camera @ turn_jacobian(turned, rotvec), atol=1e-9)

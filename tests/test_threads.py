@@ -1,0 +1,45 @@
+"""Threads of libraries are told how to wait before these are loaded."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from speech2lip.threads import settle_threads
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("30000", "1")),
+        ({"GOMP_SPINCOUNT": "7", "OPENBLAS_NUM_THREADS": "2"}, ("7", "2")),
+        ({"OMP_WAIT_POLICY": "passive"}, (None, "1")),
+    ],
+)
+def test_what_is_set_stays(monkeypatch, given, expected):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settle_threads()
+    assert (os.environ.get("GOMP_SPINCOUNT"), os.environ["OPENBLAS_NUM_THREADS"]) == expected
+
+
+@pytest.mark.parametrize("module", ["speech2lip.cli", "speech2lip"])
+def test_commands_settle_before_anything_heavy_is_loaded(module):
+    code = f"import sys, {module}; print(sorted({{'numpy', 'torch', 'cv2', 'mediapipe'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="Linux lists a process's threads")
+def test_a_command_has_one_thread_for_numpy():
+    """OpenBLAS starts its threads when it is loaded."""
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    code = (
+        "from speech2lip.threads import settle_threads; settle_threads()\n"
+        "import numpy, os; print(len(os.listdir('/proc/self/task')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
