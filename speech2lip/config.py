@@ -340,6 +340,12 @@ class RenderConfig:
         0,
         1e5,
     )
+    early: float = key(
+        0.06,
+        "live: seconds at the end of a frame's sound that are not waited for; the last sound stands for them",
+        0,
+        0.4,
+    )
     articulation: float = key(1.0, "factor on the predicted mouth shape", 0, 3)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")

@@ -17,11 +17,12 @@ def track(items: Iterable[T], title: str, total: int | None = None, unit: str = 
     yield from bar(title, total if total is not None else _length(items), unit, items)
 
 
-def bar(title: str, total: int | None, unit: str = "frame", items: Iterable[Any] | None = None) -> Any:
-    """A tqdm bar in the project's one style."""
+def bar(title: str, total: int | None, unit: str = "frame", items: Iterable[Any] | None = None, done: int = 0) -> Any:
+    """A tqdm bar in the project's one style; done: of the total before it begins, which says nothing of how fast it goes."""
     return tqdm(
-        items, desc=printable(title), total=total, unit=unit, dynamic_ncols=True, mininterval=0.5, smoothing=0.1
-    )
+        items, desc=printable(title), total=total, unit=unit, initial=done, dynamic_ncols=True, mininterval=0.5,
+        smoothing=0.1,
+    )  # fmt: skip
 
 
 def _length(items: Iterable[Any]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -30,10 +31,12 @@ class LiveFeatures:
     A file's features are standardised by the whole file; live sound by the last half
     minute, which begins as `known`, the subject's own sound (16 kHz pieces), and is replaced
     as the new voice is heard. A frame is ready `lookahead` seconds after its time.
+
+    early: seconds at the end of a window that are not waited for; the last row known stands for those that come later.
     """
 
-    def __init__(self, backend: FeatureBackend, fps: float, known: Iterable[np.ndarray]):
-        self._offsets, self._fps = backend.offsets, fps
+    def __init__(self, backend: FeatureBackend, fps: float, known: Iterable[np.ndarray], early: float = 0.0):
+        self._offsets, self._fps, self._early = backend.offsets, fps, early
         self._streams = _streams_of(backend)
         self._meter = LevelMeter(memory_seconds=30.0)
         self._frame = 0
@@ -42,8 +45,8 @@ class LiveFeatures:
 
     @property
     def lookahead(self) -> float:
-        """Seconds of sound after a frame's time that its window needs."""
-        return float(self._offsets[-1]) + max(stream.delay for stream in self._streams)
+        """Seconds of sound after a frame's time that are waited for."""
+        return float(self._offsets[-1]) + max(stream.delay for stream in self._streams) - self._early
 
     def push(self, wav: np.ndarray) -> np.ndarray:
         """More 16 kHz samples [N] in [-1, 1]."""
@@ -51,20 +54,20 @@ class LiveFeatures:
         self._meter.push(wav)
         for stream in self._streams:
             stream.push(wav, self._meter.gain)
-        last = min(stream.last for stream in self._streams)
+        last = min(stream.last for stream in self._streams) + self._early
         ready = int(np.floor((last - self._offsets[-1]) * self._fps)) + 1
-        return self._windows(max(ready, self._frame))
+        return self._windows(max(ready, self._frame), more=True)
 
     def finish(self) -> np.ndarray:
         """The frames that are left when the sound ends; silence follows."""
         for stream in self._streams:
             stream.finish(self._meter.gain)
-        return self._windows(max(round(self.samples / SAMPLE_RATE * self._fps), self._frame))
+        return self._windows(max(round(self.samples / SAMPLE_RATE * self._fps), self._frame), more=False)
 
-    def _windows(self, stop: int) -> np.ndarray:
-        """Windows of frames [self._frame, stop)."""
+    def _windows(self, stop: int, more: bool) -> np.ndarray:
+        """Windows of frames [self._frame, stop); more: the sound goes on."""
         frames, self._frame = np.arange(self._frame, stop), stop
-        rows = tuple(stream.rows(len(frames) > 0) for stream in self._streams)
+        rows = tuple(replace(stream.rows(len(frames) > 0), holds=more) for stream in self._streams)
         return FeatureWindows(rows, self._fps, stop, self._offsets)[frames]
 
     def _remember(self, known: Iterable[np.ndarray]) -> None:

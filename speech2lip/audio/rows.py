@@ -86,16 +86,20 @@ def blocks_of(rows: RowSource) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of features [T, C], row k at second start + k / rate; what lies outside them is `silence`."""
+    """Rows of features [T, C], row k at second start + k / rate; what lies outside them is `silence`, but after them the last one
+    where it `holds`."""
 
     values: RowSource
     rate: float
     silence: float
     start: float = 0.0
+    holds: bool = False
 
     def at(self, seconds: np.ndarray) -> np.ndarray:
         """Rows float32 [..., C] at any times [...], by linear interpolation."""
         position = (seconds - self.start) * self.rate
+        if self.holds:
+            position = np.minimum(position, len(self.values) - 1)
         nearest = np.round(position)
         position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)  # rows that are hit need no blending
         below = np.floor(position).astype(int)

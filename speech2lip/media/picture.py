@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import UserError
 from .colour import cube_file, scale_matrix, stored_colour, written_colour
 from .facts import HDR_TRANSFERS, VideoFacts
-from .planes import AS_STORED, Picture, even_size, evened, is_carried, planes_of, upright
+from .planes import AS_STORED, Picture, carried_bits, even_size, evened, is_carried, planes_of, upright
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -154,7 +154,8 @@ def _with_notes(facts: VideoFacts, tags: tuple[int, int]) -> VideoFacts:
     notes = []
     if facts.hdr:
         kind = "HLG" if facts.stored.transfer == "arib-std-b67" else "PQ"
-        notes.append(f"HDR ({kind}) is tone-mapped to SDR BT.709 (render.hdr=keep: results stay HDR)")
+        kept = " (render.hdr=keep: results stay HDR)" if carried_bits(facts, keep_hdr=True) else ""
+        notes.append(f"HDR ({kind}) is tone-mapped to SDR BT.709{kept}")
     if tags[0] in (0, 2) and facts.subsampling.startswith("4") and not facts.hdr:
         notes.append(f"no colour tags: taken as {facts.stored.matrix}")
     if facts.interlaced:

@@ -155,7 +155,9 @@ def describe(info: MediaInfo) -> str:
     """One line for the user: what is read, and what is done with it."""
     parts = []
     if (video := info.video) is not None:
-        rate = f", {video.fps:.5g} frames per second" if video.fps else ""
+        even = video.interlaced or video.nominal <= video.fps
+        uneven = "" if even else f" on average, up to {video.nominal:.5g}"
+        rate = f", {video.fps:.5g} frames per second{uneven}" if video.fps else ""
         parts.append(
             f"{video.codec} {video.width}x{video.height}{rate}, {video.bits} bit {video.subsampling}, {video.stored.matrix}"
         )

@@ -80,7 +80,11 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
         painting = _Painting(fps, painter, shares)
         try:
             with LiveWriter(out, fps, colour=predictor.colour) as writer:
-                ears = _SoundBuffer(sound, LiveFeatures(backend, fps, stream_audio(predictor.layout.audio)), writer)
+                ears = _SoundBuffer(
+                    sound,
+                    LiveFeatures(backend, fps, stream_audio(predictor.layout.audio), predictor.config.render.early),
+                    writer,
+                )
                 painting.run(writer, ears)
                 started = time.monotonic()
         except (UserError, OSError):  # an encoder that the same Ctrl-C ended, or that got no frame

@@ -126,7 +126,7 @@ class Trainer:
         at, train = self.progress, self.config.train
         if at.phase_step == 0:
             phase.trainee.begin()
-        meter = bar(phase.name, 1000, "‰")
+        meter = bar(phase.name, 1000, "‰", done=round(1000 * self._done(phase)))
         shown = saved = last = time.monotonic()
         while (done := self._done(phase)) < 1 and self.stop.number is None:
             # evaluate

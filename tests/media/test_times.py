@@ -5,7 +5,7 @@ from making import counted, ffmpeg, make_video
 
 from speech2lip.errors import UserError
 from speech2lip.media.decode import read_frames
-from speech2lip.media.probe import check_video, expected_frames, probe
+from speech2lip.media.probe import check_video, describe, expected_frames, probe
 
 
 def test_the_nominal_rate_is_that_of_the_even_part(tmp_path):
@@ -13,7 +13,9 @@ def test_the_nominal_rate_is_that_of_the_even_part(tmp_path):
         return probe(make_video(tmp_path / name, counted(60), rate=rate, times=times)).video.nominal
 
     assert nominal("even.mp4", 25) == 0
+    assert ", 25 frames per second, " in describe(probe(tmp_path / "even.mp4"))
     assert nominal("freeze.mp4", 25, lambda k: 4 * k + (200 if k >= 30 else 0)) == 25
+    assert "frames per second on average, up to 25, " in describe(probe(tmp_path / "freeze.mp4"))
     assert nominal("slower.mp4", 60, lambda k: 4 * k if k < 30 else 120 + 16 * (k - 30)) == 60
 
 

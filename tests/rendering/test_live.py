@@ -76,6 +76,25 @@ def test_frames_are_ready_as_soon_as_their_window_is_heard(sound):
     assert features.lookahead < 0.27
 
 
+def test_frames_may_leave_before_the_end_of_their_window_is_heard(sound):
+    """What is not heard yet is the last sound heard; what was heard is as it would have been; after the end comes silence."""
+    sound, backend = sound[: 3 * SAMPLE_RATE], LogMel(20, 0.02)
+    waiting, early = LiveFeatures(backend, 25.0, [sound]), LiveFeatures(backend, 25.0, [sound], early=0.1)
+    assert early.lookahead == pytest.approx(waiting.lookahead - 0.1)
+    whole, soon = [], []
+    for piece in _pieces(sound):
+        whole.append(waiting.push(piece))
+        soon.append(early.push(piece))
+        assert sum(map(len, soon)) >= sum(map(len, whole))
+    ready, held = np.concatenate(whole), np.concatenate(soon)
+    assert len(held) - len(ready) in (2, 3)
+    for frame in range(10, len(ready)):
+        known = 20 - int(np.argmin((held[frame, ::-1] == held[frame, -1]).all(1)))  # rows before those that repeat
+        assert 14 <= known < 20
+        np.testing.assert_allclose(held[frame, :known], ready[frame, :known], atol=0.2)
+    assert len(held) + len(early.finish()) == len(ready) + len(waiting.finish()) == 75
+
+
 def _in_real_time(wav):
     """The sound in pieces of one frame, each at the moment at which it would have been spoken."""
     begin = time.monotonic()

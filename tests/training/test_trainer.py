@@ -11,6 +11,7 @@ import torch
 from speech2lip.errors import UserError
 from speech2lip.metrics.basic import psnr
 from speech2lip.model.checkpoint import load_checkpoint
+from speech2lip.training import trainer
 from speech2lip.training.phases import NotFinite
 from speech2lip.training.trainer import Trainer, fit
 from speech2lip.training.validation import validate
@@ -68,6 +69,19 @@ def test_interrupted_anywhere_and_continued_equals_uninterrupted(quick, change, 
     assert second.run()
     for name, value in straight.items():
         torch.testing.assert_close(_weights(second)[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_bars_begin_where_their_phases_do(quick, change, tmp_path, monkeypatch):
+    """What earlier phases and runs have done says nothing of how fast this one goes; the time that is left would be too short."""
+    begun, bar = [], trainer.bar
+    monkeypatch.setattr(
+        trainer, "bar", lambda title, *rest, done: begun.append((title, done)) or bar(title, *rest, done=done)
+    )
+    config = change(quick, train={"output": str(tmp_path)})
+    assert not Interrupted(config, 24).run()
+    assert Trainer(config).run()
+    first, again = [done for title, done in begun if title == begun[-1][0]]
+    assert 0 < first < again < 1000 and begun[0][1] == 0
 
 
 @pytest.fixture(scope="module")
