@@ -191,6 +191,12 @@ class LipConfig:
     shape_codes: int = key(12, "principal components of the mouth's shape", 1, 100)
     detail: int = key(8, "width of the speech that the picture sees beside the shape", 1, 4096)
     audio_width: int = key(128, "channels of the speech encoder", 1, 4096)
+    regression: float = key(
+        2.0,
+        "penalty, per sample, of the ridge regression that predicts shape codes beside the encoder; 0: no regression",
+        0,
+        1e6,
+    )
     audio_dropout: float = key(0.2, "dropout in the speech encoder", 0, 0.95)
     frequencies: int = key(10, "of the coordinate encoding", 1, 32)
     width: int = key(192, "hidden units of the implicit field", 8, 8192)

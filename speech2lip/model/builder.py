@@ -16,6 +16,7 @@ from ..nets.exemplars import ExemplarBank
 from ..nets.interface import LipSyncModel, Region
 from ..nets.lip import LipModel
 from ..nets.published import PublishedSpeech2Lip
+from ..nets.regression import WindowRegression
 from ..nets.shape import ShapeBasis
 from ..nets.speech2lip import Speech2Lip
 from ..nets.sync import SyncExpert
@@ -62,6 +63,9 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         full = (metadata.coarse * metadata.lip_size[0], metadata.coarse * metadata.lip_size[1])
         bank = ExemplarBank(lip.exemplars, full, lip.shape_codes, round(metadata.fps), metadata.coarse)
     encoder, head = speech_networks(config, backend)
+    regression = None
+    if lip.regression > 0:
+        regression = WindowRegression(backend.window, backend.channels, lip.shape_codes)
     picture = LipModel(
         metadata.lip_size, {"audio": lip.detail, "shape": lip.shape_codes, "pose": 3}, lip.width, lip.layers, lip.skip_after,
         lip.frequencies, lattice_step(lip.upsample, metadata.lip_size[0]), lip.features, lip.ensemble,
@@ -81,6 +85,7 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         audio_dropout=lip.audio_dropout,
         pose_noise=config.train.pose_noise,
         exemplars=bank,
+        regression=regression,
     )
 
 

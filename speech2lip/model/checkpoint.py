@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..arrays import Unsound
-from ..config import Config, config_from_dict, config_to_dict, shown
+from ..config import Config, config_from_dict, config_to_dict, shown, with_changes
 from ..errors import UserError
 from ..files import atomic_path
 from ..nets.interface import LipSyncModel
@@ -93,7 +93,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if missing:
         kind = "the state of a training, not its model" if "parts" in content else f"it lacks {missing[0]}"
         raise UserError(f"{path} is no finished model ({kind}): {_REMEDY}")
-    config = config_from_dict(content["config"], str(path))
+    config = _as_it_was(config_from_dict(content["config"], str(path)), content["state"])
     try:
         metadata = ModelMetadata.from_dict(content["metadata"])
         metrics = {str(name): _metric(value) for name, value in content["metrics"].items()}
@@ -103,6 +103,13 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     model = build_model(config, metadata)
     model.load_state_dict(content["state"])
     return Checkpoint(config, metadata, model.eval(), metrics)
+
+
+def _as_it_was(config: Config, state: dict[str, Any]) -> Config:
+    """The configuration of a model that was trained before a part could be left out says nothing of it: it has none."""
+    if any(str(name).startswith("regression.") for name in state):
+        return config
+    return with_changes(config, "model", {"model.lip.regression": 0})
 
 
 def _metric(value: Any) -> float:

@@ -70,7 +70,7 @@ class ShapeHead(nn.Module):
     weighed by `stream_weights`. Together they guess better than one network that sees both, which
     learns what is easy from one and little from the other.
 
-    In use (eval mode) codes are multiplied by `gain` [K]: least squares moves a mouth less
+    In use codes are to be multiplied by `gain` [K]: least squares moves a mouth less
     than it should, by as much as speech leaves it uncertain, and that is what mumbles.
     """
 
@@ -89,6 +89,5 @@ class ShapeHead(nn.Module):
         return torch.stack([head(part) for head, part in zip(self.heads, parts, strict=True)], 1)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """embedding: [B, streams * E] -> codes [B, K], times `gain` in use."""
-        codes = (self.stream_predictions(embedding) * self.stream_weights[:, None]).sum(1)
-        return codes if self.training else codes * self.gain
+        """embedding: [B, streams * E] -> codes [B, K], without gain."""
+        return (self.stream_predictions(embedding) * self.stream_weights[:, None]).sum(1)

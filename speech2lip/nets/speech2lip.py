@@ -15,6 +15,7 @@ from .compositor import CanonicalSpace, ObservedRegion, black_holes, exposed, me
 from .exemplars import ExemplarBank, Seen, enlarged, look
 from .interface import LipSyncModel
 from .lip import LipModel
+from .regression import WindowRegression
 from .shape import ShapeBasis
 
 _SMOOTH = 1.0  # standard deviation, in pixels of the networks, below which nothing that is seen is changed
@@ -36,10 +37,10 @@ class Speech2Lip(LipSyncModel):
     def __init__(
         self, encoder: StreamEncoder, shape_head: ShapeHead, basis: ShapeBasis, lip: LipModel, blend: BlendNet,
         space: CanonicalSpace, embedding: int, detail: int, audio_dropout: float, pose_noise: float = 0.0,
-        exemplars: ExemplarBank | None = None,
+        exemplars: ExemplarBank | None = None, regression: WindowRegression | None = None,
     ):  # fmt: skip
         super().__init__()
-        self.exemplars = exemplars
+        self.exemplars, self.regression = exemplars, regression
         self.pose_noise = pose_noise
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
@@ -68,7 +69,10 @@ class Speech2Lip(LipSyncModel):
         """
         with self._precision(window):
             embedding = self.encoder(window)
-            return embedding.float(), self.shape_head(embedding).float()
+            codes = self.shape_head(embedding).float()
+        if self.regression is not None and not self.training:
+            codes = self.regression.mixed(window, codes)
+        return embedding.float(), codes if self.training else codes * self.shape_head.gain
 
     def stream_predictions(self, window: Tensor) -> Tensor:
         """Shape codes [B, streams, K] that each stream of audio windows [B, rows, channels] suggests."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ..config import TrainConfig
 from ..nets.interface import LipSyncModel
+from ..nets.regression import WindowRegression
 from ..nets.speech2lip import Speech2Lip
 from . import losses
 from .augment import mix
@@ -19,6 +21,8 @@ from .context import Context, Sample
 from .ema import Average
 from .optimise import descend, remember
 from .phases import Phase, Position
+
+_PIECE = 512  # frames whose windows, fifty kilobytes each, are taken at once
 
 
 class SpeechObjective:
@@ -95,18 +99,20 @@ def speech_rate(train: TrainConfig, at: Position) -> float:
 
 @dataclass
 class Calibration:
-    """Learns how much too little the mouth moves on speech that was not trained on, and makes up for it.
+    """Learns from speech that was not trained on how far the regression is believed beside the encoder, how much too little
+    the mouth then moves, and makes up for it.
 
     A code gets its missing movement back in proportion to its correlation with what speech
     says: all of it where speech explains it, none where it is a guess, which a gain would
     only make louder.
+
+    predicted, regressed: codes [n, K] of each part, by an encoder and a regression that did not hear it; frames: of each part.
     """
 
     context: Context
     model: Speech2Lip
-    predicted: list[Tensor] = field(
-        default_factory=list
-    )  # codes [n, K] of each part, by an encoder that did not hear it
+    predicted: list[Tensor] = field(default_factory=list)
+    regressed: list[Tensor] = field(default_factory=list)
     frames: list[Tensor] = field(default_factory=list)
 
     def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -124,28 +130,53 @@ class Calibration:
         return [Phase(f"articulation {k + 1}/{len(parts)}", f, share, f.most) for k, f in enumerate(folds)]
 
     def codes(self) -> tuple[Tensor, Tensor]:
-        """Codes [N, K] that speech predicts for the training frames [N], held out."""
+        """Codes [N, K] that the encoder predicts for the training frames [N], held out."""
         return torch.cat(self.predicted), torch.cat(self.frames)
 
-    def keep(self, twin: Speech2Lip, part: np.ndarray) -> None:
-        """Remember what a trained copy says of frames that it never heard; the last one sets the gain."""
-        at = torch.from_numpy(part).to(self.context.device)
-        with torch.no_grad():
-            self.predicted.append(twin.eval().encode_audio(self.context.data.windows(at), at)[1])
+    @torch.no_grad()
+    def keep(self, twin: Speech2Lip, part: np.ndarray, rest: np.ndarray) -> None:
+        """Remember what a copy that was trained on `rest` says of frames that it never heard; the last one sets shares and gain."""
+        at, data = torch.from_numpy(part).to(self.context.device), self.context.data
+        self.predicted.append(twin.eval().encode_audio(data.windows(at), at)[1])
+        if twin.regression is not None:
+            self.fit(twin.regression, rest)
+            self.regressed.append(torch.cat([twin.regression(data.windows(piece)) for piece in at.split(_PIECE)]))
         self.frames.append(at)
         if len(self.frames) == self.context.config.train.folds:
+            if self.model.regression is not None:
+                self.fit(self.model.regression, self.context.index.train)
+                self.model.regression.share.copy_(self.share())
             self.model.shape_head.gain.copy_(self.gain())
 
+    def fit(self, regression: WindowRegression, frames: np.ndarray) -> None:
+        """Fit a regression to frames as they are heard."""
+        at, data, basis = torch.from_numpy(frames).to(self.context.device), self.context.data, self.model.basis
+
+        def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+            for piece in at.split(_PIECE):
+                yield data.windows(piece), basis.encode(data.mouth[piece])
+
+        regression.fit(pairs, self.context.config.model.lip.regression)
+
     def state_dict(self) -> dict[str, Any]:
-        return {"predicted": self.predicted, "frames": self.frames}
+        return {"predicted": self.predicted, "regressed": self.regressed, "frames": self.frames}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.predicted = [t.to(self.context.device) for t in state["predicted"]]
-        self.frames = [t.to(self.context.device) for t in state["frames"]]
+        for name in ("predicted", "regressed", "frames"):
+            setattr(self, name, [t.to(self.context.device) for t in state.get(name, [])])
+
+    def share(self) -> Tensor:
+        """How far each code [K] of the regression is believed: where the held-out error is least."""
+        made, frames = self.codes()
+        real = self.model.basis.encode(self.context.data.mouth[frames])
+        beside = torch.cat(self.regressed) - made
+        return ((beside * (real - made)).sum(0) / (beside**2).sum(0).clamp(min=1e-9)).clamp(0, 1)
 
     def gain(self) -> Tensor:
-        """Factor [K] on each code."""
+        """Factor [K] on each code, of encoder and regression together."""
         made, frames = self.codes()
+        if self.model.regression is not None:
+            made = torch.lerp(made, torch.cat(self.regressed), self.model.regression.share)
         real = self.model.basis.encode(self.context.data.mouth[frames])
         most = self.context.config.train.articulate - 1
         missing = (real.std(0) / made.std(0).clamp(min=1e-6) - 1).clamp(0, most)
@@ -158,7 +189,7 @@ class FoldTraining(SpeechTraining):
     """Trains a copy of the model's encoder without one part of the clip."""
 
     def __init__(self, calibration: Calibration, part: np.ndarray, rest: np.ndarray):
-        self.calibration, self.part = calibration, part
+        self.calibration, self.part, self.rest = calibration, part, rest
         super().__init__(calibration.context, calibration.model, rest)
 
     def begin(self) -> None:
@@ -167,7 +198,7 @@ class FoldTraining(SpeechTraining):
         super().begin()
 
     def end(self) -> None:
-        self.calibration.keep(self.model, self.part)
+        self.calibration.keep(self.model, self.part, self.rest)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy too."""

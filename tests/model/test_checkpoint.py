@@ -80,3 +80,13 @@ def test_the_same_weights_are_the_same_file(sound, tmp_path):
         save_tensors(tmp_path / name, content)
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
     assert load_checkpoint(sound).metrics == {"psnr": 20.0, "steps": 10.0}
+
+
+def test_a_model_from_before_the_regression_has_none(sound, tmp_path):
+    content = load_tensors(sound, "")
+    content["state"] = {k: v for k, v in content["state"].items() if not k.startswith("regression.")}
+    del content["config"]["model"]["lip"]["regression"]
+    save_tensors(tmp_path / "old.pt", content)
+    old = load_checkpoint(tmp_path / "old.pt")
+    assert old.model.regression is None and old.config.model.lip.regression == 0
+    assert load_checkpoint(sound).model.regression is not None
