@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,27 @@ def save_checkpoint(
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write plain containers and tensors, atomically."""
-    packed = io.BytesIO()  # PyTorch's own writing says nothing of a full disk, and names its archive after the file
-    torch.save(content, packed)
+    packed = _packed(content)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(packed.getbuffer())
+        temporary.write_bytes(packed)
+
+
+def _packed(content: dict[str, Any]) -> memoryview:
+    """The file in memory: PyTorch's own writing says nothing of a full disk, and names its archive after the file."""
+    packed = io.BytesIO()
+    torch.save(content, packed)
+    return packed.getbuffer()
+
+
+def relabelled(path: Path, changes: Mapping[str, Any]) -> memoryview:
+    """The file `path` with other entries of its configuration, by dotted key; weights and all else stay as they are.
+
+    It is read and checked as by `load_checkpoint`, so UserError for what that refuses.
+    """
+    content = load_tensors(path, _REMEDY)
+    checkpoint = _checked(content, path)
+    changed = config_from_dict({**config_to_dict(checkpoint.config), **changes}, str(path))
+    return _packed({**content, "config": config_to_dict(changed)})
 
 
 def load_tensors(path: Path, remedy: str) -> dict[str, Any]:
@@ -88,7 +106,11 @@ def _from_first_format(content: dict[str, Any]) -> dict[str, Any]:
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Rebuild a model for use from `model.pt`."""
     path = Path(path)
-    content = load_tensors(path, "train one with `speech2lip train`")
+    return _checked(load_tensors(path, "train one with `speech2lip train`"), path)
+
+
+def _checked(content: dict[str, Any], path: Path) -> Checkpoint:
+    """The model of a file's content; UserError for any that does not fit."""
     missing = [name for name in _ENTRIES if not isinstance(content.get(name), dict)]
     if missing:
         kind = "the state of a training, not its model" if "parts" in content else f"it lacks {missing[0]}"
