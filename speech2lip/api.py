@@ -1,4 +1,4 @@
-"""The Python interface: the same three steps as on the command line, as functions.
+"""The Python interface: the same steps as on the command line, as functions.
 
 Settings are the configuration's (`speech2lip config` lists them): keys are written with dots,
 as in `settings={"train.batch": 4}`. Unusable input raises `UserError`, whose message is one
@@ -8,11 +8,15 @@ sentence for a person.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .config import Settings, load_settings
 from .files import check_input
 from .names import subject_name
 from .subject.records import Subject
+
+if TYPE_CHECKING:
+    from .library.listing import ListedSubject
 
 
 def preprocess(
@@ -86,3 +90,55 @@ def render(
     return render_video(
         Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start, settings
     )
+
+
+def subjects(root: str | Path = "dataset", log: str | Path = "log") -> list[ListedSubject]:
+    """Everybody who was learned, in the order of their names: state, frames, consent, model, size.
+
+    root: folder of the subjects' folders; log: folder of the models' folders; so in the functions below.
+    """
+    from .library.listing import list_subjects
+    from .library.places import Places
+
+    return list_subjects(Places(Path(root), Path(log)))
+
+
+def rename_subject(old: str, new: str, root: str | Path = "dataset", log: str | Path = "log") -> Path:
+    """Give a subject and its models another name; returns its folder. Models are ready to render under it."""
+    from .library.changes import rename_subject as run
+    from .library.places import Places
+
+    return run(old, new, Places(Path(root), Path(log))).folder
+
+
+def export_subject(name: str, out: str | Path, root: str | Path = "dataset", log: str | Path = "log") -> Path:
+    """Write a subject and its model into one new archive, `out`, for `import_subject`; returns its path."""
+    from .library.exports import export_subject as run
+    from .library.places import Places
+
+    run(name, Path(out), Places(Path(root), Path(log)))
+    return Path(out)
+
+
+def import_subject(
+    archive: str | Path, name: str | None = None, root: str | Path = "dataset", log: str | Path = "log"
+) -> Path:
+    """Unpack an archive as a new subject; returns its folder. name: instead of the archive's.
+
+    Anybody's archive may be given: it is checked before anything is put into place, and a name that is taken is refused.
+    """
+    from .library.imports import import_subject as run
+    from .library.places import Places
+
+    return run(Path(archive), Places(Path(root), Path(log)), name).folder
+
+
+def remove_subject(name: str, root: str | Path = "dataset", log: str | Path = "log") -> list[Path]:
+    """Remove a subject, its models and the published recipe's results, without asking; returns the files that are gone.
+
+    Files in its folders that this program did not write stay.
+    """
+    from .library.changes import remove_subject as run
+    from .library.places import Places
+
+    return list(run(name, Places(Path(root), Path(log))).files)

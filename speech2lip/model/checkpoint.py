@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..arrays import Unsound
-from ..config import Config, config_from_dict, config_to_dict, shown
+from ..config import Config, changed, config_from_dict, config_to_dict, shown
 from ..errors import UserError
 from ..files import atomic_path
 from ..nets.interface import LipSyncModel
@@ -76,9 +76,8 @@ def relabelled(path: Path, changes: Mapping[str, Any]) -> memoryview:
     It is read and checked as by `load_checkpoint`, so UserError for what that refuses.
     """
     content = load_tensors(path, _REMEDY)
-    checkpoint = _checked(content, path)
-    changed = config_from_dict({**config_to_dict(checkpoint.config), **changes}, str(path))
-    return _packed({**content, "config": config_to_dict(changed)})
+    config = changed(_checked(content, path).config, changes)
+    return _packed({**content, "config": config_to_dict(config)})
 
 
 def load_tensors(path: Path, remedy: str) -> dict[str, Any]:
