@@ -20,6 +20,7 @@ from .locks import try_lock
 
 _PREFIX = ".speech2lip-"  # of temporary names, which are short: the target's may be as long as the file system allows
 _LONGEST_SUFFIX = 16
+_UNFINISHED = ".unfinished"  # how names of temporary folders end; any other folder is somebody else's
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (
     errno.ENOENT,
@@ -110,13 +111,10 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent)
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
-        handle = _opened_folder(path)
+        path, handle = _locked_folder(target.parent)
     try:
-        if handle is not None:
-            try_lock(handle)
-        os.chmod(path, 0o777 & ~_umask())
         with writing(target):
+            os.chmod(path, 0o777 & ~_umask())
             yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -124,12 +122,21 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
             os.close(handle)
 
 
-def _opened_folder(path: Path) -> int | None:
-    """A handle that can be locked; None where folders have none."""
-    try:
-        return os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
-        return None
+def _locked_folder(parent: Path) -> tuple[Path, int | None]:
+    """A new folder, and the handle whose lock says that its writer lives (None: folders have no locks here)."""
+    while True:
+        path = Path(tempfile.mkdtemp(_UNFINISHED, _PREFIX, parent))
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # a tidy process was quicker than the lock
+            continue
+        except OSError:
+            return path, None
+        if try_lock(handle) and path.is_dir():
+            return path, handle
+        os.close(handle)
+        if path.is_dir():
+            return path, None
 
 
 def link_target(path: Path) -> Path:
@@ -260,11 +267,11 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files and folders of processes that were killed; once for every folder."""
     for path in folder.glob(f"{_PREFIX}*"):
         with suppress(OSError):
-            within = path.is_dir()
-            handle = os.open(path, (os.O_RDONLY if within else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0))
+            folder_of_ours = path.suffix == _UNFINISHED and path.is_dir()
+            handle = os.open(path, (os.O_RDONLY if folder_of_ours else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0))
             try:
                 if try_lock(handle) is True:  # its writer holds it as long as it lives
-                    shutil.rmtree(path) if within else path.unlink(missing_ok=True)
+                    shutil.rmtree(path) if folder_of_ours else path.unlink(missing_ok=True)
             finally:
                 os.close(handle)
 

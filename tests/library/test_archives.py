@@ -330,7 +330,7 @@ def test_an_interrupted_import_leaves_nothing(archive, monkeypatch, moment, erro
 def test_what_a_killed_import_left_is_removed_by_the_next(archive):
     from speech2lip.files import remove_leftovers
 
-    left = Path("there/dataset/.speech2lip-killed")
+    left = Path("there/dataset/.speech2lip-killed.unfinished")
     (left / "images").mkdir(parents=True)
     remove_leftovers.cache_clear()
     import_subject(archive, _elsewhere())
