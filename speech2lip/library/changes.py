@@ -74,7 +74,9 @@ class Removal:
 
     def __str__(self) -> str:
         folders = ", ".join(map(str, self.folders))
-        kept = f"; {len(self.others)} other files stay, such as {self.others[0]}" if self.others else ""
+        count = len(self.others)
+        stay = "1 other file stays" if count == 1 else f"{count} other files stay, such as"
+        kept = f"; {stay}: {self.others[0]}" if count == 1 else f"; {stay} {self.others[0]}" if count else ""
         return f"{len(self.files)} files ({self.size / 1e6:.1f} MB) of {folders}{kept}"
 
 

@@ -97,3 +97,16 @@ def test_commands_from_one_computer_to_another(places, capsys):
     assert "anna: ready" in _listed(capsys, *there)
     assert main(["subjects", "remove", "anna", "--yes", *there]) == 0
     assert not list(Path("there").rglob("*.jpg"))
+
+
+def test_the_same_in_python(places):
+    import speech2lip
+
+    folder = speech2lip.rename_subject("anna", "ann")
+    assert folder == Path("dataset/ann") and [found.name for found in speech2lip.subjects()] == ["ann"]
+    archive = speech2lip.export_subject("ann", "ann.zip")
+    there = {"root": "there/dataset", "log": "there/log"}
+    assert speech2lip.import_subject(archive, **there) == Path("there/dataset/ann")
+    assert speech2lip.load_checkpoint("there/log/ann/model.pt").config.data.root == "there/dataset/ann"
+    gone = speech2lip.remove_subject("ann", **there)
+    assert Path("there/log/ann/model.pt") in gone and not speech2lip.subjects(**there)
