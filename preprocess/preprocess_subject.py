@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from speech2lip.config import load_config
 from speech2lip.errors import UserError, run_guarded
 from speech2lip.preparation.pipeline import preprocess
+from speech2lip.subject.consent import asked
 
 
 def main() -> int:
@@ -22,6 +23,7 @@ def main() -> int:
         type=Path,
         help="the clip's own speech (default: the video's sound, or audio/audio.wav of the folder)",
     )
+    parser.add_argument("--i-have-consent", action="store_true", help="the person in the video agreed")
     options = parser.parse_intermixed_args()
     return run_guarded(lambda: run(options))
 
@@ -31,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     video = options.video or Path(config.data.video)
     if not config.data.video and not options.video:
         raise UserError(f"{options.config} has no data.video: set it, or give --video")
-    subject = preprocess(config, video, options.voice)
+    subject = preprocess(config, video, options.voice, consent=asked(video, options.i_have_consent))
     print(f"{config.data.root}: {subject.frames} frames of {subject.name} ready for training")
     return 0
 

@@ -6,7 +6,7 @@
     train("dataset/me", "log/me", minutes=30)
     render("log/me/model.pt", "speech.wav", "result.mp4")
 
-`Predictor` and `load_checkpoint` give single frames. Importing this package is cheap: what
+`Predictor` and `load_checkpoint` give single frames; `subjects` lists who was learned. Importing this package is cheap: what
 a name needs is imported when it is first used.
 """
 
@@ -14,17 +14,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import export_subject as export_subject
+    from .api import import_subject as import_subject
     from .api import preprocess as preprocess
+    from .api import remove_subject as remove_subject
+    from .api import rename_subject as rename_subject
     from .api import render as render
+    from .api import subjects as subjects
     from .api import train as train
     from .errors import UserError as UserError
     from .model.checkpoint import load_checkpoint as load_checkpoint
     from .rendering.predictor import Predictor as Predictor
 
 __version__ = "0.2.0"
-__all__ = ["Predictor", "UserError", "load_checkpoint", "preprocess", "render", "train"]
+__all__ = [
+    "Predictor", "UserError", "export_subject", "import_subject", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
+    "render", "subjects", "train",
+]  # fmt: skip
 _HOMES = {
-    "preprocess": "api", "train": "api", "render": "api", "UserError": "errors",
+    "preprocess": "api", "train": "api", "render": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
+    "export_subject": "api", "import_subject": "api", "remove_subject": "api",
     "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
 }  # fmt: skip
 

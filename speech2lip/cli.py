@@ -20,6 +20,7 @@ from .terminal import fill_closed
 from .threads import settle_threads
 
 if TYPE_CHECKING:
+    from .library.places import Places
     from .subject.records import Subject
 
 _RAW = argparse.RawDescriptionHelpFormatter
@@ -140,6 +141,14 @@ def _add_name(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--name", help=f"name of the subject: dataset/NAME and log/NAME (default: {default})")
 
 
+def _add_consent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--i-have-consent",
+        action="store_true",
+        help="the person in the video agreed; otherwise a terminal is asked, once",
+    )
+
+
 def _subject_config(options: argparse.Namespace, name: str | None, **given: Any) -> Config:
     """The configuration of one subject: its folder is dataset/NAME, unless something else was asked for.
 
@@ -167,6 +176,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
     parser.add_argument("--minutes", type=float, help=(
         f"training time (default {_RUN_MINUTES:g}, unless train.minutes or train.steps is given)"))  # fmt: skip
+    _add_consent(parser)
     _add_name(parser, "the video's file name")
     _add_streams(parser)
     parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
@@ -178,7 +188,6 @@ _VOICE_HELP = "the clip's own speech, where the video has no sound or another (d
 
 def _run(options: argparse.Namespace) -> int:
     from .media.sound import check_sound
-    from .preparation.pipeline import preprocess
     from .rendering.files import render_video
     from .rendering.output import check_output
     from .training.trainer import fit
@@ -192,7 +201,7 @@ def _run(options: argparse.Namespace) -> int:
     check_output(options.out, options.video, options.audio, options.voice, *kept)
     _check_training(config, options.fresh)
     print(_budget(options, config))
-    print("\n".join(_to_learn_from(config, preprocess(config, options.video, options.voice, _APART))))
+    print("\n".join(_to_learn_from(config, _preprocessed(options, config, options.video, _APART))))
     model = fit(config, options.fresh)
     count = render_video(model, options.audio, options.out, device=config.train.device)
     print(f"how good it is: speech2lip evaluate --name {shlex.quote(config.name)}\n{options.out}: {count} frames")
@@ -253,14 +262,13 @@ def _add_preprocess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, help="video, or folder of frames (default: data.video)")
     parser.add_argument("--voice", "--audio", type=Path, help=_VOICE_HELP)
     parser.add_argument("--out", type=Path, help="the subject's folder (default: data.root, or else dataset/NAME)")
+    _add_consent(parser)
     _add_name(parser, "the folder's or the video's name")
     _add_streams(parser)
     _add_config(parser)
 
 
 def _preprocess(options: argparse.Namespace) -> int:
-    from .preparation.pipeline import preprocess
-
     config = _config(options, **_streams(options))
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:
@@ -272,9 +280,16 @@ def _preprocess(options: argparse.Namespace) -> int:
         named = config.name if config.name != Config().name else subject_name(video.resolve().stem)
         config = _subject_config(options, named, **_streams(options))
     apart = _APART if options.out is None else "give this one another folder with --out"
-    subject = preprocess(config, video, options.voice, apart)
-    print(_ready(config, subject))
+    print(_ready(config, _preprocessed(options, config, video, apart)))
     return 0
+
+
+def _preprocessed(options: argparse.Namespace, config: Config, video: Path, apart: str) -> Subject:
+    """The subject of a video, whose person is asked for consent."""
+    from .preparation.pipeline import preprocess
+    from .subject.consent import asked
+
+    return preprocess(config, video, options.voice, apart, asked(video, options.i_have_consent))
 
 
 def _ready(config: Config, subject: Subject) -> str:
@@ -574,6 +589,88 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---------------------------------------------------------------- subjects
+
+_SUBJECT_ACTIONS = {  # action: names that follow it
+    "list": "", "rename": "OLD NEW", "export": "NAME", "import": "FILE", "remove": "NAME",
+}  # fmt: skip
+
+
+def _add_subjects(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", nargs="?", choices=_SUBJECT_ACTIONS, default="list",
+        help="list (default), rename OLD NEW, export NAME --out FILE, import FILE, remove NAME",
+    )  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME | FILE", help="what the action needs")
+    parser.add_argument("--out", type=Path, help="export: the archive to write (.zip)")
+    parser.add_argument("--name", help="import: another name than the archive's")
+    parser.add_argument("--yes", action="store_true", help="remove: do not ask")
+    parser.add_argument("--root", type=Path, default=Path("dataset"), help="folder of the subjects (default: dataset)")
+    parser.add_argument("--log", type=Path, default=Path("log"), help="folder of the models (default: log)")
+
+
+def _subjects(options: argparse.Namespace) -> int:
+    from .library.places import Places
+
+    wanted = _SUBJECT_ACTIONS[options.action]
+    if len(options.names) != len(wanted.split()):
+        raise UserError(
+            f"`speech2lip subjects {options.action}` needs {wanted or 'no names'}: {len(options.names)} names were given"
+        )
+    run = {
+        "list": _list_subjects, "rename": _rename_subject, "export": _export_subject, "import": _import_subject,
+        "remove": _remove_subject,
+    }[options.action]  # fmt: skip
+    run(options, Places(options.root, options.log))
+    return 0
+
+
+def _list_subjects(options: argparse.Namespace, places: Places) -> None:
+    from .library.listing import describe, list_subjects
+
+    found = list_subjects(places)
+    print(
+        "\n".join(map(describe, found))
+        if found
+        else f"no subjects in {options.root}: `speech2lip preprocess` makes one"
+    )
+
+
+def _rename_subject(options: argparse.Namespace, places: Places) -> None:
+    from .library.changes import rename_subject
+
+    old, new = options.names
+    person = rename_subject(old, new, places)
+    print(f"{places.of(old).folder} is {person.folder} now, with its models and results")
+
+
+def _export_subject(options: argparse.Namespace, places: Places) -> None:
+    from .library.exports import export_subject
+
+    if options.out is None:
+        raise UserError("`speech2lip subjects export` needs --out, the archive to write, such as --out NAME.zip")
+    manifest = export_subject(options.names[0], options.out, places)
+    size = sum(member.size for member in manifest.files.values())
+    model = "with" if "model/model.pt" in manifest.files else "without"
+    print(f"{options.out}: {len(manifest.files)} files of {manifest.name}, {size / 1e6:.1f} MB, {model} a model")
+
+
+def _import_subject(options: argparse.Namespace, places: Places) -> None:
+    from .library.imports import import_subject
+
+    person = import_subject(Path(options.names[0]), places, options.name)
+    step = "render" if person.model.is_file() else "train"
+    rest = " --audio SPEECH --out result.mp4" if step == "render" else ""
+    print(f"{person.folder}: imported\nnext: speech2lip {step} --name {shlex.quote(person.name)}{rest}")
+
+
+def _remove_subject(options: argparse.Namespace, places: Places) -> None:
+    from .library.changes import agree_to_removal, plan_removal, remove_subject
+
+    agree_to_removal(plan_removal(options.names[0], places), options.yes)
+    print(f"removed: {remove_subject(options.names[0], places)}")
+
+
 # ---------------------------------------------------------------- weights
 
 
@@ -635,6 +732,11 @@ COMMANDS = {
         "turn the authors' own files into ours",
         "speech2lip import dataset dataset/may_face_crop_lip\n  speech2lip import checkpoint log/face_simple/may/model_may.pt "
         "--data dataset/may_imported\n  speech2lip import config may.yaml", _add_import, _import,
+    ),
+    "subjects": Command(
+        "list the people who were learned; rename, export, import and remove them",
+        "speech2lip subjects\n  speech2lip subjects rename anna ann\n  speech2lip subjects export ann --out ann.zip\n"
+        "  speech2lip subjects import ann.zip --name anna\n  speech2lip subjects remove ann", _add_subjects, _subjects,
     ),
     "weights": Command(
         "list, fetch and explain optional files",

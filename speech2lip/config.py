@@ -445,6 +445,11 @@ def with_changes(config: Config, section: str, given: Mapping[str, Any]) -> Conf
             raise UserError(
                 f"{shown(name)} belongs to the trained model: only keys of the section {section} change here"
             )
+    return changed(config, given)
+
+
+def changed(config: Config, given: Mapping[str, Any]) -> Config:
+    """A configuration that a checkpoint carries, with other entries, by dotted key."""
     kept = _Layer("checkpoint", _flat(config_to_dict(config), "checkpoint"))
     return _merged([kept, _Layer("settings", given)])
 

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .locks import try_lock
 
 _PREFIX = ".speech2lip-"  # of temporary names, which are short: the target's may be as long as the file system allows
 _LONGEST_SUFFIX = 16
+_UNFINISHED = ".unfinished"  # how names of temporary folders end; any other folder is somebody else's
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (
     errno.ENOENT,
@@ -59,6 +60,83 @@ def atomic_path(target: Path, follow: bool = False) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             if handle is not None:
                 os.close(handle)
+
+
+@contextmanager
+def new_folders(*targets: Path) -> Iterator[tuple[Path, ...]]:
+    """Temporary folders beside `targets` that become them, all or none, when the block ends well.
+
+    A block that raises leaves nothing, and nothing that is at a target is ever replaced: UserError. A place that takes
+    nothing is a UserError, too.
+    """
+    made = [folder for target in targets for folder in target.parents if not folder.exists()]
+    try:
+        with ExitStack() as stack:
+            temporary = [stack.enter_context(_temporary_folder(target)) for target in targets]
+            yield tuple(temporary)
+            with ExitStack() as undo:
+                for source, target in zip(temporary, targets, strict=True):
+                    move_folder(source, target)
+                    undo.callback(shutil.rmtree, target)
+                undo.pop_all()
+    finally:
+        for folder in made:
+            with suppress(OSError):  # not empty: it is in use by now
+                folder.rmdir()
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Rename a folder; UserError where something is at `target`, which stays."""
+    with writing(target):
+        if os.path.lexists(target):
+            raise UserError(is_there(target))
+        if os.name == "posix":  # a name that was claimed is nobody else's, and a folder may replace an empty one
+            os.mkdir(target)
+        try:
+            os.rename(source, target)
+        except BaseException:
+            if os.name == "posix":
+                os.rmdir(target)
+            raise
+
+
+def is_there(target: Path) -> str:
+    """The sentence for a name that is taken."""
+    return f"{target} is there already, and is not replaced: give another name, or move it away first"
+
+
+@contextmanager
+def _temporary_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, locked while its writer lives; it goes at the end unless it was moved."""
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.parent)
+        path, handle = _locked_folder(target.parent)
+    try:
+        with writing(target):
+            os.chmod(path, 0o777 & ~_umask())
+            yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int | None]:
+    """A new folder, and the handle whose lock says that its writer lives (None: folders have no locks here)."""
+    while True:
+        path = Path(tempfile.mkdtemp(_UNFINISHED, _PREFIX, parent))
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # a tidy process was quicker than the lock
+            continue
+        except OSError:
+            return path, None
+        if try_lock(handle) and path.is_dir():
+            return path, handle
+        os.close(handle)
+        if path.is_dir():
+            return path, None
 
 
 def link_target(path: Path) -> Path:
@@ -186,13 +264,14 @@ def _copy_range(source: Path, target: Path) -> None:
 
 @functools.cache
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of processes that were killed; once for every folder."""
+    """Remove temporary files and folders of processes that were killed; once for every folder."""
     for path in folder.glob(f"{_PREFIX}*"):
         with suppress(OSError):
-            handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            folder_of_ours = path.suffix == _UNFINISHED and path.is_dir()
+            handle = os.open(path, (os.O_RDONLY if folder_of_ours else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0))
             try:
                 if try_lock(handle) is True:  # its writer holds it as long as it lives
-                    path.unlink(missing_ok=True)
+                    shutil.rmtree(path) if folder_of_ours else path.unlink(missing_ok=True)
             finally:
                 os.close(handle)
 

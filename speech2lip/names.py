@@ -24,13 +24,17 @@ def subject_name(text: str) -> str:
 
 def is_plain(text: str) -> bool:
     """Whether a folder may be called so everywhere, and `subject_name` gives it to no other file."""
+    return is_folder_name(text) and not _MARK.fullmatch(text)
+
+
+def is_folder_name(text: str) -> bool:
+    """Whether a file or folder may be called so everywhere: names of `subject_name` may."""
     return (
         text.isprintable()
         and not re.search(r"[/\\]", text)
         and text == text.strip(" .")
         and 0 < len(text.encode()) <= LONGEST
         and unicodedata.is_normalized("NFC", text)
-        and not _MARK.fullmatch(text)
         and not _RESERVED.fullmatch(text)
     )
 

@@ -32,6 +32,22 @@ def _escaped(character: str) -> str:
     return character
 
 
+def can_ask() -> bool:
+    """Whether somebody sits at standard input, and sees this process before any other of the terminal."""
+    try:
+        return sys.stdin.isatty() and (not hasattr(os, "tcgetpgrp") or os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp())
+    except (AttributeError, OSError, ValueError):  # no standard input, or a closed one
+        return False
+
+
+def says_yes(question: str) -> bool:
+    """The answer to a question; the end of standard input is none."""
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
 def fill_closed() -> None:
     """Give standard streams that are closed a place that takes everything: a file that is opened would get their number,
     and what libraries print would go into it."""

@@ -85,7 +85,11 @@ def test_the_soak_without_an_encoder_takes_what_live_rendering_gives_one():
 
 
 def test_the_table_of_neighbours_gives_shares_of_what_a_training_does_alone():
-    rows = {"alone": [10.0, 12.0, 11.0], "beside a busy program": [5.0, 5.5, 6.0], "beside another training": [4.4, 4.4, 4.0]}
+    rows = {
+        "alone": [10.0, 12.0, 11.0],
+        "beside a busy program": [5.0, 5.5, 6.0],
+        "beside another training": [4.4, 4.4, 4.0],
+    }
     table = _script("neighbours").table(rows, "cpu")
     assert "| alone | 11.00 (10.00 to 12.00) | 100% |" in table
     assert "| beside a busy program | 5.50 (5.00 to 6.00) | 50% |" in table and "| 40% |" in table

@@ -5,13 +5,22 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from speech2lip.audio.features import save_features
 from speech2lip.errors import UserError
-from speech2lip.files import atomic_path, check_writable, link_target, remove_leftovers, save_arrays
+from speech2lip.files import (
+    atomic_path,
+    check_writable,
+    link_target,
+    move_folder,
+    new_folders,
+    remove_leftovers,
+    save_arrays,
+)
 from speech2lip.locks import reader_of, writer_of
 from speech2lip.media.planes import Picture
 from speech2lip.rendering import walk
@@ -216,3 +225,42 @@ def test_a_full_temporary_folder_is_named_and_not_the_output(tmp_path, monkeypat
     order = pictures_in_order(Footage(tmp_path, 25.0), [np.array([3, 2, 1])])
     with pytest.raises(UserError, match=r"cannot write temporary files in .* TMPDIR"), atomic_path(tmp_path / "me.mp4"):
         next(order)
+
+
+# ---------------------------------------------------------------- folders that become others
+
+
+def test_new_folders_come_together_or_not_at_all(tmp_path):
+    first, second = tmp_path / "a" / "new", tmp_path / "b" / "new"
+    with new_folders(first, second) as (one, two):
+        (one / "x").write_text("1")
+        (two / "y").write_text("2")
+        assert not first.exists() and not second.exists()
+    assert (first / "x").read_text() == "1" and (second / "y").read_text() == "2"
+    third = tmp_path / "c" / "new"
+    with pytest.raises(UserError, match=r"b/new is there already"), new_folders(third, second) as (one, two):
+        (one / "x").write_text("3")
+    assert not third.parent.exists() and (second / "y").read_text() == "2"
+    with pytest.raises(ZeroDivisionError), new_folders(third) as (one,):
+        raise ZeroDivisionError
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["new"]
+
+
+@pytest.mark.parametrize("made", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_a_folder_never_takes_the_place_of_something(tmp_path, made):
+    """Not of an empty folder either, which a system would replace."""
+    (tmp_path / "a").mkdir()
+    made(tmp_path / "b")
+    with pytest.raises(UserError, match="is there already"):
+        move_folder(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").is_dir() and os.path.lexists(tmp_path / "b")
+
+
+def test_the_unfinished_folder_of_a_living_process_stays(tmp_path):
+    with new_folders(tmp_path / "new") as (mine,):
+        killed = tmp_path / ".speech2lip-killed.unfinished"
+        (killed / "images").mkdir(parents=True)
+        remove_leftovers.cache_clear()
+        remove_leftovers(tmp_path)
+        assert mine.is_dir() and not killed.exists()

@@ -39,7 +39,7 @@ FORBIDDEN = {
 NEEDED = {"np.load": ("allow_pickle", False), "torch.load": ("weights_only", True)}
 ONLY_IN = {  # calls with one place each, where they are guarded
     "pickle.Unpickler": {"weights/safeload.py"}, "urllib.request.build_opener": {"weights/fetch.py"},
-    "zipfile.ZipFile": {"weights/fetch.py", "weights/safeload.py", "arrays.py"},  # of bounded sizes
+    "zipfile.ZipFile": {"weights/fetch.py", "weights/safeload.py", "arrays.py", "library/archive.py"},  # of bounded sizes
 }  # fmt: skip
 # Processes that live as long as a stream of frames or sound; they end when their pipe does. Others have a time limit.
 STREAMS = re.compile(r"speech2lip/media/")

@@ -19,6 +19,7 @@ from ..media.images import write_image
 from ..metrics.basic import best_lag, correlation
 from ..preparation.pipeline import preprocess
 from ..rendering.files import join_side_by_side, render_video
+from ..subject.consent import synthetic
 from ..subject.layout import SubjectLayout
 from ..training.trainer import fit
 from ..weights.wanted import check_weights
@@ -64,7 +65,7 @@ def run_demo(config: Config, out: Path, fresh: bool = False) -> dict[str, float]
     plan.next()
     speaker, held_out = _clips(out)
     plan.next()
-    preprocess(config, speaker, remedy="choose another folder with --out")
+    preprocess(config, speaker, remedy="choose another folder with --out", consent=synthetic)
     plan.next()
     model = fit(config, fresh)
     plan.next()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from ..arrays import Unsound
-from ..config import Config, config_from_dict, config_to_dict, shown, with_changes
+from ..config import Config, changed, config_from_dict, config_to_dict, shown
 from ..errors import UserError
 from ..files import atomic_path
 from ..nets.interface import LipSyncModel
@@ -57,10 +58,26 @@ def save_checkpoint(
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write plain containers and tensors, atomically."""
-    packed = io.BytesIO()  # PyTorch's own writing says nothing of a full disk, and names its archive after the file
-    torch.save(content, packed)
+    packed = _packed(content)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(packed.getbuffer())
+        temporary.write_bytes(packed)
+
+
+def _packed(content: dict[str, Any]) -> memoryview:
+    """The file in memory: PyTorch's own writing says nothing of a full disk, and names its archive after the file."""
+    packed = io.BytesIO()
+    torch.save(content, packed)
+    return packed.getbuffer()
+
+
+def relabelled(path: Path, changes: Mapping[str, Any]) -> memoryview:
+    """The file `path` with other entries of its configuration, by dotted key; weights and all else stay as they are.
+
+    It is read and checked as by `load_checkpoint`, so UserError for what that refuses.
+    """
+    content = load_tensors(path, _REMEDY)
+    config = changed(_checked(content, path).config, changes)
+    return _packed({**content, "config": config_to_dict(config)})
 
 
 def load_tensors(path: Path, remedy: str) -> dict[str, Any]:
@@ -88,7 +105,11 @@ def _from_first_format(content: dict[str, Any]) -> dict[str, Any]:
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Rebuild a model for use from `model.pt`."""
     path = Path(path)
-    content = load_tensors(path, "train one with `speech2lip train`")
+    return _checked(load_tensors(path, "train one with `speech2lip train`"), path)
+
+
+def _checked(content: dict[str, Any], path: Path) -> Checkpoint:
+    """The model of a file's content; UserError for any that does not fit."""
     missing = [name for name in _ENTRIES if not isinstance(content.get(name), dict)]
     if missing:
         kind = "the state of a training, not its model" if "parts" in content else f"it lacks {missing[0]}"
@@ -107,9 +128,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def _as_it_was(config: Config, state: dict[str, Any]) -> Config:
     """The configuration of a model that was trained before a part could be left out says nothing of it: it has none."""
-    if any(str(name).startswith("regression.") for name in state):
+    if config.model.kind == "published" or any(str(name).startswith("regression.") for name in state):
         return config
-    return with_changes(config, "model", {"model.lip.regression": 0})
+    return changed(config, {"model.lip.regression": 0})
 
 
 def _metric(value: Any) -> float:

@@ -14,8 +14,9 @@ from ..locks import writer_of
 from ..media.images import frame_files
 from ..media.probe import check_video, describe
 from ..subject.claim import check_free
+from ..subject.consent import Answer, note, recorded, unasked
 from ..subject.layout import SubjectLayout
-from ..subject.records import Subject
+from ..subject.records import Consent, Subject
 from ..subject.source import content_hash
 from ..weights.wanted import PREPROCESS, check_weights
 from .head import track_clip
@@ -28,26 +29,39 @@ from .stages import Stage, run_stages
 
 
 def preprocess(
-    config: Config, video: Path, voice: Path | None = None, remedy: str = "choose another data.root for it"
+    config: Config, video: Path, voice: Path | None = None, remedy: str = "choose another data.root for it",
+    consent: Answer = unasked,
 ) -> Subject:  # fmt: skip
     """Turn `video` (a file, or a folder of frames at `data.fps`, else 25 per second) into the folder `data.root`.
 
     voice: the clip's own speech, instead of its sound (needed for a folder of frames unless
     `audio/audio.wav` already lies in the subject's folder); remedy: what the user can do where the folder was
-    made from another clip, which is refused. An interrupted or repeated run continues where it stopped.
+    made from another clip, which is refused; consent: what to record of the person's consent. An interrupted or repeated run continues where it stopped.
     """
     layout = SubjectLayout(config.data.root)
     check_weights(config, (PREPROCESS,))
     clip = open_clip(config, video, voice, remedy)
     config = replace(config, data=replace(config.data, fps=clip.fps))
     check_sound_to_learn(config.learnable, clip.sound, sound_selection(config, video, clip.sound))
+    answer = consent(recorded(layout))
     make_backend(config.audio)  # here, so that a missing package or model is found before the slow stages
     check_writable(layout.subject)
     layout.root.mkdir(parents=True, exist_ok=True)
     with writer_of(layout.root, "speech2lip preprocess"):
         run_stages(stages_of(config, clip, layout), layout.stages, layout.subject)
         restore_source(clip, layout)
-        return layout.load_subject()
+        if said := note(answer, video):
+            print(said)
+        return _labelled(layout, config.name, answer)
+
+
+def _labelled(layout: SubjectLayout, name: str, consent: Consent) -> Subject:
+    """The finished subject under its name, with the consent; no stage depends on either."""
+    found = layout.load_subject()
+    subject = replace(found, name=name, consent=consent)
+    if subject != found:
+        layout.save_subject(subject)
+    return subject
 
 
 def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> Clip:
@@ -109,9 +123,10 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             "canonical", 7,
             {
                 "rasterizer": config.rasterizer,
-                **_chosen(config, "name", "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.outline", "face.drawn_width", "face.parsing", "face.exposure", "face.hidden"),
+                **_chosen(config, "face.lip_margin", "face.lip_feather", "face.lip_max_width", "face.outline", "face.drawn_width", "face.parsing", "face.exposure", "face.hidden"),
             },
             (*layout.canonical_files, layout.lip_images, layout.mouth_images), lambda: make_canonical(config, clip, layout),
+            labelled=layout.subject,
         ),
     ]  # fmt: skip
 

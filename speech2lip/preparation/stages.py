@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import atomic_path
+from ..subject.layout import facts_of
 
 _PIECE = 2**20  # bytes that are read at once
 
@@ -22,7 +23,7 @@ class Stage:
 
     version: raised whenever the code computes something else, so that old results are not kept;
     inputs: everything that enters, by name (results of earlier stages enter by themselves);
-    outputs: files that are there when it has finished.
+    outputs: files that are there when it has finished; labelled: one of them is a `subject.json`, whose labels may change.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Stage:
     inputs: Mapping[str, Any]
     outputs: tuple[Path, ...]
     work: Callable[[], None]
+    labelled: Path | None = None
 
 
 def run_stages(stages: Sequence[Stage], marks: Path, result: Path) -> None:
@@ -73,9 +75,12 @@ def outputs_of(stage: Stage) -> str:
             listed = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(path))
             digest.update(repr(listed).encode())
         elif path.is_file():
-            with open(path, "rb") as stream:
-                while piece := stream.read(_PIECE):
-                    digest.update(piece)
+            if path == stage.labelled:
+                digest.update(facts_of(path))
+            else:
+                with open(path, "rb") as stream:
+                    while piece := stream.read(_PIECE):
+                        digest.update(piece)
             digest.update(b" file ")
         else:
             digest.update(b" nothing ")

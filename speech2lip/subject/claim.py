@@ -18,7 +18,7 @@ def check_free(layout: SubjectLayout, targets: Sequence[Path], kept: Sequence[Pa
     targets: files, and folders that are emptied first; kept: files that are read and stay as they are;
     remedy: what to do, for the message. UserError names the first such file or folder. An empty folder is in nobody's way.
     """
-    if _is_ours(layout):
+    if is_subject(layout):
         return
     staying = {path.resolve() for path in kept}
     for target in targets:
@@ -36,7 +36,7 @@ def _holds(path: Path) -> bool:
     return os.path.lexists(path)
 
 
-def _is_ours(layout: SubjectLayout) -> bool:
+def is_subject(layout: SubjectLayout) -> bool:
     """Whether one of the files that tell a subject's folder is there: half-made and damaged ones are ours too."""
     marks = {
         layout.subject: b'"lip_box"', layout.source_record: b'"clip_stamp"', layout.landmarks: b"sharpness.npy",

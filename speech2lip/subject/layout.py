@@ -24,6 +24,22 @@ def source_selection(subject: Subject) -> Selection:
     return Selection(video=subject.stream, allow_partial=True)
 
 
+_LABELS = ("name", "consent")
+
+
+def facts_of(file: Path) -> bytes:
+    """Content of a `subject.json` without its labels, which may change while all that was computed stays; of a damaged
+    file all of it."""
+    content = file.read_bytes()
+    try:
+        raw = json.loads(content)
+    except (ValueError, RecursionError):
+        return content
+    if not isinstance(raw, dict):
+        return content
+    return json.dumps({k: v for k, v in raw.items() if k not in _LABELS}, sort_keys=True).encode()
+
+
 class SubjectLayout:
     """Paths below one subject's folder. Frames are numbered from 0."""
 

@@ -60,6 +60,15 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Consent:
+    """Whether the person agreed to be learned. date: of the answer, YYYY-MM-DD in UTC; how: it was given, of `schema.CONSENT`."""
+
+    given: bool
+    date: str
+    how: str
+
+
+@dataclass(frozen=True)
 class Subject:
     """Facts of one preprocessed subject, stored as `subject.json`.
 
@@ -71,7 +80,8 @@ class Subject:
     relative to the subject's folder; stream: number of its picture (-1: the main one);
     fine_size: pixels of the crop's side at which mouths are kept and drawn (0: they are cut from the stored crops);
     outline: how far, as a share of the lips' width, the region reaches beyond the face's outline (0: it is not cut there);
-    coarse: fine pixels from which on networks draw; finer detail is that of real mouths (1: networks draw everything).
+    coarse: fine pixels from which on networks draw; finer detail is that of real mouths (1: networks draw everything);
+    consent: None in folders of a time when nobody was asked.
     """
 
     name: str
@@ -91,6 +101,7 @@ class Subject:
     fine_size: int = 0
     outline: float = 0.0
     coarse: int = 1
+    consent: Consent | None = None
     version: int = FORMAT_VERSION
 
     @property
@@ -156,7 +167,13 @@ def subject_from_json(raw: Mapping[str, Any]) -> Subject:
     version = raw.get("version")
     if isinstance(version, bool) or version != FORMAT_VERSION:
         raise Unsound(f"its format is version {str(version)[:20]}, this program reads {FORMAT_VERSION}")
-    raw = {"fine_size": 0, "outline": 0.0, "coarse": 1, **raw}  # older folders, and imported ones, have none
+    raw = {
+        "fine_size": 0,
+        "outline": 0.0,
+        "coarse": 1,
+        "consent": None,
+        **raw,
+    }  # older folders, and imported ones, have none
     known = {f.name for f in fields(Subject)}
     if set(raw) != known:
         different = sorted(set(raw) ^ known)[0]
@@ -175,6 +192,7 @@ def subject_from_json(raw: Mapping[str, Any]) -> Subject:
         region_size=schema.region(raw["region_size"], max(crop.size, fine_size)), audio=schema.audio(raw["audio"]),
         stream=schema.whole("stream", raw["stream"], -1, 10_000), fine_size=fine_size,
         outline=schema.number("outline", raw["outline"], 0, 10), coarse=schema.whole("coarse", raw["coarse"], 1, 64),
+        consent=None if raw["consent"] is None else Consent(**schema.consent(raw["consent"])),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ the components of a morphable model.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,6 +139,24 @@ def audio(value: Any) -> dict[str, Any]:
 def region(value: Any, crop_size: int) -> int:
     """Side of the compositor's region; no head's is much larger than the crop."""
     return whole("region_size", value, 1, 4 * crop_size)
+
+
+CONSENT = {  # how a person's consent is known, in words for the list of subjects
+    "terminal": "asked on the terminal", "option": "said with --i-have-consent", "python": "said by the calling program",
+    "unasked": "nobody could be asked", "synthetic": "no person: a synthetic speaker",
+}  # fmt: skip
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def consent(value: Any) -> dict[str, Any]:
+    """given, date and how of a `Consent`."""
+    if not isinstance(value, Mapping) or set(value) != {"given", "date", "how"}:
+        raise Unsound(f"consent is {_shown(value)}, needed are given, date, how")
+    given, date, how = value["given"], value["date"], value["how"]
+    dated = isinstance(date, str) and _DATE.fullmatch(date) is not None
+    if not isinstance(given, bool) or not dated or not isinstance(how, str) or how not in CONSENT:
+        raise Unsound(f"consent is {_shown(value)}, needed are true or false, a date, and one of {', '.join(CONSENT)}")
+    return dict(value)
 
 
 def _shown(value: Any) -> str:

@@ -15,7 +15,7 @@ from ..arrays import Unsound
 from ..config import Config, config_to_dict, shown
 from ..errors import UserError
 from ..model.checkpoint import FORMAT, load_tensors, save_tensors
-from ..subject.layout import SubjectLayout
+from ..subject.layout import SubjectLayout, facts_of
 from ..weights.safeload import check_finite
 
 REMEDY = "start over with --fresh"
@@ -44,7 +44,8 @@ class Progress:
 def fingerprint(layout: SubjectLayout, test_fraction: float) -> str:
     """Identity of what is trained on: the preprocessing and the split."""
     digest = hashlib.sha256(f"test_fraction={test_fraction}".encode())
-    for path in (layout.subject, layout.track, layout.features, layout.depth, layout.lip_mask):
+    digest.update(hashlib.sha256(facts_of(layout.subject)).digest())
+    for path in (layout.track, layout.features, layout.depth, layout.lip_mask):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
@@ -137,8 +138,38 @@ def _npy(array: np.ndarray, rng: random.Random | None) -> bytes:
     return out.getvalue()
 
 
+def zip_of(data: bytes, rng: random.Random) -> bytes:
+    """A member lost, changed, renamed, added, or of another kind; the manifest is changed with it at even odds."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(members.pop("manifest.json"))
+    name = rng.choice(list(members))
+    content = members.pop(name)
+    target = rng.choice(
+        (name, name, name, "../x", "/x", "subject/x.jpg", name.upper(), "subject/images/99999.jpg", "a" * 300)
+    )
+    if rng.random() < 0.9:
+        members[target] = mutated(content, "." + name.rpartition(".")[2], rng)
+    if rng.random() < 0.5:
+        manifest["files"].pop(name)
+        manifest["files"] |= {n: _listed(c) for n, c in members.items() if n == target}
+    elif rng.random() < 0.3:
+        manifest = tree(manifest, rng)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", rng.choice((zipfile.ZIP_STORED,) * 5 + (zipfile.ZIP_DEFLATED,))) as written:
+        for place, held in [*members.items(), ("manifest.json", json.dumps(manifest).encode())]:
+            info = zipfile.ZipInfo(place)
+            info.external_attr = rng.choice((0,) * 200 + (0o120777 << 16,))
+            written.writestr(info, held)
+    return out.getvalue()
+
+
+def _listed(content: bytes) -> dict[str, Any]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 Mutation = Callable[[bytes, random.Random], bytes]
-INSIDE: dict[str, Mutation] = {".json": json_of, ".npy": npy_of, ".npz": npz_of, ".pt": torch_of}
+INSIDE: dict[str, Mutation] = {".json": json_of, ".npy": npy_of, ".npz": npz_of, ".pt": torch_of, ".zip": zip_of}
 
 
 def mutated(data: bytes, suffix: str, rng: random.Random) -> bytes:

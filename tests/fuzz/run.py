@@ -24,6 +24,8 @@ from speech2lip.errors import UserError
 from speech2lip.importing.checkpoint import find_state, state_from_checkpoint
 from speech2lip.importing.config import import_config
 from speech2lip.importing.dataset import _depth, _poses
+from speech2lip.library.imports import import_subject
+from speech2lip.library.places import Places
 from speech2lip.media.pcm import sound_of_growing_file
 from speech2lip.media.sound import check_sound
 from speech2lip.model.checkpoint import load_checkpoint
@@ -99,6 +101,7 @@ def targets(root: Path) -> list[Target]:
     poses, depth = root / "track_params.pt", root / "depth.npy"
     torch.save({"euler": torch.zeros(5, 3), "trans": torch.ones(5, 3), "focal": torch.tensor([1200.0])}, poses)
     np.save(depth, np.full((seeds.SIZE, seeds.SIZE), 6.0, np.float32))
+    archive = seeds.make_archive(root)
     files = (layout.subject, layout.track, layout.depth, layout.features, layout.features.with_suffix(".json"))
     pictures = (layout.lip_mask, layout.face_mask, layout.canonical, layout.face_image(0), layout.lip_image(0))
     return [
@@ -113,9 +116,20 @@ def targets(root: Path) -> list[Target]:
         Target("import checkpoint", root / "published.pt", published, 2),
         Target("import poses", poses, lambda: _poses(poses, 5), 2),
         Target("import depth", depth, lambda: _depth(depth, seeds.SIZE), 2),
+        Target("archive", archive, lambda: _imported(archive), 4),
         Target("wav", wav, lambda: check_sound(wav), 1),
         Target("live wav", wav, lambda: list(sound_of_growing_file(wav, 0.0)), 2),
     ]
+
+
+def _imported(archive: Path) -> None:
+    """What was refused left nothing; what was taken goes again."""
+    place = archive.parent / "imported"
+    try:
+        import_subject(archive, Places(place / "dataset", place / "log", place / "results"), "x")
+        shutil.rmtree(place)
+    finally:
+        assert not place.exists(), "something was left behind"
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from speech2lip.audio.log_mel import LogMel
 from speech2lip.config import Config, default_config
 from speech2lip.files import save_arrays
 from speech2lip.geometry.camera import Intrinsics, Poses
+from speech2lip.library.exports import export_subject
+from speech2lip.library.places import Places
 from speech2lip.media.images import write_image
 from speech2lip.media.sound import save_wav
 from speech2lip.model.builder import build_model
@@ -89,6 +91,19 @@ def make_model(root: Path, layout: SubjectLayout) -> Path:
     path = root / "model.pt"
     save_checkpoint(path, config, metadata, build_model(config, metadata), {"psnr": 20.0, "steps": 10.0})
     return path
+
+
+def make_archive(root: Path) -> Path:
+    """An export of another subject of the same kind, with its model."""
+    place = root / "exported"
+    layout = make_subject(place / "made")
+    for folder in ("dataset", "log/x"):
+        (place / folder).mkdir(parents=True)
+    make_model(place / "made", layout).rename(place / "log" / "x" / "model.pt")
+    (layout.root / "source.mp4").write_bytes(b"a clip")
+    layout.root.rename(place / "dataset" / "x")
+    export_subject("x", root / "x.zip", Places(place / "dataset", place / "log", place / "results"))
+    return root / "x.zip"
 
 
 def make_published(root: Path) -> Path:

@@ -423,6 +423,14 @@ def _last(path: Path) -> None:
     shutil.copy(path.parent / "log" / "last.pt", path)
 
 
+def _zip(path: Path, name: str) -> Path:
+    import zipfile
+
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, "x")
+    return path
+
+
 CHECKPOINTS = [
     _checkpoint("not there", lambda f: f.unlink()), _checkpoint("empty", lambda f: make.text(f, "")), _checkpoint("text", lambda f: make.text(f, "x" * 99)),
     _checkpoint("cut", lambda f: make.cut(f, 0.5)), _checkpoint("scratched", make.scratched), _checkpoint("that runs something", _armed),
@@ -440,6 +448,11 @@ OTHERS = [
     Row("import: empty folder", lambda p: ["import", "dataset", _folder(p / "d", 0)], "no pictures"),
     Row("import: text as settings", lambda p: ["import", "config", make.text(p / "a.yaml", "hello")], r"a\.yaml"),
     Row("import: settings that write elsewhere", lambda p: ["import", "config", make.text(p / "a.yaml", "data: {path: x}\ntraining: {out_dir: /etc/x}\n")], "below this one"),
+    Row("subjects import: text", lambda p: ["subjects", "import", make.text(p / "a.zip", "hello")], r"a\.zip is no sound archive"),
+    Row("subjects import: somebody's archive", lambda p: ["subjects", "import", _zip(p / "a.zip", "letter.txt")], "has no manifest"),
+    Row("subjects import: a path that leads out", lambda p: ["subjects", "import", _zip(p / "a.zip", "../../owned")], "no plain place"),
+    Row("subjects rename: a name that leads out", lambda p: ["subjects", "rename", "../subject", "x"], "no name of a subject"),
+    Row("subjects remove: nobody", lambda p: ["subjects", "remove", "x", "--yes"], "no subject of this program"),
     Row("evaluate: nothing given", lambda p: ["evaluate"], "--model"), Row("evaluate: half a pair", lambda p: ["evaluate", "--generated", make.video(p / "a.mp4")], "--real"),
     Row("weights: no such file", lambda p: ["weights", "fetch", "x"], "named 'x'"), Row("weights: nothing vouches", lambda p: ["weights", "fetch", "gnm"], "--yes"),
     Row("train: no subject", lambda p: ["train", f"data.root={p / 's'}"], "no preprocessed subject"),

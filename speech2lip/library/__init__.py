@@ -1,0 +1,1 @@
+"""Everybody who was learned: list, rename, export, import, remove."""
