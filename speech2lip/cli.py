@@ -657,11 +657,16 @@ def _export_subject(options: argparse.Namespace, places: Places) -> None:
 
 def _import_subject(options: argparse.Namespace, places: Places) -> None:
     from .library.imports import import_subject
+    from .library.places import Places
 
     person = import_subject(Path(options.names[0]), places, options.name)
-    step = "render" if person.model.is_file() else "train"
-    rest = " --audio SPEECH --out result.mp4" if step == "render" else ""
-    print(f"{person.folder}: imported\nnext: speech2lip {step} --name {shlex.quote(person.name)}{rest}")
+    name, usual = shlex.quote(person.name), places == Places()
+    if person.model.is_file():
+        which = f"--name {name}" if usual else f"--model {shlex.quote(str(person.model))}"
+        step = f"render {which} --audio SPEECH --out result.mp4"
+    else:
+        step = f"train --name {name}" + ("" if usual else f" {shlex.quote(f'data.root={person.folder}')}")
+    print(f"{person.folder}: imported\nnext: speech2lip {step}")
 
 
 def _remove_subject(options: argparse.Namespace, places: Places) -> None:

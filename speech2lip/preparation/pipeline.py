@@ -36,7 +36,8 @@ def preprocess(
 
     voice: the clip's own speech, instead of its sound (needed for a folder of frames unless
     `audio/audio.wav` already lies in the subject's folder); remedy: what the user can do where the folder was
-    made from another clip, which is refused; consent: what to record of the person's consent. An interrupted or repeated run continues where it stopped.
+    made from another clip, which is refused; consent: what to record of the person's consent, which is asked for
+    before anything slow. An interrupted or repeated run continues where it stopped.
     """
     layout = SubjectLayout(config.data.root)
     check_weights(config, (PREPROCESS,))

@@ -66,7 +66,7 @@ def note(consent: Consent, clip: Path) -> str:
         return ""
     return (
         f"consent: nobody could be asked whether the person in {clip} agreed, and it is recorded as not given; say so with "
-        "--i-have-consent"
+        "--i-have-consent (in Python: consent=True)"
     )
 
 

@@ -72,6 +72,14 @@ def test_the_same_subject_gives_the_same_bytes_and_names_no_place(places, archiv
     assert manifest["format"] == "speech2lip-subject-1" and manifest["facts"]["source"] == "holiday.mp4"
 
 
+def test_archives_of_more_files_than_old_ones_could_hold(places, monkeypatch):
+    """From 65,536 members on a ZIP file has further records at its end."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 100)
+    export_subject("anna", Path("anna.zip"), places)
+    assert b"PK\6\6" in Path("anna.zip").read_bytes()[-200:]
+    assert import_subject(Path("anna.zip"), _elsewhere()).model.is_file()
+
+
 def test_files_of_others_and_the_state_of_a_training_stay_here(places):
     for path in ("dataset/anna/letter.txt", "dataset/anna/images/holiday.jpg", "log/anna/last.pt"):
         Path(path).write_bytes(b"mine")

@@ -93,7 +93,7 @@ def test_commands_from_one_computer_to_another(places, capsys):
     assert "with a model" in capsys.readouterr().out
     there = ["--root", "there/dataset", "--log", "there/log"]
     assert main(["subjects", "import", "ann.zip", "--name", "anna", *there]) == 0
-    assert "next: speech2lip render --name anna" in capsys.readouterr().out
+    assert "next: speech2lip render --model there/log/anna/model.pt" in capsys.readouterr().out
     assert "anna: ready" in _listed(capsys, *there)
     assert main(["subjects", "remove", "anna", "--yes", *there]) == 0
     assert not list(Path("there").rglob("*.jpg"))

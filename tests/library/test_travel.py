@@ -63,3 +63,17 @@ def test_name_and_consent_make_no_stage_again(speaker, subject_config, clip, cap
     assert said.count("unchanged, kept") == 4 and "consent" not in said
     assert fingerprint(speaker.of("speaker").layout, 0.1) == before
     assert preprocess(config, clip / "speaker.mp4").consent == subject.consent
+
+
+def test_consent_is_given_later_by_the_same_command(speaker, clip, capsys):
+    layout, command = (
+        speaker.of("speaker").layout,
+        ["preprocess", "--video", str(clip / "speaker.mp4"), "--out", "dataset/speaker"],
+    )
+    assert main(command) == 0
+    assert "it is recorded as not given" in capsys.readouterr().out
+    assert layout.load_subject().consent.how == "unasked"
+    assert main([*command, "--i-have-consent"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("unchanged, kept") == 4 and "not given" not in said
+    assert (layout.load_subject().consent.given, layout.load_subject().consent.how) == (True, "option")

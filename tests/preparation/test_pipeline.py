@@ -40,7 +40,7 @@ def _redone(inputs, *settings: str, before: tuple[str, ...] = ()) -> list[str]:
         ("bundle.noise=0.1", ["track"]),
         ("fit.keyframes=100", []), ("face.tracker=gnm", ["track"]), ("rasterizer=pytorch3d", ["canonical"]),
         ("audio.window=16", ["audio"]), ("audio.backend=mel", ["audio"]),
-        ("face.lip_margin=0.3", ["canonical"]), ("face.lip_max_width=96", ["canonical"]), ("face.exposure=0", ["canonical"]), ("name=x", ["canonical"]),
+        ("face.lip_margin=0.3", ["canonical"]), ("face.lip_max_width=96", ["canonical"]), ("face.exposure=0", ["canonical"]), ("name=x", []),
         ("learnable.lips=0", []), ("train.steps=7", []), ("render.crf=20", []), ("model.lip.width=64", []),
     ],
 )  # fmt: skip
