@@ -20,13 +20,14 @@ _MANY = 3  # warnings that together spoil a result
 @dataclass(frozen=True)
 class Diagnosis:
     """Everything that is said of one clip. name: what it is called; facts: by title; findings: the worst first; forecast:
-    `GOOD`, `USABLE` or `POOR`, and why; fps: frames per second that spans count."""
+    `GOOD`, `USABLE` or `POOR`, and why; offset: of sound and picture; fps: frames per second that spans count."""
 
     name: str
     facts: dict[str, str]
     findings: tuple[Finding, ...]
     forecast: str
     reason: str
+    offset: speaking.Offset
     fps: float
 
     @property
@@ -40,13 +41,14 @@ def examine(material: Material, need: LearnableConfig) -> Diagnosis:
     opening, eyes = lip_opening(material.clip)
     rows = rows_of([material.wav], material.fps, len(opening))
     belongs, told = speaking.belonging(opening, rows, material.fps, need)
+    apart = speaking.estimate_offset(opening, rows, material.fps)
     found = [
         *_of_face(material), *_of_footage(material, opening, eyes / material.clip.crop.scale, need),
-        *_of_sound(material, rows, need), belongs, speaking.offset(speaking.estimate_offset(opening, rows, material.fps), material.fps),
+        *_of_sound(material, rows, need), belongs, speaking.offset(apart, material.fps),
     ]  # fmt: skip
     findings = tuple(sorted(found, key=lambda f: -f.rank))
     seconds = float(material.clear.sum()) / material.fps
-    return Diagnosis(material.name, _facts(material), findings, *forecast(findings, told, seconds), material.fps)
+    return Diagnosis(material.name, _facts(material), findings, *forecast(findings, told, seconds), apart, material.fps)
 
 
 def _of_face(material: Material) -> list[Finding]:
@@ -91,7 +93,7 @@ def forecast(findings: tuple[Finding, ...], told: float, seconds: float) -> tupl
     if told < _HARDLY:
         return POOR, "the sound hardly tells what the mouth does"
     if warned:
-        return USABLE, f"it would be better without: {', '.join(warned)}"
+        return USABLE, f"the result will suffer from: {', '.join(warned)}"
     if seconds < footage.ENOUGH:
         return USABLE, "more video of this person would make it better"
     if not told >= _TOLD:
@@ -101,10 +103,12 @@ def forecast(findings: tuple[Finding, ...], told: float, seconds: float) -> tupl
 
 def _facts(material: Material) -> dict[str, str]:
     clip, video = material.clip, material.video
+    later = {} if material.hidden is not None else {"not looked at": "whether something is in front of the mouth: preprocessing tells"}
     return {
         "picture": f"{clip.size[0]}x{clip.size[1]}, {video.codec}, {material.fps:.5g} frames per second",
         "length": f"{len(clip.seen) / material.fps:.1f} s, {len(clip.shots)} shot{'s' if len(clip.shots) > 1 else ''}",
         "face": f"{clip.seen.sum()} of {len(clip.seen)} frames",
         "sound": f"{material.channels.seconds:.1f} s, {len(material.channels.energy)} channel"
         f"{'s' if len(material.channels.energy) > 1 else ''}",
+        **later,
     }

@@ -66,9 +66,8 @@ def cuts(shots: tuple[tuple[int, int], ...], fps: float) -> Finding:
     severity = graded(usual, _CUTS_NOTE, _CUTS_WARNING) if len(shots) > 1 else OK
     if severity == OK and len(shots) > 1:
         severity = NOTE
-    text = (
-        "there is no cut" if len(shots) == 1 else f"there are {len(shots) - 1} cuts; the usual shot lasts {usual:.1f} s"
-    )
+    number = "1 cut" if len(shots) == 2 else f"{len(shots) - 1} cuts"
+    text = "no cut" if len(shots) == 1 else f"{number}; the usual shot lasts {usual:.1f} s"
     remedy = "" if severity != WARNING else "Use a recording with fewer cuts."
     return Finding("cuts", severity, text, remedy, tuple((start, start + 1) for start, _ in shots[1:]))
 

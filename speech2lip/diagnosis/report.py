@@ -21,6 +21,7 @@ from ..subject.layout import SubjectLayout
 from .doctor import Examined
 from .examine import Diagnosis
 from .finding import FATAL, OK, WARNING, Finding, longest
+from .speaking import REACH
 
 FORMAT = 1
 PAGE, RECORD = "report.html", "findings.json"
@@ -100,7 +101,7 @@ def to_json(diagnosis: Diagnosis) -> dict[str, Any]:
     findings = [asdict(f) for f in diagnosis.findings]
     return {
         "format": FORMAT, "version": __version__, "name": diagnosis.name, "fps": diagnosis.fps, "facts": diagnosis.facts,
-        "forecast": diagnosis.forecast, "reason": diagnosis.reason, "findings": findings,
+        "offset": {"seconds": round(diagnosis.offset.frames / diagnosis.fps, 4), "clear": diagnosis.offset.clear}, "forecast": diagnosis.forecast, "reason": diagnosis.reason, "findings": findings,
     }  # fmt: skip
 
 
@@ -116,8 +117,17 @@ def render_page(examined: Examined) -> str:
     return environment.get_template("report.html.j2").render(
         diagnosis=diagnosis, overview=_overview(layout, diagnosis.fps),
         told=[_entry(f, layout, diagnosis.fps) for f in diagnosis.findings if f.severity != OK],
-        fine=[f for f in diagnosis.findings if f.severity == OK],
+        fine=[f for f in diagnosis.findings if f.severity == OK], bars=_bars(diagnosis),
     )  # fmt: skip
+
+
+def _bars(diagnosis: Diagnosis) -> list[dict[str, float]]:
+    """The scores of all lags as bars of a picture 100 units high: lag in frames and milliseconds, top, height."""
+    curve = diagnosis.offset.curve.clip(0)
+    heights = 90 * curve / max(float(curve.max()), 1e-9)
+    return [
+        {"lag": k - REACH, "ms": 1000 * (k - REACH) / diagnosis.fps, "top": 100 - h, "height": h} for k, h in enumerate(heights)
+    ]
 
 
 def _entry(finding: Finding, layout: SubjectLayout, fps: float) -> dict[str, Any]:

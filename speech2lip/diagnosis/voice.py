@@ -18,6 +18,7 @@ _PAUSE = 3.0  # seconds of silence that are worth naming
 _PILE_NOTE, _PILE_WARNING = 0.0005, 0.005  # share of samples; clean speech has none
 _OPPOSITE = -0.5  # correlation of two channels
 _QUIET = 0.03  # amplitude of the largest sample, below which nothing can have been clipped
+_FINE = 0.3  # share of amplitudes that must occur: 8-bit sound has too few steps to tell
 BINS = 4000  # of amplitudes, 0..2 of full scale: lossy codecs overshoot what was clipped
 _LOUD = 0.7  # share of samples that are quieter than those in which clipping is looked for
 _STEP, _RISE = 1.1, 1.25  # amplitudes are compared in steps of a tenth; by how much their density must rise
@@ -67,10 +68,11 @@ def piled_up(histogram: np.ndarray) -> float:
     Of speech, larger amplitudes are always rarer. What was cut off piles up at one amplitude, also after a lossy codec has
     rounded it: there the density rises again. All above the lowest density before that counts.
     """
-    total = histogram.sum()
-    loud = int(np.searchsorted(np.cumsum(histogram), _LOUD * total)) if total else BINS
-    if 2 * loud / BINS < _QUIET:
+    total, used = histogram.sum(), np.flatnonzero(histogram)
+    largest = int(used[-1]) if len(used) else 0
+    if 2 * largest / BINS < _QUIET or len(used) < _FINE * largest:
         return 0.0
+    loud = max(int(np.searchsorted(np.cumsum(histogram), _LOUD * total)), 1)
     edges = np.unique((loud * _STEP ** np.arange(np.log(BINS / loud) / np.log(_STEP) + 1)).astype(int).clip(0, BINS))
     counts = np.add.reduceat(histogram, edges[:-1])
     density = counts / np.diff(edges)
