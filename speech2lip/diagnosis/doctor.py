@@ -35,11 +35,11 @@ def is_subject(path: Path) -> bool:
 
 
 def examine_video(config: Config, video: Path, voice: Path | None, remedy: str) -> Examined:
-    """Examine a video; the first stage of preprocessing runs in `data.root`, where it is kept for the others. A folder that is
-    finished is used as it is.
+    """Examine a video; the first stage of preprocessing runs in `data.root`, where it is kept for the others. A folder
+    that is finished is used as it is.
 
-    voice, remedy: as of `pipeline.preprocess`. UserError for what cannot even be looked at: no picture, no face, no sound.
-    """
+    voice, remedy: as of `pipeline.preprocess`. UserError for what cannot even be looked at: no picture, no face, no
+    sound."""
     layout = SubjectLayout(config.data.root)
     if is_subject(layout.root):
         open_clip(config, video, voice, remedy)  # refuses another clip than the folder's
@@ -49,8 +49,8 @@ def examine_video(config: Config, video: Path, voice: Path | None, remedy: str) 
 
 
 def examine_subject(config: Config, folder: Path, voice: Path | None = None) -> Examined:
-    """Examine a finished subject by what its folder holds; only how the source is coded, and how many faces it shows, is
-    looked at again. voice: the clip's own speech, where it is not what the folder stores."""
+    """Examine a finished subject by what its folder holds; only how the source is coded, and how many faces it shows,
+    is looked at again. voice: the clip's own speech, where it is not what the folder stores."""
     layout = SubjectLayout(folder)
     subject = layout.load_subject()
     if not layout.landmarks.is_file():
@@ -69,7 +69,8 @@ def examine_subject(config: Config, folder: Path, voice: Path | None = None) -> 
 
 
 def _sound_of(config: Config, source: Path, layout: SubjectLayout) -> Path:
-    """The source, where the stored sound was made of its own: it tells of channels and clipping. Else the stored sound."""
+    """The source, where the stored sound was made of its own: it tells of channels and clipping. Else the stored
+    sound."""
     if not source.is_file() or not probe(source).has_audio or not layout.audio.is_file():
         return layout.audio
     own, stored = load_audio(source, selection(config)), load_audio(layout.audio)

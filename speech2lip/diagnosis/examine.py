@@ -19,8 +19,9 @@ _MANY = 3  # warnings that together spoil a result
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything that is said of one clip. name: what it is called; facts: by title; findings: the worst first; forecast:
-    `GOOD`, `USABLE` or `POOR`, and why; offset: of sound and picture; fps: frames per second that spans count."""
+    """Everything that is said of one clip. name: what it is called; facts: by title; findings: the worst first;
+    forecast: `GOOD`, `USABLE` or `POOR`, and why; offset: of sound and picture; fps: frames per second that spans
+    count."""
 
     name: str
     facts: dict[str, str]
@@ -43,9 +44,12 @@ def examine(material: Material, need: LearnableConfig) -> Diagnosis:
     belongs, told = speaking.belonging(opening, rows, material.fps, need)
     apart = speaking.estimate_offset(opening, rows, material.fps)
     found = [
-        *_of_face(material), *_of_footage(material, opening, eyes / material.clip.crop.scale, need),
-        *_of_sound(material, rows, need), belongs, speaking.offset(apart, material.fps),
-    ]  # fmt: skip
+        *_of_face(material),
+        *_of_footage(material, opening, eyes / material.clip.crop.scale, need),
+        *_of_sound(material, rows, need),
+        belongs,
+        speaking.offset(apart, material.fps),
+    ]
     findings = tuple(sorted(found, key=lambda f: -f.rank))
     seconds = float(material.clear.sum()) / material.fps
     return Diagnosis(material.name, _facts(material), findings, *forecast(findings, told, seconds), apart, material.fps)
@@ -54,36 +58,52 @@ def examine(material: Material, need: LearnableConfig) -> Diagnosis:
 def _of_face(material: Material) -> list[Finding]:
     clip, pixels = material.clip, material.pixels
     return [
-        face.face_size(clip.landmarks, clip.seen, clip.crop.scale), face.pose_range(clip.landmarks, clip.seen),
+        face.face_size(clip.landmarks, clip.seen, clip.crop.scale),
+        face.pose_range(clip.landmarks, clip.seen),
         face.blur(material.octaves, clip.landmarks, clip.seen, clip.crop.scale),
-        face.motion_blur(clip.sharpness, clip.seen, clip.shots), face.darkness(pixels), face.contrast(pixels), face.burnt(pixels),
-        face.flicker(pixels, clip.shots), face.compression(material.coding),
-    ]  # fmt: skip
+        face.motion_blur(clip.sharpness, clip.seen, clip.shots),
+        face.darkness(pixels),
+        face.contrast(pixels),
+        face.burnt(pixels),
+        face.flicker(pixels, clip.shots),
+        face.compression(material.coding),
+    ]
 
 
 def _of_footage(material: Material, opening: np.ndarray, eyes: float, need: LearnableConfig) -> list[Finding]:
     clip, fps = material.clip, material.fps
     hidden = footage.hidden_mouth(material.hidden)
     return [
-        footage.length(material.clear, fps, need), footage.face_seen(clip), *([] if hidden is None else [hidden]),
-        footage.cuts(clip.shots, fps), footage.people_in_turn(clip), footage.people_at_once(material.crowd),
-        footage.still(opening, eyes, need), footage.repeats(material.pixels, fps), footage.faded(material.pixels),
-        footage.rate(material.video, fps), speaking.mouth_shapes(clip.landmarks, clip.seen),
-    ]  # fmt: skip
+        footage.length(material.clear, fps, need),
+        footage.face_seen(clip),
+        *([] if hidden is None else [hidden]),
+        footage.cuts(clip.shots, fps),
+        footage.people_in_turn(clip),
+        footage.people_at_once(material.crowd),
+        footage.still(opening, eyes, need),
+        footage.repeats(material.pixels, fps),
+        footage.faded(material.pixels),
+        footage.rate(material.video, fps),
+        speaking.mouth_shapes(clip.landmarks, clip.seen),
+    ]
 
 
 def _of_sound(material: Material, rows: np.ndarray, need: LearnableConfig) -> list[Finding]:
     wav, fps, frames = material.wav, material.fps, len(material.clip.seen)
     return [
-        voice.level(wav, need), voice.noise(wav, fps, frames), voice.speech_share(wav, fps, frames),
-        voice.long_silence(wav, fps, frames), voice.clipping(material.channels), voice.opposite_channels(material.channels),
+        voice.level(wav, need),
+        voice.noise(wav, fps, frames),
+        voice.speech_share(wav, fps, frames),
+        voice.long_silence(wav, fps, frames),
+        voice.clipping(material.channels),
+        voice.opposite_channels(material.channels),
         speaking.sounds(rows, voice.speech_frames(wav, fps, frames)),
-    ]  # fmt: skip
+    ]
 
 
 def forecast(findings: tuple[Finding, ...], told: float, seconds: float) -> tuple[str, str]:
-    """What to expect of a training, and why. told: correlation of mouth and sound on held-out parts (NaN: unknown); seconds: of
-    a clear mouth."""
+    """What to expect of a training, and why. told: correlation of mouth and sound on held-out parts (NaN: unknown);
+    seconds: of a clear mouth."""
     fatal = [f.name for f in findings if f.severity == FATAL]
     warned = [f.name for f in findings if f.severity == WARNING]
     if fatal:
@@ -103,7 +123,11 @@ def forecast(findings: tuple[Finding, ...], told: float, seconds: float) -> tupl
 
 def _facts(material: Material) -> dict[str, str]:
     clip, video = material.clip, material.video
-    later = {} if material.hidden is not None else {"not looked at": "whether something is in front of the mouth: preprocessing tells"}
+    later = (
+        {}
+        if material.hidden is not None
+        else {"not looked at": "whether something is in front of the mouth: preprocessing tells"}
+    )
     return {
         "picture": f"{clip.size[0]}x{clip.size[1]}, {video.codec}, {material.fps:.5g} frames per second",
         "length": f"{len(clip.seen) / material.fps:.1f} s, {len(clip.shots)} shot{'s' if len(clip.shots) > 1 else ''}",

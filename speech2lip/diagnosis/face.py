@@ -7,7 +7,7 @@ import numpy as np
 
 from ..facemesh import FACE_OVAL
 from ..media.coding import Coding
-from .finding import NOTE, OK, WARNING, Finding, graded, spans_of
+from .finding import NOTE, OK, SEVERITIES, WARNING, Finding, graded, spans_of
 from .material import Pixels
 
 _WIDTH_NOTE, _WIDTH_WARNING = (
@@ -18,7 +18,8 @@ _SHARP_NOTE, _SHARP_WARNING = (
     90.0,
     50.0,
 )  # pixels of detail across the face: as above, a little less for natural softness
-_OCTAVE = 0.62  # detail of a picture that is sharp at its own size: real ones have 0.67 to 1.1, blurred by one pixel 0.52 to 0.62
+# Detail of a picture that is sharp at its own size: real ones have 0.67 to 1.1, blurred by one pixel 0.52 to 0.62.
+_OCTAVE = 0.62
 _HALVES = 3  # sizes at which detail is looked for: full, half, quarter
 _MOTION = 0.3  # of the usual sharpness around it, below which a frame is taken for blurred by motion
 _MOTION_NOTE, _MOTION_WARNING = 0.03, 0.15  # share of frames
@@ -26,6 +27,7 @@ _TURN_NOTE, _TURN_WARNING = (
     35.0,
     50.0,
 )  # degrees of the usual yaw; a three-quarter view of 30 is learned, beyond 50 half of the mouth is hidden
+_RANGE_NOTE, _RANGE_WARNING = 45.0, 80.0  # degrees of yaw, or of pitch, between the extremes; real clips have 5 to 34
 _FAR = 50.0  # degrees from the front at which a frame shows half a mouth
 _FAR_SHARE = 0.1
 _DARK_NOTE, _DARK_WARNING = 70.0, 45.0  # median brightness of the face, 0..255; real clips have 90 to 170
@@ -37,7 +39,7 @@ _BURNT_NOTE, _BURNT_WARNING = 0.05, 0.15  # share of the face at the end of the 
 _FLICKER_NOTE, _FLICKER_WARNING = 0.02, 0.06  # of the face's brightness, usual change from frame to frame
 _QUANTISER_NOTE, _QUANTISER_WARNING = 30.0, 36.0  # of H.264: about 23 is usual, from 36 on pores and teeth are gone
 _BITS = 0.005  # per pixel, of other codecs; a clean HEVC clip in our tests has 0.010
-# Pairs of points, right and left in the picture, that are mirror images of each other, and two on the middle line that speech leaves alone.
+# Points to the right and left in the picture that mirror each other, and two on the middle line, still in speech.
 _RIGHT, _LEFT = np.array([263, 362, 454, 356, 389, 251]), np.array([33, 133, 234, 127, 162, 21])
 _TOP, _BASE = 10, 2
 
@@ -75,7 +77,10 @@ def pose_range(landmarks: np.ndarray, seen: np.ndarray) -> Finding:
     low, high = np.percentile(angles, [2, 98], axis=0)
     usual, far = float(np.median(np.abs(angles[:, 0]))), np.zeros(len(seen), bool)
     far[seen] = np.abs(angles[:, 0]) > _FAR
-    severity = graded(usual, _TURN_NOTE, _TURN_WARNING)
+    widest = float((high - low)[:2].max())
+    severity = max(
+        graded(usual, _TURN_NOTE, _TURN_WARNING), graded(widest, _RANGE_NOTE, _RANGE_WARNING), key=SEVERITIES.index
+    )
     if far.mean() > _FAR_SHARE:
         severity = WARNING
     text = f"the head turns from {low[0]:.0f} to {high[0]:.0f} degrees, and nods by {high[1] - low[1]:.0f}"
@@ -84,8 +89,8 @@ def pose_range(landmarks: np.ndarray, seen: np.ndarray) -> Finding:
 
 
 def octave_detail(grey: np.ndarray) -> np.ndarray:
-    """Detail of a face [h, w] float32 at full, half and quarter size: [3], the deviation of its finest octave over that of
-    the next. A picture of 1/f has about 1, a blurred one little."""
+    """Detail of a face [h, w] float32 at full, half and quarter size: [3], the deviation of its finest octave over
+    that of the next. A picture of 1/f has about 1, a blurred one little."""
     return np.array([_finest(grey, 2**k) for k in range(_HALVES)])
 
 
@@ -97,17 +102,24 @@ def _finest(grey: np.ndarray, smaller: int) -> float:
 
 
 def blur(octaves: np.ndarray, landmarks: np.ndarray, seen: np.ndarray, scale: float) -> Finding:
-    """How many pixels of real detail lie across the face; octaves: [N, 3] of sampled faces (`octave_detail`); landmarks: [T, 478, 3]
-    crop pixels; scale: crop pixels per source pixel. What is measured is the stored crop: no more than `face.max_crop`."""
+    """How many pixels of real detail lie across the face; octaves: [N, 3] of sampled faces (`octave_detail`);
+    landmarks: [T, 478, 3] crop pixels; scale: crop pixels per source pixel. What is measured is the stored crop: no
+    more than `face.max_crop`."""
     width = float(np.median(_widths(landmarks[seen])))
-    sharp = np.flatnonzero(np.median(octaves, 0) >= _OCTAVE)
-    halvings = int(sharp[0]) if len(sharp) else _HALVES
+    halvings = _halvings(np.median(octaves, 0)) if len(octaves) else 0  # of a tiny face, `face_size` says enough
     detail = width / 2**halvings
     severity = graded(detail, _SHARP_NOTE, _SHARP_WARNING) if halvings else OK  # a small sharp face is `face_size`'s
     text = f"the face has the detail of a sharp one {detail:.0f} pixels wide (it is {width / scale:.0f})"
     return Finding(
         "blur", severity, text, "" if severity == OK else "Focus on the face, or use the original recording."
     )
+
+
+def _halvings(octaves: np.ndarray) -> int:
+    """How often a picture is halved until it is sharp, and stays so: grain on a blurred picture is fine detail
+    alone."""
+    soft = np.flatnonzero(octaves < _OCTAVE)
+    return int(soft[-1]) + 1 if len(soft) else 0
 
 
 def motion_blur(sharpness: np.ndarray, seen: np.ndarray, shots: tuple[tuple[int, int], ...]) -> Finding:

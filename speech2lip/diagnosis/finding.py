@@ -20,8 +20,8 @@ class Finding:
     """The answer to one question.
 
     name: stable, for scripts; severity: one of `SEVERITIES`; text: what was found, with its figure and unit;
-    remedy: one short sentence, empty where nothing is to be done; spans: [start, end) frames that it is about (none: the
-    whole clip).
+    remedy: one short sentence, empty where nothing is to be done; spans: [start, end) frames that it is about (none:
+    the whole clip).
     """
 
     name: str

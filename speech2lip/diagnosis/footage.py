@@ -10,7 +10,7 @@ from ..subject.records import ClipLandmarks
 from .finding import FATAL, NOTE, OK, WARNING, Finding, graded, spans_of
 from .material import Pixels
 
-# Seconds of a clear mouth: a minute is advised everywhere; with 12 to 19 s the opening follows speech with r 0.5 to 0.84.
+# Seconds of a clear mouth: a minute is advised; with 12 to 19 s the opening follows speech with r of 0.5 to 0.8.
 ENOUGH, LITTLE = 60.0, 20.0
 _CUTS_NOTE, _CUTS_WARNING = (
     2.0,
@@ -98,7 +98,8 @@ def people_at_once(crowd: np.ndarray) -> Finding:
 
 
 def still(opening: np.ndarray, eyes: float, need: LearnableConfig) -> Finding:
-    """Whether the lips move; opening: [T] over the distance between the eyes (NaN: no face); eyes: that distance in source pixels."""
+    """Whether the lips move; opening: [T] over the distance between the eyes (NaN: no face); eyes: that distance in
+    source pixels."""
     moved = float(np.nanstd(opening))
     text = f"the lips move by {moved * eyes:.1f} pixels ({moved:.1%} of the distance between the eyes)"
     if 100 * moved < need.lips:

@@ -42,11 +42,11 @@ class Channels:
 class Material:
     """Everything that was measured of one clip.
 
-    name: the file, as the user knows it; fps: frames per second of the subject; video: facts of the file; clip: landmarks;
-    octaves: [N, 3] detail of N sampled faces, at full, half and quarter size (`face.octave_detail`); hidden: [T] bool,
-    something is in front of the mouth (None: not known without a finished subject); crowd: [K, 2] of sampled frames
-    their number and how many faces each shows; coding: how the picture is compressed; wav: [N] 16 kHz mono; channels:
-    of the sound as it is stored.
+    name: the file, as the user knows it; fps: frames per second of the subject; video: facts of the file; clip:
+    landmarks; octaves: [N, 3] detail of N sampled faces, at full, half and quarter size (`face.octave_detail`);
+    hidden: [T] bool, something is in front of the mouth (None: not known without a finished subject); crowd: [K, 2] of
+    sampled frames their number and how many faces each shows; coding: how the picture is compressed; wav: [N] 16 kHz
+    mono; channels: of the sound as it is stored.
     """
 
     name: str

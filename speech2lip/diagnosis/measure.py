@@ -45,10 +45,18 @@ def measure(
     assert facts is not None  # what has no picture was refused
     heard = sound_selection(config, video, sound)
     return Material(
-        name=name, fps=config.data.fps, video=facts, clip=clip, pixels=_pixels(layout, clip), octaves=_octaves(layout, clip),
-        hidden=hidden, crowd=_crowd(video, config.data.fps, len(clip.seen), select), coding=coding_of(video, select),
-        wav=moved(load_audio(sound, heard), config.data.offset), channels=channels_of(sound, heard),
-    )  # fmt: skip
+        name=name,
+        fps=config.data.fps,
+        video=facts,
+        clip=clip,
+        pixels=_pixels(layout, clip),
+        octaves=_octaves(layout, clip),
+        hidden=hidden,
+        crowd=_crowd(video, config.data.fps, len(clip.seen), select),
+        coding=coding_of(video, select),
+        wav=moved(load_audio(sound, heard), config.data.offset),
+        channels=channels_of(sound, heard),
+    )
 
 
 def _pixels(layout: SubjectLayout, clip: ClipLandmarks) -> Pixels:
@@ -70,8 +78,8 @@ def _pixels(layout: SubjectLayout, clip: ClipLandmarks) -> Pixels:
 
 
 def face_levels(grey: np.ndarray, landmarks: np.ndarray | None) -> tuple[float, float, float, float]:
-    """Median, 5th and 95th percentile of the brightness of a face, and the share of it at the end of the range; grey: [S, S]
-    uint8; landmarks: [478, 2+] in its pixels, None without a face (NaN)."""
+    """Median, 5th and 95th percentile of the brightness of a face, and the share of it at the end of the range; grey:
+    [S, S] uint8; landmarks: [478, 2+] in its pixels, None without a face (NaN)."""
     part = None if landmarks is None else _cut(grey, landmarks)
     if part is None or not part.size:
         return (float("nan"),) * 4

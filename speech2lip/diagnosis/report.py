@@ -32,7 +32,8 @@ _QUALITY = 82  # of its JPEG
 
 
 def check_place(folder: Path) -> None:
-    """Refuse, before any work, a folder in which a report would replace a file that is none of ours, and a missing package."""
+    """Refuse, before any work, a folder in which a report would replace a file that is none of ours, and a missing
+    package."""
     needs("evaluate", "jinja2")
     record = folder / RECORD
     if not _is_ours(record):
@@ -100,9 +101,16 @@ def to_json(diagnosis: Diagnosis) -> dict[str, Any]:
     """Everything but the pictures. Spans are [start, end) frames at `fps` per second."""
     findings = [asdict(f) for f in diagnosis.findings]
     return {
-        "format": FORMAT, "version": __version__, "name": diagnosis.name, "fps": diagnosis.fps, "facts": diagnosis.facts,
-        "offset": {"seconds": round(diagnosis.offset.frames / diagnosis.fps, 4), "clear": diagnosis.offset.clear}, "forecast": diagnosis.forecast, "reason": diagnosis.reason, "findings": findings,
-    }  # fmt: skip
+        "format": FORMAT,
+        "version": __version__,
+        "name": diagnosis.name,
+        "fps": diagnosis.fps,
+        "facts": diagnosis.facts,
+        "offset": {"seconds": round(diagnosis.offset.frames / diagnosis.fps, 4), "clear": diagnosis.offset.clear},
+        "forecast": diagnosis.forecast,
+        "reason": diagnosis.reason,
+        "findings": findings,
+    }
 
 
 def render_page(examined: Examined) -> str:
@@ -111,14 +119,18 @@ def render_page(examined: Examined) -> str:
 
     diagnosis, layout = examined.diagnosis, examined.layout
     environment = Environment(
-        loader=PackageLoader("speech2lip.diagnosis", "."), autoescape=select_autoescape(default=True), trim_blocks=True,
+        loader=PackageLoader("speech2lip.diagnosis", "."),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     return environment.get_template("report.html.j2").render(
-        diagnosis=diagnosis, overview=_overview(layout, diagnosis.fps),
+        diagnosis=diagnosis,
+        overview=_overview(layout, diagnosis.fps),
         told=[_entry(f, layout, diagnosis.fps) for f in diagnosis.findings if f.severity != OK],
-        fine=[f for f in diagnosis.findings if f.severity == OK], bars=_bars(diagnosis),
-    )  # fmt: skip
+        fine=[f for f in diagnosis.findings if f.severity == OK],
+        bars=_bars(diagnosis),
+    )
 
 
 def _bars(diagnosis: Diagnosis) -> list[dict[str, float]]:
@@ -126,7 +138,8 @@ def _bars(diagnosis: Diagnosis) -> list[dict[str, float]]:
     curve = diagnosis.offset.curve.clip(0)
     heights = 90 * curve / max(float(curve.max()), 1e-9)
     return [
-        {"lag": k - REACH, "ms": 1000 * (k - REACH) / diagnosis.fps, "top": 100 - h, "height": h} for k, h in enumerate(heights)
+        {"lag": k - REACH, "ms": 1000 * (k - REACH) / diagnosis.fps, "top": 100 - h, "height": h}
+        for k, h in enumerate(heights)
     ]
 
 

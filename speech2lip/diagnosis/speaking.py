@@ -18,7 +18,7 @@ _BESIDE = 3  # frames from the peak at which it must have fallen
 _DISTINCT = 0.65  # of the peak, which nothing beside it may reach
 _LEAST, _CHANCE = 0.15, 3.5  # score of a clear peak; and over the root of the number of frames
 _SECONDS = 8.0  # of a face and sound, without which nothing is said
-# ITU-R BT.1359: people notice sound that is 45 ms early or 125 ms late. Clips known to be in sync come out within 25 ms.
+# ITU-R BT.1359: people notice sound 45 ms early or 125 ms late. Clips known to be in sync come out within 25 ms.
 _OFFSET_NOTE, _EARLY, _LATE = 0.06, 0.09, 0.125
 _OPEN_NOTE, _OPEN_WARNING = (
     0.06,
@@ -31,8 +31,8 @@ _SOUNDS_NOTE, _SOUNDS_WARNING = 0.45, 0.25  # nepers by which the spectrum's sha
 
 @dataclass(frozen=True)
 class Offset:
-    """How far the sound is from the picture. frames: by which the sound comes late (negative: early); clear: whether the
-    peak is distinct; curve: [2 REACH + 1] score at each lag from -REACH to REACH."""
+    """How far the sound is from the picture. frames: by which the sound comes late (negative: early); clear: whether
+    the peak is distinct; curve: [2 REACH + 1] score at each lag from -REACH to REACH."""
 
     frames: float
     clear: bool
@@ -42,9 +42,9 @@ class Offset:
 def estimate_offset(opening: np.ndarray, rows: np.ndarray, fps: float) -> Offset:
     """At which lag the sound tells most about the mouth: what is seen at frame t is heard at frame t + offset.
 
-    opening: [T] of the mouth (NaN: no face); rows: [T, 16] log loudness in bands (`learnable.band_rows`; NaN: no sound).
-    The score is the mean of two: how well a ridge regression from a single moment's spectrum tells the opening on
-    held-out parts, and how the change of the opening goes with the change of loudness, which has the sharper peak.
+    opening: [T] of the mouth (NaN: no face); rows: [T, 16] log loudness in bands (`learnable.band_rows`; NaN: no
+    sound). The score is the mean of two: how well a ridge regression from a single moment's spectrum tells the opening
+    on held-out parts, and how the change of the opening goes with the change of loudness, which has the sharper peak.
     """
     lags = np.arange(-REACH, REACH + 1)
     told = np.array([held_out_correlation(opening, _moved(rows, lag), fps) for lag in lags])
@@ -97,8 +97,8 @@ def offset(found: Offset, fps: float) -> Finding:
 
 
 def belonging(opening: np.ndarray, rows: np.ndarray, fps: float, need: LearnableConfig) -> tuple[Finding, float]:
-    """Whether the lips say what is heard, by the judgement that preprocessing refuses with; and its correlation (NaN: too little
-    of a face to say)."""
+    """Whether the lips say what is heard, by the judgement that preprocessing refuses with; and its correlation (NaN:
+    too little of a face to say)."""
     found, verdict = judge_sync(need, opening, rows, fps)
     if not np.isfinite(found):
         return Finding(

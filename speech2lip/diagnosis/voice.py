@@ -65,8 +65,8 @@ def speech_share(wav: np.ndarray, fps: float, frames: int) -> Finding:
 def piled_up(histogram: np.ndarray) -> float:
     """Share of samples that an overdriven recorder cut off; histogram: [BINS] of amplitudes 0..2 of full scale.
 
-    Of speech, larger amplitudes are always rarer. What was cut off piles up at one amplitude, also after a lossy codec has
-    rounded it: there the density rises again. All above the lowest density before that counts.
+    Of speech, larger amplitudes are always rarer. What was cut off piles up at one amplitude, also after a lossy codec
+    has rounded it: there the density rises again. All above the lowest density before that counts.
     """
     total, used = histogram.sum(), np.flatnonzero(histogram)
     largest = int(used[-1]) if len(used) else 0

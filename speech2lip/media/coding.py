@@ -6,7 +6,7 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +27,9 @@ _H264 = 1  # AV_VIDEO_ENC_PARAMS_H264
 
 @dataclass(frozen=True)
 class Coding:
-    """codec: its name; bits_per_pixel: of the compressed stream, per shown pixel (0: unknown, as of folders of images); quantiser:
-    mean over blocks and frames of H.264, 0 (nothing is lost) to 51 (NaN: another codec, which does not tell)."""
+    """codec: its name; bits_per_pixel: of the compressed stream, per shown pixel (0: unknown, as of folders of
+    images); quantiser: mean over blocks and frames of H.264, 0 (nothing is lost) to 51 (NaN: another codec, which does
+    not tell)."""
 
     codec: str
     bits_per_pixel: float
@@ -70,7 +71,8 @@ def _bytes(path: Path, select: Selection, frames: int) -> int:
 
 def _quantiser(frame: VideoFrame) -> float:
     """Mean quantiser of a frame's blocks; NaN where the codec is not H.264."""
-    for side in frame.side_data:
+    sides: Any = frame.side_data  # whose types PyAV's stubs lack
+    for side in sides:
         if side.type.name != "VIDEO_ENC_PARAMS":
             continue
         data = bytes(side)

@@ -104,8 +104,9 @@ def _check_sync(config: Config, video: Path, sound: Path, opening: np.ndarray) -
 
 
 def judge_sync(need: LearnableConfig, opening: np.ndarray, rows: np.ndarray, fps: float) -> tuple[float, str]:
-    """Correlation of the mouth's opening [T] with what the sound's rows [T, 16] tell of it, and how much they have to do with each
-    other: `NOTHING` where chance does not explain so little, `UNKNOWN` (and NaN) where a face is seen too shortly."""
+    """Correlation of the mouth's opening [T] with what the sound's rows [T, 16] tell of it, and how much they have to
+    do with each other: `NOTHING` where chance does not explain so little, `UNKNOWN` (and NaN) where a face is seen too
+    shortly."""
     frames = int((np.isfinite(opening) & np.isfinite(rows[:, 0])).sum())
     if frames < _WARN_SECONDS * fps:
         return float("nan"), UNKNOWN
@@ -138,8 +139,8 @@ def band_rows(sound: Path, fps: float, count: int, select: Selection = Selection
 
 
 def rows_of(pieces: Iterable[np.ndarray], fps: float, count: int, offset: float = 0.0) -> np.ndarray:
-    """Log loudness [count, 16] in groups of mel bands of a 16 kHz sound in pieces [N], at each frame's time; NaN after the
-    sound's end. offset: seconds by which the sound comes late."""
+    """Log loudness [count, 16] in groups of mel bands of a 16 kHz sound in pieces [N], at each frame's time; NaN after
+    the sound's end. offset: seconds by which the sound comes late."""
     stream = MelStream()
     grouped = [_grouped(stream.push(piece)) for piece in pieces]
     rows = np.concatenate([*grouped, _grouped(stream.finish())])
@@ -166,8 +167,8 @@ def _windows(rows: np.ndarray, lag: float, fps: float) -> np.ndarray:
 
 
 def held_out_correlation(opening: np.ndarray, windows: np.ndarray, fps: float) -> float:
-    """Correlation of `opening` [T] with what a ridge regression makes of `windows` [T, C], on parts that it was not learned from;
-    NaN entries do not count."""
+    """Correlation of `opening` [T] with what a ridge regression makes of `windows` [T, C], on parts that it was not
+    learned from; NaN entries do not count."""
     seen = np.isfinite(opening) & np.isfinite(windows).all(1)
     number, gap = np.arange(len(opening)), round(_GAP * fps)
     guess = np.full(len(opening), np.nan)

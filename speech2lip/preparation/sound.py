@@ -44,8 +44,8 @@ def extract_audio(config: Config, sound: Path, layout: SubjectLayout, select: Se
     """Write the clip's sound, moved by `data.offset`, and its feature windows."""
     if config.data.offset and sound.resolve() == layout.audio.resolve():
         raise UserError(
-            f"{sound} is the subject's stored sound, which data.offset would move again every time: give the clip's own speech with "
-            "--voice FILE, or leave data.offset out"
+            f"{sound} is the subject's stored sound, which data.offset would move again every time: give the clip's "
+            "own speech with --voice FILE, or leave data.offset out"
         )
     wav = moved(load_audio(sound, select), config.data.offset)
     backend = make_backend(config.audio)

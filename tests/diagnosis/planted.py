@@ -60,7 +60,10 @@ def _blurred(sigma: float, sideways: float) -> Callable[[np.ndarray], np.ndarray
 
 def _zoomed(frames: Frames) -> Frames:
     """A jump to a closer and a wider picture every 20 frames."""
-    return [f if k // 20 % 2 else np.ascontiguousarray(cv2.resize(f[32:352, 20:340], (384, 384))) for k, f in enumerate(frames)]
+    return [
+        f if k // 20 % 2 else np.ascontiguousarray(cv2.resize(f[32:352, 20:340], (384, 384)))
+        for k, f in enumerate(frames)
+    ]
 
 
 def _in_turn(frames: Frames) -> Frames:
@@ -87,7 +90,7 @@ def _at_once(frames: Frames) -> Frames:
 def _still(frames: Frames) -> Frames:
     """One picture, as a camera with noise sees it."""
     rng = np.random.default_rng(0)
-    return [np.clip(frames[40] + rng.normal(0, 1.5, frames[40].shape), 0, 255).astype(np.uint8) for _ in frames]
+    return [np.clip(frames[40] + rng.normal(0, 0.7, frames[40].shape), 0, 255).astype(np.uint8) for _ in frames]
 
 
 def _twice(frames: Frames) -> Frames:
@@ -108,7 +111,10 @@ def _faded(frames: Frames) -> Frames:
 
 def _away(frames: Frames) -> Frames:
     """An empty wall, again and again."""
-    return [np.ascontiguousarray(np.roll(f[:40].repeat(10, 0)[:384], k, 1)) if 100 <= k % 200 < 180 else f for k, f in enumerate(frames)]
+    return [
+        np.ascontiguousarray(np.roll(f[:40].repeat(10, 0)[:384], k, 1)) if 100 <= k % 200 < 180 else f
+        for k, f in enumerate(frames)
+    ]
 
 
 def _slower(frames: Frames) -> Frames:
@@ -118,12 +124,14 @@ def _slower(frames: Frames) -> Frames:
 PICTURES = {
     "a small face": PictureFault("face_size", _each(_smaller), ("blur",)),
     "out of focus": PictureFault("blur", _each(_blurred(4.0, 4.0))),
-    "motion blur": PictureFault("motion_blur", _some(lambda k: k % 12 in (0, 1), _blurred(0.5, 8.0)), ("repeats", "cuts")),
+    "motion blur": PictureFault(
+        "motion_blur", _some(lambda k: k % 12 in (0, 1), _blurred(0.5, 8.0)), ("repeats", "cuts")
+    ),
     "too dark": PictureFault("darkness", _each(_levels(0.3)), ("contrast",)),
     "fog": PictureFault("contrast", _each(_levels(0.25, 110))),
     "overexposed": PictureFault("overexposure", _each(_levels(2.2, 30)), ("contrast",)),
     "flicker": PictureFault("flicker", _some(lambda k: k % 2 == 0, _levels(0.85)), ("cuts",)),
-    "compressed": PictureFault("compression", list, ("blur", "repeats", "motion_blur"), crf=46),
+    "compressed": PictureFault("compression", list, ("blur", "repeats", "motion_blur", "cuts", "offset"), crf=46),
     "cuts": PictureFault("cuts", _zoomed),
     "people in turn": PictureFault("people_in_turn", _in_turn, ("cuts", "dubbed")),
     "people at once": PictureFault("people_at_once", _at_once),
@@ -134,7 +142,7 @@ PICTURES = {
     "fades": PictureFault("faded", _faded, ("repeats", "face_seen", "motion_blur")),
     "nobody there": PictureFault("face_seen", _away, ("cuts", "faded", "dubbed")),
     "a low rate": PictureFault("frame_rate", _slower, ("repeats",), fps=12.5),
-}  # fmt: skip
+}
 
 
 def _noisy(wav: np.ndarray) -> np.ndarray:
@@ -166,17 +174,21 @@ def _hum(wav: np.ndarray) -> np.ndarray:
 
 SOUNDS = {
     "too quiet": SoundFault("sound_level", lambda wav: wav * 0.01),
-    "no sound": SoundFault("sound_level", lambda wav: wav * 0, ("silence", "dubbed", "offset", "noise", "speech_share", "sounds")),
+    "no sound": SoundFault(
+        "sound_level", lambda wav: wav * 0, ("silence", "dubbed", "offset", "noise", "speech_share", "sounds")
+    ),
     "noise": SoundFault("noise", _noisy, ("sounds", "speech_share")),
     "overdriven": SoundFault("clipping", _overdriven),
     "a hole": SoundFault("silence", _hole, ("dubbed", "offset")),
     "opposite channels": SoundFault("channels", lambda wav: np.stack([wav, -wav], 1)),
     "little speech": SoundFault("speech_share", _sparse, ("dubbed", "offset")),
-    "another's speech": SoundFault("dubbed", lambda wav: np.concatenate([wav[len(wav) // 2 :][::-1], wav[: len(wav) // 2][::-1]]), ("offset",)),
+    "another's speech": SoundFault(
+        "dubbed", lambda wav: np.concatenate([wav[len(wav) // 2 :][::-1], wav[: len(wav) // 2][::-1]]), ("offset",)
+    ),
     "late sound": SoundFault("offset", lambda wav: moved(wav, -0.24)),
     "early sound": SoundFault("offset", lambda wav: moved(wav, 0.2)),
     "a hum": SoundFault("sounds", _hum, ("dubbed", "offset")),
-}  # fmt: skip
+}
 
 
 def write_clip(path: Path, frames: Frames, sound: Path, fault: PictureFault) -> Path:

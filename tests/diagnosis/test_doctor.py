@@ -58,7 +58,9 @@ def test_the_page_loads_nothing_and_shows_the_clip(looked_at):
 def test_what_was_looked_at_is_kept_for_preprocessing(looked_at, clip, capsys):
     assert _doctor(clip / "speaker.mp4", f"data.root={looked_at}") == 0
     said = capsys.readouterr().out
-    assert "frames: unchanged, kept" in said and "forecast: usable" in said and not (looked_at / "subject.json").exists()
+    assert (
+        "frames: unchanged, kept" in said and "forecast: usable" in said and not (looked_at / "subject.json").exists()
+    )
 
 
 def test_a_finished_subject_is_not_looked_at_again(subject_config, tmp_path, capsys, monkeypatch):
@@ -71,7 +73,9 @@ def test_a_finished_subject_is_not_looked_at_again(subject_config, tmp_path, cap
 def test_the_video_of_a_finished_subject_uses_its_folder(subject_config, clip, tmp_path, capsys):
     before = (Path(subject_config.data.root) / "stages.json").read_bytes()
     root = f"data.root={subject_config.data.root}"
-    assert _doctor(clip / "speaker.mp4", "--out", tmp_path, root, "face.max_crop=200") == 0  # other settings spoil nothing
+    assert (
+        _doctor(clip / "speaker.mp4", "--out", tmp_path, root, "face.max_crop=200") == 0
+    )  # other settings spoil nothing
     assert "hidden_mouth" in _severities(tmp_path)
     assert (Path(subject_config.data.root) / "stages.json").read_bytes() == before
 
@@ -87,7 +91,14 @@ def test_names_are_data_in_the_page(subject_config):
 
 def test_a_clip_that_cannot_work_is_refused_after_its_report(looked_at, clip, tmp_path, capsys):
     save_wav(tmp_path / "silent.wav", np.zeros(15 * SAMPLE_RATE))
-    given = [clip / "speaker.mp4", "--voice", tmp_path / "silent.wav", f"data.root={looked_at}", "--out", tmp_path / "r"]
+    given = [
+        clip / "speaker.mp4",
+        "--voice",
+        tmp_path / "silent.wav",
+        f"data.root={looked_at}",
+        "--out",
+        tmp_path / "r",
+    ]
     assert _doctor(*given) == 2
     said = capsys.readouterr()
     error = said.err.strip().splitlines()[-1]
@@ -127,7 +138,7 @@ def _picture_without_a_face(path: Path, sound: Path | None) -> Path:
         (lambda p, wav: wav, "no video stream"),
         (lambda p, wav: p, "holds no images"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_looked_at_is_one_sentence(made, said, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
@@ -143,7 +154,7 @@ def test_no_video_and_files_of_the_users_own(tmp_path, capsys):
     with pytest.raises(UserError, match="no report of the doctor"):
         check_place(tmp_path)
     (tmp_path / "findings.json").write_text("[]")
-    with pytest.raises(UserError, match="findings.json is there already"):
+    with pytest.raises(UserError, match=r"findings.json is there already"):
         check_place(tmp_path)
 
 

@@ -6,7 +6,19 @@ from making_material import EYES, FPS, clip_of, landmarks_of, material_of, pixel
 
 from speech2lip.config import LearnableConfig
 from speech2lip.diagnosis.examine import examine, forecast
-from speech2lip.diagnosis.finding import FATAL, GOOD, NOTE, OK, POOR, USABLE, WARNING, Finding, graded, longest, spans_of
+from speech2lip.diagnosis.finding import (
+    FATAL,
+    GOOD,
+    NOTE,
+    OK,
+    POOR,
+    USABLE,
+    WARNING,
+    Finding,
+    graded,
+    longest,
+    spans_of,
+)
 from speech2lip.media.sound import SAMPLE_RATE
 
 NEED = LearnableConfig()
@@ -49,10 +61,16 @@ def test_a_still_picture_cannot_work():
 @pytest.mark.parametrize(
     ("severities", "told", "seconds", "expected"),
     [
-        ([OK, NOTE], 0.7, 100, GOOD), ([OK], 0.7, 40, USABLE), ([OK], 0.4, 100, USABLE), ([OK], float("nan"), 100, USABLE),
-        ([WARNING], 0.7, 100, USABLE), ([WARNING] * 3, 0.7, 100, POOR), ([FATAL], 0.7, 100, POOR), ([OK], 0.2, 100, POOR),
+        ([OK, NOTE], 0.7, 100, GOOD),
+        ([OK], 0.7, 40, USABLE),
+        ([OK], 0.4, 100, USABLE),
+        ([OK], float("nan"), 100, USABLE),
+        ([WARNING], 0.7, 100, USABLE),
+        ([WARNING] * 3, 0.7, 100, POOR),
+        ([FATAL], 0.7, 100, POOR),
+        ([OK], 0.2, 100, POOR),
     ],
-)  # fmt: skip
+)
 def test_forecast(severities, told, seconds, expected):
     findings = tuple(Finding(f"n{k}", s, "") for k, s in enumerate(severities))
     assert forecast(findings, told, seconds)[0] == expected

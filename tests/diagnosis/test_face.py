@@ -67,6 +67,14 @@ def test_detail_halves_with_blur(blurred, severity, detail):
     assert abs(int(found.text.split(" pixels wide")[0].split()[-1]) - 0.98 * detail) <= 1
 
 
+def test_grain_on_a_blurred_picture_is_no_detail():
+    grain = _texture(4.0) + np.random.default_rng(1).normal(0, 0.05, (256, 256)).astype(np.float32)
+    octaves = face.octave_detail(grain)
+    assert octaves[0] > face._OCTAVE  # taken alone, it looks sharp
+    assert face.blur(octaves[None], landmarks_of(50), SEEN, 1.0).severity == NOTE
+    assert face.blur(np.zeros((0, 3)), landmarks_of(50), SEEN, 1.0).severity == OK
+
+
 def test_frames_softer_than_those_around_are_named():
     sharpness = np.full(200, 90.0)
     sharpness[100:] = 300  # another shot, another sharpness
@@ -108,10 +116,15 @@ def test_frames_without_a_face_have_no_light():
 @pytest.mark.parametrize(
     ("coding", "severity"),
     [
-        (Coding("h264", 0.05, 23), OK), (Coding("h264", 0.001, 23), OK), (Coding("h264", 0.02, 33), NOTE), (Coding("h264", 0.01, 44), WARNING),
-        (Coding("hevc", 0.01, float("nan")), OK), (Coding("hevc", 0.001, float("nan")), NOTE), (Coding("images", 0, float("nan")), OK),
+        (Coding("h264", 0.05, 23), OK),
+        (Coding("h264", 0.001, 23), OK),
+        (Coding("h264", 0.02, 33), NOTE),
+        (Coding("h264", 0.01, 44), WARNING),
+        (Coding("hevc", 0.01, float("nan")), OK),
+        (Coding("hevc", 0.001, float("nan")), NOTE),
+        (Coding("images", 0, float("nan")), OK),
     ],
-)  # fmt: skip
+)
 def test_compression_by_the_quantiser_or_by_bits(coding, severity):
     assert face.compression(coding).severity == severity
 

@@ -70,7 +70,8 @@ def test_a_fault_of_the_sound(name, clip, place, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("opening", "yaw", "finding", "beside"), [(0.15, 0, "mouth_shapes", ("dubbed", "offset")), (1.0, 48, "pose_range", ("dubbed", "face_seen"))]
+    ("opening", "yaw", "finding", "beside"),
+    [(0.15, 0, "mouth_shapes", ("still", "dubbed", "offset")), (1.0, 48, "pose_range", ("dubbed", "offset"))],
 )
 def test_a_fault_of_the_performance(opening, yaw, finding, beside, tmp_path):
     """Somebody who hardly opens the mouth, and one who looks elsewhere."""

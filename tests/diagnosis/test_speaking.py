@@ -28,14 +28,19 @@ def _rows(loudness: np.ndarray, noise: float = 0.3, seed: int = 0) -> np.ndarray
 @pytest.mark.parametrize("late", range(-8, 9))
 def test_sound_that_is_late_has_a_positive_offset(late):
     mouth = _babble(40, 1)
-    heard = np.concatenate([np.zeros(20), mouth, np.zeros(20)])[20 - late : 20 - late + len(mouth)]  # heard[t + late] = mouth[t]
+    heard = np.concatenate([np.zeros(20), mouth, np.zeros(20)])[
+        20 - late : 20 - late + len(mouth)
+    ]  # heard[t + late] = mouth[t]
     found = speaking.estimate_offset(mouth, _rows(heard), FPS)
     assert found.clear and abs(found.frames - late) < 0.3
     severity = OK if abs(late) < 2 else NOTE if -3 < late < 4 else WARNING
     finding = speaking.offset(found, FPS)
     assert finding.severity == severity
     if severity != OK:
-        assert f"data.offset={found.frames / FPS:.2f}" in finding.remedy and ("late" if late > 0 else "early") in finding.text
+        assert (
+            f"data.offset={found.frames / FPS:.2f}" in finding.remedy
+            and ("late" if late > 0 else "early") in finding.text
+        )
 
 
 def test_offsets_between_frames():

@@ -45,7 +45,9 @@ def test_holes_are_digital_silence_of_some_length():
     wav[SAMPLE_RATE * 8 : SAMPLE_RATE * 12] = 0
     found = voice.long_silence(wav, FPS, 500)
     assert found.severity == NOTE and found.spans == ((201, 300),)
-    assert voice.long_silence(wav[: 10 * SAMPLE_RATE], FPS, 500).severity == WARNING  # the sound ends before the picture
+    assert (
+        voice.long_silence(wav[: 10 * SAMPLE_RATE], FPS, 500).severity == WARNING
+    )  # the sound ends before the picture
 
 
 def _histogram(wav: np.ndarray) -> np.ndarray:
