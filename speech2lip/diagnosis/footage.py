@@ -6,6 +6,7 @@ import numpy as np
 
 from ..config import LearnableConfig
 from ..media.facts import VideoFacts
+from ..preparation.learnable import movement
 from ..subject.records import ClipLandmarks
 from .finding import FATAL, NOTE, OK, WARNING, Finding, graded, spans_of
 from .material import Pixels
@@ -100,7 +101,7 @@ def people_at_once(crowd: np.ndarray) -> Finding:
 def still(opening: np.ndarray, eyes: float, need: LearnableConfig) -> Finding:
     """Whether the lips move; opening: [T] over the distance between the eyes (NaN: no face); eyes: that distance in
     source pixels."""
-    moved = float(np.nanstd(opening))
+    moved = movement(opening)
     text = f"the lips move by {moved * eyes:.1f} pixels ({moved:.1%} of the distance between the eyes)"
     if 100 * moved < need.lips:
         return Finding("still", FATAL, text, "Give a video of a person talking, not a photograph.")

@@ -76,12 +76,19 @@ def check_learnable(config: Config, video: Path, sound: Path, layout: SubjectLay
 
 
 def _check_movement(need: LearnableConfig, video: Path, opening: np.ndarray, eyes: float) -> None:
-    moved = float(np.nanstd(opening))
+    moved = movement(opening)
     if 100 * moved < need.lips:
         raise UserError(
             f"the lips of {video} move {moved * eyes:.2f} pixels, needed are {need.lips / 100 * eyes:.1f} (the eyes are {eyes:.0f} apart): "
             "give a clip of a person talking, not a photograph (or lower learnable.lips)"
         )
+
+
+def movement(opening: np.ndarray) -> float:
+    """How much a mouth moves, in the unit of its opening [T] (NaN: no face): the standard deviation of means over three
+    frames. Speech takes longer than that; landmarks that tremble on a photograph's noise do not."""
+    steady = np.convolve(opening, np.ones(3) / 3, "valid")
+    return float(np.nanstd(steady)) if np.isfinite(steady).any() else 0.0
 
 
 def _check_sync(config: Config, video: Path, sound: Path, opening: np.ndarray) -> None:

@@ -90,7 +90,7 @@ def _at_once(frames: Frames) -> Frames:
 def _still(frames: Frames) -> Frames:
     """One picture, as a camera with noise sees it."""
     rng = np.random.default_rng(0)
-    return [np.clip(frames[40] + rng.normal(0, 0.7, frames[40].shape), 0, 255).astype(np.uint8) for _ in frames]
+    return [np.clip(frames[40] + rng.normal(0, 1.5, frames[40].shape), 0, 255).astype(np.uint8) for _ in frames]
 
 
 def _twice(frames: Frames) -> Frames:

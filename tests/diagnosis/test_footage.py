@@ -63,7 +63,14 @@ def test_a_photograph_is_refused_with_pixels():
     opening = np.tile([0.1, 0.1 + 1e-4], 50)
     found = footage.still(opening, 80.0, NEED)
     assert found.severity == FATAL and found.text.startswith("the lips move by 0.0 pixels")
-    assert footage.still(np.tile([0.0, 0.1], 50), 80.0, NEED).severity == OK
+    speech = np.tile([0.0, 0.03, 0.06, 0.1, 0.06, 0.03], 20)
+    assert footage.still(speech, 80.0, NEED).severity == OK
+
+
+def test_landmarks_that_tremble_do_not_speak():
+    tremble = 0.004 * (-1.0) ** np.arange(100)
+    found = footage.still(tremble, 80.0, NEED)
+    assert np.std(tremble) > NEED.lips / 100 and found.severity == FATAL
 
 
 def test_repeats_of_a_converted_rate_and_a_freeze():
