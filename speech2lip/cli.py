@@ -180,7 +180,18 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_name(parser, "the video's file name")
     _add_streams(parser)
     parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
+    _add_anyway(parser)
     _add_config(parser)
+
+
+def _add_anyway(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--anyway", action="store_true", help="go on with a clip from which nothing can be learned")
+
+
+def _anyway(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings under which no clip is refused for what can be learned of it."""
+    least = {"seconds": 0.0, "level": -400.0, "lips": 0.0, "sync": -1.0}
+    return {f"learnable__{name}": value for name, value in least.items()} if options.anyway else {}
 
 
 _VOICE_HELP = "the clip's own speech, where the video has no sound or another (default: the video's sound)"
@@ -201,7 +212,8 @@ def _run(options: argparse.Namespace) -> int:
     check_output(options.out, options.video, options.audio, options.voice, *kept)
     _check_training(config, options.fresh)
     print(_budget(options, config))
-    print("\n".join(_to_learn_from(config, _preprocessed(options, config, options.video, _APART))))
+    subject = _preprocessed(options, config, options.video, _APART)
+    print("\n".join([*_to_learn_from(config, subject), *_findings(options, config)]))
     model = fit(config, options.fresh)
     count = render_video(model, options.audio, options.out, device=config.train.device)
     print(f"how good it is: speech2lip evaluate --name {shlex.quote(config.name)}\n{options.out}: {count} frames")
@@ -211,7 +223,7 @@ def _run(options: argparse.Namespace) -> int:
 def _run_config(options: argparse.Namespace) -> Config:
     """As of `_subject_config`; training takes `_RUN_MINUTES` where no setting, file or option says how long."""
     name = subject_name(options.video.stem)
-    config = _subject_config(options, name, train__minutes=options.minutes, **_streams(options))
+    config = _subject_config(options, name, train__minutes=options.minutes, **_streams(options), **_anyway(options))
     usual, train = Config().train, config.train
     asked = options.minutes is not None or {"train.minutes", "train.steps"} & _keys(options)
     if asked or (train.minutes, train.steps) != (usual.minutes, usual.steps):
@@ -265,22 +277,25 @@ def _add_preprocess(parser: argparse.ArgumentParser) -> None:
     _add_consent(parser)
     _add_name(parser, "the folder's or the video's name")
     _add_streams(parser)
+    _add_anyway(parser)
     _add_config(parser)
 
 
 def _preprocess(options: argparse.Namespace) -> int:
-    config = _config(options, **_streams(options))
+    given = {**_streams(options), **_anyway(options)}
+    config = _config(options, **given)
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:
         raise UserError("no video was given: use --video, or set data.video in the configuration")
     if options.out is not None:
         name = options.name if options.name is not None else subject_name(options.out.resolve().name)
-        config = _config(options, name=name, data__root=str(options.out), **_streams(options))
+        config = _config(options, name=name, data__root=str(options.out), **given)
     elif options.name is not None or config.data.root == Config().data.root:
         named = config.name if config.name != Config().name else subject_name(video.resolve().stem)
-        config = _subject_config(options, named, **_streams(options))
+        config = _subject_config(options, named, **given)
     apart = _APART if options.out is None else "give this one another folder with --out"
-    print(_ready(config, _preprocessed(options, config, video, apart)))
+    subject = _preprocessed(options, config, video, apart)
+    print("\n".join([*_to_learn_from(config, subject), *_findings(options, config), _next(config, subject)]))
     return 0
 
 
@@ -292,12 +307,21 @@ def _preprocessed(options: argparse.Namespace, config: Config, video: Path, apar
     return preprocess(config, video, options.voice, apart, asked(video, options.i_have_consent))
 
 
-def _ready(config: Config, subject: Subject) -> str:
-    """What can be learned of a finished folder, and the next command."""
+def _findings(options: argparse.Namespace, config: Config) -> list[str]:
+    """What the doctor warns of in the folder that was just finished, by the usual demands where --anyway set them aside."""
+    from .diagnosis.doctor import examine_subject
+    from .diagnosis.report import short_lines
+
+    usual = replace(config, learnable=Config().learnable) if options.anyway else config
+    return short_lines(examine_subject(usual, Path(config.data.root), options.voice).diagnosis)
+
+
+def _next(config: Config, subject: Subject) -> str:
+    """The command after preprocessing."""
     name = shlex.quote(subject.name)
     own = Path(config.data.root) == Path("dataset") / subject.name
     place = "" if own else f" {shlex.quote(f'data.root={config.data.root}')}"
-    return "\n".join([*_to_learn_from(config, subject), f"next: speech2lip train --name {name}{place}"])
+    return f"next: speech2lip train --name {name}{place}"
 
 
 def _to_learn_from(config: Config, subject: Subject) -> list[str]:
@@ -310,6 +334,48 @@ def _to_learn_from(config: Config, subject: Subject) -> list[str]:
     if seconds < _LITTLE:
         lines.append(f"{seconds:.0f} s of this person are little: with a minute or more the mouth gets better")
     return lines
+
+
+# ---------------------------------------------------------------- doctor
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--video", type=Path, help="a video of one person talking, or a subject's folder; may stand alone"
+    )
+    parser.add_argument("--voice", type=Path, help=_VOICE_HELP)
+    parser.add_argument("--out", type=Path, help="folder of the report (default: dataset/NAME/doctor)")
+    _add_name(parser, "the video's file name")
+    _add_streams(parser)
+    parser.add_argument("--anyway", action="store_true", help="end with status 0 also for a clip that cannot work")
+    _add_config(parser)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from .diagnosis.doctor import examine_subject, examine_video, is_subject
+    from .diagnosis.report import check_place, lines_of, write_report
+
+    video: Path | None = options.video
+    if video is None:
+        raise UserError("no video was given: speech2lip doctor me.mp4")
+    known = is_subject(video)
+    config = _config(options) if known else _subject_config(options, subject_name(video.stem), **_streams(options))
+    out = options.out or (video if known else Path(config.data.root)) / "doctor"
+    check_place(out)
+    check_writable(out / "report.html")
+    found = (
+        examine_subject(config, video, options.voice) if known else examine_video(config, video, options.voice, _APART)
+    )
+    print("\n".join(lines_of(found.diagnosis)))
+    page = write_report(found, out)
+    print(f"report: {page}")
+    hopeless = found.diagnosis.hopeless
+    if hopeless and not options.anyway:
+        worst = hopeless[0]
+        raise UserError(
+            f"{video} cannot work, because {worst.text}: {worst.remedy.rstrip('.')} (or go on with --anyway)"
+        )
+    return 0
 
 
 # ---------------------------------------------------------------- train
@@ -707,6 +773,9 @@ COMMANDS = {
     ),
     "preprocess": Command(
         "turn a video into a subject folder", "speech2lip preprocess --video me.mp4 --out dataset/me", _add_preprocess, _preprocess,
+    ),
+    "doctor": Command(
+        "say whether a video will work, before anything slow", "speech2lip doctor me.mp4\n  speech2lip doctor dataset/me", _add_doctor, _doctor,
     ),
     "train": Command(
         "fit a model to a subject folder", "speech2lip train --name me train.minutes=30", _add_train, _train,

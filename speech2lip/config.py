@@ -60,6 +60,10 @@ class DataConfig:
     )
     audio_stream: int = key(-1, "the clip's sound, by the number that the file gives it; -1: the main one", -1, 10_000)
     allow_partial: bool = key(False, "go on where only a part of the clip can be decoded")
+    offset: float = key(
+        0.0, "seconds by which the clip's sound comes later than its picture, as `speech2lip doctor` estimates (negative: earlier); "
+        "it is moved by as much before anything is learned", -2, 2,
+    )  # fmt: skip
     test_fraction: float = key(0.1, "last part of the clip, kept for testing and never trained on", 0, 0.5)
     memory_gb: float = key(1.5, "training pictures beyond this live in a memory-mapped file", 0, 1e4)
 

@@ -83,6 +83,15 @@ def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[AudioFr
         return  # the rest of a damaged file
 
 
+def stream_channels(path: Path, select: Selection = Selection()) -> Generator[tuple[np.ndarray, int], None, None]:
+    """A file's main audio stream, or the selected one, as it is stored: (float32 [channels, N], samples per second), in pieces
+    as they are decoded. Channels are not mixed, and gaps are not filled."""
+    check_file(path)
+    with open_media(path) as container:
+        for frame in _decoded(container, _stream(container, path, select)):
+            yield planar(frame), frame.sample_rate
+
+
 def _mixes(path: Path, select: Selection) -> _Mixes:
     """How the channels of a file are mixed, from all of its sound; known until the file changes."""
     check_file(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +30,12 @@ _RIDGE = 2.0  # times the root of the number of frames
 # Of real clips, parts of 10, 15 and 20 s reach at least 0.11, 0.22 and 0.41; with the sound of another clip the mean
 # is 0.04, the deviation about 2.3 over the root of the number of frames, the most 0.26.
 _CHANCE = 4.6  # two such deviations
+UNKNOWN, ENOUGH, LITTLE, NOTHING = (
+    "unknown",
+    "enough",
+    "little",
+    "nothing",
+)  # that lips and sound have to do with each other
 _WARN_SECONDS, _REFUSE_SECONDS = 10.0, 15.0  # of a face, below which chance alone makes such figures
 
 
@@ -69,7 +76,7 @@ def check_learnable(config: Config, video: Path, sound: Path, layout: SubjectLay
 
 
 def _check_movement(need: LearnableConfig, video: Path, opening: np.ndarray, eyes: float) -> None:
-    moved = float(np.nanstd(opening))
+    moved = movement(opening)
     if 100 * moved < need.lips:
         raise UserError(
             f"the lips of {video} move {moved * eyes:.2f} pixels, needed are {need.lips / 100 * eyes:.1f} (the eyes are {eyes:.0f} apart): "
@@ -77,25 +84,42 @@ def _check_movement(need: LearnableConfig, video: Path, opening: np.ndarray, eye
         )
 
 
+def movement(opening: np.ndarray) -> float:
+    """How much a mouth moves, in the unit of its opening [T] (NaN: no face): the standard deviation of means over three
+    frames. Speech takes longer than that; landmarks that tremble on a photograph's noise do not."""
+    steady = np.convolve(opening, np.ones(3) / 3, "valid")
+    return float(np.nanstd(steady)) if np.isfinite(steady).any() else 0.0
+
+
 def _check_sync(config: Config, video: Path, sound: Path, opening: np.ndarray) -> None:
     need, fps = config.learnable.sync, config.data.fps
-    rows = band_rows(sound, fps, len(opening), sound_selection(config, video, sound))
-    frames = int((np.isfinite(opening) & np.isfinite(rows[:, 0])).sum())
-    if need <= -1 or frames < _WARN_SECONDS * fps:
+    if need <= -1:
         return
-    found = sync_correlation(opening, rows, fps)
-    sure = frames >= _REFUSE_SECONDS * fps and found < need - _CHANCE / np.sqrt(frames)
-    said = _sync_sentence(video, sound, found, "nothing" if sure else "little")
-    if sure:
+    rows = band_rows(sound, fps, len(opening), sound_selection(config, video, sound), config.data.offset)
+    found, verdict = judge_sync(config.learnable, opening, rows, fps)
+    said = _sync_sentence(video, sound, found, verdict)
+    if verdict == NOTHING:
         raise UserError(
             f"{said}, needed is {need:g}): give a clip that is not dubbed, or its own speech with --voice FILE (or set "
             "learnable.sync=-1)"
         )
-    if found < need:
+    if verdict == LITTLE:
         print(
             f"warning: {said}, usual is {need:g} or more): a mouth cannot be learned from dubbed speech",
             file=sys.stderr,
         )
+
+
+def judge_sync(need: LearnableConfig, opening: np.ndarray, rows: np.ndarray, fps: float) -> tuple[float, str]:
+    """Correlation of the mouth's opening [T] with what the sound's rows [T, 16] tell of it, and how much they have to
+    do with each other: `NOTHING` where chance does not explain so little, `UNKNOWN` (and NaN) where a face is seen too
+    shortly."""
+    frames = int((np.isfinite(opening) & np.isfinite(rows[:, 0])).sum())
+    if frames < _WARN_SECONDS * fps:
+        return float("nan"), UNKNOWN
+    found = sync_correlation(opening, rows, fps)
+    sure = frames >= _REFUSE_SECONDS * fps and found < need.sync - _CHANCE / np.sqrt(frames)
+    return found, NOTHING if sure else LITTLE if found < need.sync else ENOUGH
 
 
 def _sync_sentence(video: Path, sound: Path, found: float, much: str) -> str:
@@ -116,14 +140,20 @@ def lip_opening(clip: ClipLandmarks) -> tuple[np.ndarray, float]:
     return opening, float(np.nanmedian(eyes))
 
 
-def band_rows(sound: Path, fps: float, count: int, select: Selection = Selection()) -> np.ndarray:
-    """Log loudness [count, 16] in groups of mel bands at each frame's time; NaN after the sound's end."""
+def band_rows(sound: Path, fps: float, count: int, select: Selection = Selection(), offset: float = 0.0) -> np.ndarray:
+    """`rows_of` the sound of a file."""
+    return rows_of(stream_audio(sound, select=select), fps, count, offset)
+
+
+def rows_of(pieces: Iterable[np.ndarray], fps: float, count: int, offset: float = 0.0) -> np.ndarray:
+    """Log loudness [count, 16] in groups of mel bands of a 16 kHz sound in pieces [N], at each frame's time; NaN after
+    the sound's end. offset: seconds by which the sound comes late."""
     stream = MelStream()
-    pieces = [_grouped(stream.push(piece)) for piece in stream_audio(sound, select=select)]
-    rows = np.concatenate([*pieces, _grouped(stream.finish())])
+    grouped = [_grouped(stream.push(piece)) for piece in pieces]
+    rows = np.concatenate([*grouped, _grouped(stream.finish())])
     floor = _FLOOR * float(np.percentile(rows.mean(1), 95)) + 1e-9
     rows = np.log(rows + floor)
-    at = np.arange(count) / fps * ROWS_PER_SECOND
+    at = (np.arange(count) / fps + offset) * ROWS_PER_SECOND
     return np.stack([np.interp(at, np.arange(len(rows)), band, right=np.nan) for band in rows.T], 1)
 
 
@@ -134,7 +164,7 @@ def _grouped(rows: np.ndarray) -> np.ndarray:
 def sync_correlation(opening: np.ndarray, rows: np.ndarray, fps: float) -> float:
     """How well sound tells the mouth's opening: a ridge regression from `rows` [T, 16] around each moment to
     `opening` [T], its correlation with the truth on parts that it was not learned from; the best of five lags."""
-    return max(_held_out(opening, _windows(rows, lag, fps), fps) for lag in _LAGS)
+    return max(held_out_correlation(opening, _windows(rows, lag, fps), fps) for lag in _LAGS)
 
 
 def _windows(rows: np.ndarray, lag: float, fps: float) -> np.ndarray:
@@ -143,7 +173,9 @@ def _windows(rows: np.ndarray, lag: float, fps: float) -> np.ndarray:
     return rows[at.clip(0, len(rows) - 1)].reshape(len(rows), -1)
 
 
-def _held_out(opening: np.ndarray, windows: np.ndarray, fps: float) -> float:
+def held_out_correlation(opening: np.ndarray, windows: np.ndarray, fps: float) -> float:
+    """Correlation of `opening` [T] with what a ridge regression makes of `windows` [T, C], on parts that it was not
+    learned from; NaN entries do not count."""
     seen = np.isfinite(opening) & np.isfinite(windows).all(1)
     number, gap = np.arange(len(opening)), round(_GAP * fps)
     guess = np.full(len(opening), np.nan)

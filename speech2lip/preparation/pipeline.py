@@ -65,6 +65,21 @@ def _labelled(layout: SubjectLayout, name: str, consent: Consent) -> Subject:
     return subject
 
 
+def find_face(config: Config, video: Path, voice: Path | None, remedy: str) -> tuple[Clip, Config]:
+    """Run the first stage alone, which the others find finished: landmarks and pictures of every frame in `data.root`.
+
+    As `preprocess`, but for the refusal of clips from which nothing can be learned. Returns the clip, and the configuration with its rate.
+    """
+    layout = SubjectLayout(config.data.root)
+    clip = open_clip(config, video, voice, remedy)
+    config = replace(config, data=replace(config.data, fps=clip.fps))
+    check_writable(layout.landmarks)
+    layout.root.mkdir(parents=True, exist_ok=True)
+    with writer_of(layout.root, "speech2lip doctor"):
+        run_stages(stages_of(config, clip, layout)[:1], layout.stages, layout.subject)
+    return clip, config
+
+
 def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> Clip:
     """What preprocessing works on, checked to be a moving picture with sound that this folder may be made from."""
     check_input(video, "a video of a talking person")
@@ -117,7 +132,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             (layout.head,), track,
         ),
         Stage(
-            "audio", 4, {"sound": heard, **_chosen(config, "audio", "data.audio_stream")},
+            "audio", 4, {"sound": heard, **_chosen(config, "audio", "data.audio_stream", *(["data.offset"] if config.data.offset else []))},
             (layout.audio, layout.features, layout.features.with_suffix(".json")), listen,
         ),
         Stage(

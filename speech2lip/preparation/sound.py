@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from ..audio.features import extract_windows, make_backend, save_features
 from ..config import Config
 from ..errors import UserError
 from ..files import atomic_path, check_input
 from ..media.facts import Selection
-from ..media.sound import load_audio, save_wav
+from ..media.sound import SAMPLE_RATE, load_audio, save_wav
 from ..subject.layout import SubjectLayout
 
 
@@ -31,8 +33,21 @@ def sound_source(video: Path, voice: Path | None, own: bool, layout: SubjectLayo
     )
 
 
+def moved(wav: np.ndarray, offset: float) -> np.ndarray:
+    """A 16 kHz sound [N] that came `offset` seconds late (negative: early), where it belongs: what lay there before the
+    picture begins is dropped, what is missing is silence."""
+    count = round(offset * SAMPLE_RATE)
+    return wav[count:] if count >= 0 else np.concatenate([np.zeros(-count, wav.dtype), wav])
+
+
 def extract_audio(config: Config, sound: Path, layout: SubjectLayout, select: Selection = Selection()) -> None:
-    wav = load_audio(sound, select)
+    """Write the clip's sound, moved by `data.offset`, and its feature windows."""
+    if config.data.offset and sound.resolve() == layout.audio.resolve():
+        raise UserError(
+            f"{sound} is the subject's stored sound, which data.offset would move again every time: give the clip's "
+            "own speech with --voice FILE, or leave data.offset out"
+        )
+    wav = moved(load_audio(sound, select), config.data.offset)
     backend = make_backend(config.audio)
     windows = extract_windows([wav], config.data.fps, backend, sound)[:]
     if sound.resolve() != layout.audio.resolve():

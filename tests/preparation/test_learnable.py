@@ -65,7 +65,7 @@ def test_speech_that_the_lips_follow_is_accepted_without_a_word(tmp_path, capsys
 def test_a_photograph_is_refused_with_pixels_of_the_video(tmp_path):
     still = 0.02 * np.random.default_rng(0).normal(size=750)  # in pixels of the crop, which is half as large
     made = _make(tmp_path, still + 3, _babble(30, 1))
-    with pytest.raises(UserError, match=r"^the lips of \S+me.mp4 move 0.04 pixels, needed are 0.6 .*talking"):
+    with pytest.raises(UserError, match=r"^the lips of \S+me.mp4 move 0.02 pixels, needed are 0.6 .*talking"):
         made.check()
     made.check("learnable.lips=0", "learnable.sync=-1")
 
