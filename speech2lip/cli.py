@@ -295,7 +295,7 @@ def _preprocess(options: argparse.Namespace) -> int:
         config = _subject_config(options, named, **given)
     apart = _APART if options.out is None else "give this one another folder with --out"
     subject = _preprocessed(options, config, video, apart)
-    print("\n".join([*_to_learn_from(config, subject), *_findings(options, config), _next(config, subject)]))
+    print("\n".join([*_findings(options, config), _ready(config, subject)]))
     return 0
 
 
@@ -316,12 +316,12 @@ def _findings(options: argparse.Namespace, config: Config) -> list[str]:
     return short_lines(examine_subject(usual, Path(config.data.root), options.voice).diagnosis)
 
 
-def _next(config: Config, subject: Subject) -> str:
-    """The command after preprocessing."""
+def _ready(config: Config, subject: Subject) -> str:
+    """What can be learned of a finished folder, and the next command."""
     name = shlex.quote(subject.name)
     own = Path(config.data.root) == Path("dataset") / subject.name
     place = "" if own else f" {shlex.quote(f'data.root={config.data.root}')}"
-    return f"next: speech2lip train --name {name}{place}"
+    return "\n".join([*_to_learn_from(config, subject), f"next: speech2lip train --name {name}{place}"])
 
 
 def _to_learn_from(config: Config, subject: Subject) -> list[str]:

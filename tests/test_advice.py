@@ -13,15 +13,15 @@ from speech2lip.config import entries
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "speech2lip"
 # Commands (or published scripts) that reach a room's code, and so its messages.
-PREPARING, TRAINING = ("run", "preprocess"), ("run", "train", "demo", "train.py")
+PREPARING, TRAINING = ("run", "preprocess", "doctor"), ("run", "train", "demo", "train.py")
 SPEAKERS = {
-    "training/prior.py": ("prior",), "preparation": PREPARING, "training": TRAINING, "demo": ("demo",), "importing/dataset.py": ("import",),
+    "training/prior.py": ("prior",), "diagnosis/report.py": ("doctor",), "diagnosis": PREPARING, "preparation": PREPARING, "training": TRAINING, "demo": ("demo",), "importing/dataset.py": ("import",),
     "importing/config.py": ("import",), "importing/checkpoint.py": ("import",), "rendering/predictor.py": ("render",),
     "rendering/files.py": ("inference.py",), "rendering/live.py": ("render",), "media/pcm.py": ("render",),
     "evaluation": ("evaluate",), "rendering/output.py": ("run", "render"), "weights/fetch.py": ("weights",),
 }  # fmt: skip
 _FUNCTIONS = {  # of cli.py
-    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_evaluate": ("evaluate",),
+    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_doctor": ("doctor",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_evaluate": ("evaluate",),
     "_model": ("render", "evaluate"), "_demo": ("demo",), "_import": ("import",), "_prior": ("prior",), "_check_training": ("run",),
 }  # fmt: skip
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]*")
