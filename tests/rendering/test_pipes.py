@@ -24,19 +24,21 @@ from speech2lip.media.encode import LiveWriter
 from speech2lip.media.pcm import sound_of_growing_file
 from speech2lip.rendering.live import _Painting
 from speech2lip.media.planes import Picture
+from speech2lip.model.device import Shares
 from speech2lip.rendering.paste import untouched
 waiting._QUIET = 0.2
 class Ears:
     arrival = staticmethod(lambda seconds: 0.0)
-def frames():
-    for k in range(100_000):
+    windows = staticmethod(lambda: iter(range(100_000)))
+class Painter:
+    def paint(self, k):
         print("frame", k, file=sys.stderr, flush=True)
         yield untouched(Picture(np.random.default_rng(k).integers(0, 255, (256, 256, 3), np.uint8)), k)
 def write():
-    painting = _Painting(25.0)
+    painting = _Painting(25.0, Painter(), Shares(1, 1))
     try:
         with LiveWriter(sys.argv[1], 25.0) as writer:
-            painting.run(frames(), writer, Ears)
+            painting.run(writer, Ears)
     except (UserError, OSError):
         if not painting.interrupted:
             raise
