@@ -728,11 +728,12 @@ def _import_subject(options: argparse.Namespace, places: Places) -> None:
     person = import_subject(Path(options.names[0]), places, options.name)
     name, usual = shlex.quote(person.name), places == Places()
     if person.model.is_file():
-        which = f"--name {name}" if usual else f"--model {shlex.quote(str(person.model))}"
-        step = f"render {which} --audio SPEECH --out result.mp4"
+        step = f"speech2lip render --name {name} --audio SPEECH --out result.mp4"
+        if not usual:
+            step = f"speech2lip render --model {shlex.quote(str(person.model))} --audio SPEECH --out result.mp4"
     else:
-        step = f"train --name {name}" + ("" if usual else f" {shlex.quote(f'data.root={person.folder}')}")
-    print(f"{person.folder}: imported\nnext: speech2lip {step}")
+        step = f"speech2lip train --name {name}" + ("" if usual else f" {shlex.quote(f'data.root={person.folder}')}")
+    print(f"{person.folder}: imported\nnext: {step}")
 
 
 def _remove_subject(options: argparse.Namespace, places: Places) -> None:

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "speech2lip"
 # Commands (or published scripts) that reach a room's code, and so its messages.
 PREPARING, TRAINING = ("run", "preprocess", "doctor"), ("run", "train", "demo", "train.py")
 SPEAKERS = {
+    "library": ("subjects",), "subject/consent.py": ("preprocess", "run"), "subject/schema.py": ("preprocess", "run"),
     "training/prior.py": ("prior",), "diagnosis/report.py": ("doctor",), "diagnosis": PREPARING, "preparation": PREPARING, "training": TRAINING, "demo": ("demo",), "importing/dataset.py": ("import",),
     "importing/config.py": ("import",), "importing/checkpoint.py": ("import",), "rendering/predictor.py": ("render",),
     "rendering/files.py": ("inference.py",), "rendering/live.py": ("render",), "media/pcm.py": ("render",),
@@ -22,7 +23,7 @@ SPEAKERS = {
 }  # fmt: skip
 _FUNCTIONS = {  # of cli.py
     "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_doctor": ("doctor",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_evaluate": ("evaluate",),
-    "_model": ("render", "evaluate"), "_demo": ("demo",), "_import": ("import",), "_prior": ("prior",), "_check_training": ("run",),
+    "_model": ("render", "evaluate"), "_demo": ("demo",), "_import": ("import",), "_prior": ("prior",), "_export_subject": ("subjects",), "_check_training": ("run",),
 }  # fmt: skip
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]*")
 _COMMAND = re.compile(r"speech2lip ([a-z]+)((?: [^`|\n]*)?)")

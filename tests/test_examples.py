@@ -10,6 +10,7 @@ import pytest
 from speech2lip.errors import UserError
 from speech2lip.media.decode import read_frames
 from speech2lip.media.images import read_image
+from speech2lip.media.planes import Picture
 from speech2lip.rendering.paste import Rendered
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +26,7 @@ def example():
 
 def _frame(number: int) -> Rendered:
     image, original = (np.full((4, 2, 3), value, np.uint8) for value in (100 + number, number))
-    return Rendered(original, number, image, np.ones((4, 2), np.float32), (0, 0))
+    return Rendered(Picture(original), number, image, np.ones((4, 2), np.float32), (0, 0))
 
 
 def test_sheet_shows_moments_from_the_first_to_the_last(example):
