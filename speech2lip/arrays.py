@@ -88,6 +88,15 @@ def read_any_npy(path: Path, remedy: str) -> np.ndarray:
     return array
 
 
+def is_json_with(path: Path, names: set[str]) -> bool:
+    """Whether a file is JSON with (at least) these entries: what this program wrote there before, and may write again."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and names <= set(found)
+
+
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """The object in a JSON file; UserError for anything else."""
     _check_file(path, remedy)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from .. import __version__
+from ..arrays import is_json_with
 from ..errors import UserError
 from ..extras import needs
 from ..files import atomic_path
@@ -36,18 +37,10 @@ def check_place(folder: Path) -> None:
     package."""
     needs("evaluate", "jinja2")
     record = folder / RECORD
-    if not _is_ours(record):
+    if not is_json_with(record, {"format", "forecast", "findings"}):
         for path in (record, folder / PAGE):
             if os.path.lexists(path):
                 raise UserError(f"{path} is there already and no report of the doctor: give another folder with --out")
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and {"format", "forecast", "findings"} <= set(found)
 
 
 def lines_of(diagnosis: Diagnosis) -> list[str]:

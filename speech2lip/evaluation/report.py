@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..arrays import is_json_with
 from ..errors import UserError
 from ..facemesh import LIPS, interocular
 from ..files import atomic_path
@@ -129,20 +130,12 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
 
 def check_report(folder: Path) -> None:
     """Refuse a folder in which a report would replace a file that is not of an earlier one (whose `metrics.json` tells)."""
-    if _is_report(folder / "metrics.json"):
+    if is_json_with(folder / "metrics.json", {"format", "name", "protocols", "facts"}):
         return
     tables = sorted(folder.glob("frames_*.csv")) if folder.is_dir() else []
     for path in (folder / "metrics.json", folder / "report.html", *tables):
         if os.path.lexists(path):
             raise UserError(f"{path} is there already and no evaluation's of ours: give another folder with --out")
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and {"format", "name", "protocols", "facts"} <= set(found)
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:

@@ -105,13 +105,15 @@ class _Painting:
         """Until the sound ends, or Ctrl-C."""
         worker = Worker(_BEHIND)
         try:
-            worker.do(self._shares.begin)
-            for windows in ears.windows():
-                worker.do(self._paint, windows, writer, ears)
-            worker.finish()
-        except KeyboardInterrupt:
-            self.interrupted = True
-            writer.hurry()
+            try:
+                worker.do(self._shares.begin)
+                for windows in ears.windows():
+                    worker.do(self._paint, windows, writer, ears)
+                worker.finish()
+            except KeyboardInterrupt:
+                self.interrupted = True
+                writer.hurry()
+                worker.finish()  # what was heard is painted, also then
         finally:
             worker.abandon()
 
