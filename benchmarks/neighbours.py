@@ -1,7 +1,7 @@
 """How much two busy programs slow each other.
 
-    python benchmarks/neighbours.py              # some three minutes
-    GOMP_SPINCOUNT=300000 python benchmarks/neighbours.py   # as OpenMP's threads wait when nobody tells them how
+    python benchmarks/neighbours.py                      # some three minutes
+    OMP_NUM_THREADS=1 python benchmarks/neighbours.py    # each with one thread
 
 Training steps per second of the default on the synthetic speaker: alone, beside a program that keeps one core busy, and beside a second
 training. What is shared fairly is two thirds, and a half, on two cores.
@@ -10,7 +10,6 @@ training. What is shared fairly is two thirds, and a half, on two cores.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -22,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from speech2lip.threads import settle_threads
 
 settle_threads()
+
+import torch
 
 from benchmarks.isa import add_isa, isa_facts, obey_isa
 from benchmarks.speed import Ours, preset, synthetic
@@ -105,7 +106,7 @@ def _steps(*programs: subprocess.Popen[str]) -> list[float]:
 
 def table(rows: dict[str, list[float]], device: str) -> str:
     alone = median(rows["alone"])
-    facts = machine_facts(device) | isa_facts() | {"OpenMP looks": os.environ.get("GOMP_SPINCOUNT", "its own way")}
+    facts = machine_facts(device) | isa_facts() | {"threads": str(torch.get_num_threads())}
     lines = [", ".join(f"{k}: {v}" for k, v in facts.items()), ""]
     lines += ["| a training | steps per second | of those alone |", "|---|---|---|"]
     for name, found in rows.items():
