@@ -311,7 +311,7 @@ class TrainConfig:
     mixup: float = key(0.4, "blends pairs of windows and their mouths while the speech encoder learns; 0: none", 0, 10)
     silent_share: float = key(0.03125, "of the speech batch: windows of silence, which rest the mouth", 0, 0.5)
     articulate: float = key(
-        1.35, "largest factor on the predicted mouth, where it moves too little on unheard speech; 1: none", 1, 3
+        1.6, "largest factor on the predicted mouth, where it moves too little on unheard speech; 1: none", 1, 3
     )
     folds: int = key(3, "parts of the training frames that take turns as unheard speech, to measure that", 2, 20)
     code_noise: float = key(
