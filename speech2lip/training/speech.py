@@ -22,6 +22,7 @@ from .ema import Average
 from .optimise import descend, remember
 from .phases import Phase, Position
 
+_CAUTION = 0.4  # of a mouth that is not sure: 1 moves with the least error, 0 as much as the person does
 _PIECE = 512  # frames whose windows, fifty kilobytes each, are taken at once
 
 
@@ -104,7 +105,7 @@ class Calibration:
 
     The factor on a code that has the least error is its correlation with the real one, times the real spread over the
     predicted. It mumbles: what speech does not explain is missing. The factor that moves as much as the person does is the
-    ratio of the spreads alone. It makes guesses louder. The model takes the geometric mean of the two.
+    ratio of the spreads alone. It makes guesses louder. The model goes between the two, by `_CAUTION`.
 
     predicted, regressed: codes [n, K] of each part, by an encoder and a regression that did not hear it; frames: of each part.
     """
@@ -185,7 +186,7 @@ class Calibration:
         a, b = (x - x.mean(0) for x in (made, real))
         explained = ((a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0)).clamp(min=1e-6)).clamp(min=0)
         spread = b.norm(dim=0) / a.norm(dim=0).clamp(min=1e-6)
-        return (explained.sqrt() * spread).clamp(max=self.context.config.train.articulate)
+        return (explained**_CAUTION * spread).clamp(max=self.context.config.train.articulate)
 
 
 class FoldTraining(SpeechTraining):
