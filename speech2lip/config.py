@@ -60,9 +60,12 @@ class DataConfig:
     )
     audio_stream: int = key(-1, "the clip's sound, by the number that the file gives it; -1: the main one", -1, 10_000)
     allow_partial: bool = key(False, "go on where only a part of the clip can be decoded")
+    correct_offset: bool = key(
+        True, "move a sound that is clearly late or early to its lips before anything is learned"
+    )
     offset: float = key(
-        0.0, "seconds by which the clip's sound comes later than its picture, as `speech2lip doctor` estimates (negative: earlier); "
-        "it is moved by as much before anything is learned", -2, 2,
+        0.0, "seconds by which the clip's sound comes later than its picture (negative: earlier), where you know better; it is "
+        "moved by as much instead", -2, 2,
     )  # fmt: skip
     test_fraction: float = key(0.1, "last part of the clip, kept for testing and never trained on", 0, 0.5)
     memory_gb: float = key(1.5, "training pictures beyond this live in a memory-mapped file", 0, 1e4)
@@ -308,6 +311,12 @@ class TrainConfig:
     augment: float = key(
         1.0, "strength of disturbances of audio windows (level, tilt, noise, missing bands); 0: none", 0, 10
     )
+    early: float = key(
+        0.12,
+        "seconds at a window's end, at most, that half of the windows lack, as they do live (render.early)",
+        0,
+        0.5,
+    )
     mixup: float = key(0.4, "blends pairs of windows and their mouths while the speech encoder learns; 0: none", 0, 10)
     silent_share: float = key(0.03125, "of the speech batch: windows of silence, which rest the mouth", 0, 0.5)
     articulate: float = key(
@@ -351,7 +360,7 @@ class RenderConfig:
         1e5,
     )
     early: float = key(
-        0.06,
+        0.12,
         "live: seconds at the end of a frame's sound that are not waited for; the last sound stands for them",
         0,
         0.4,
