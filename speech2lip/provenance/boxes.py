@@ -26,6 +26,12 @@ def is_mp4(path: Path) -> bool:
         return stream.read(8)[4:] == b"ftyp"
 
 
+def top_boxes(path: Path) -> list[Box]:
+    """The boxes at the top of a file, in order."""
+    with open(path, "rb") as stream:
+        return list(_boxes(stream))
+
+
 def unhashed(path: Path) -> str:
     """SHA-256 of all boxes that C2PA's hash leaves out, in order, but for the credentials themselves."""
     digest = hashlib.sha256()
