@@ -23,7 +23,7 @@ from speech2lip.audio.features import (
 from speech2lip.audio.phones import PHONES, phone_segments
 from speech2lip.audio.rows import FeatureWindows, Rows, chunks_at_silence, resample_rows, window_offsets
 from speech2lip.config import AudioConfig
-from speech2lip.demo.speech import synthesize
+from speech2lip.voice.synthesis import synthesize
 from speech2lip.errors import UserError
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.nets.pretrained.deepspeech import DeepSpeechNet, net_of_state, state_from_graph
