@@ -47,14 +47,17 @@ def packets_of(path: Path, fps: float, select: Selection) -> Packets | str:
         assert stream is not None and stream.time_base is not None
         configuration = read_configuration(stream.codec_context.extradata)
         if stream.codec_context.name != "h264" or configuration is None or configuration.profile not in PROFILES:
-            return f"it is {stream.codec_context.name}, and no H.264 of the profiles Baseline, Main and High in MP4, MOV or Matroska"
+            kind = f"{stream.codec_context.name} {stream.codec_context.profile or ''}".strip()
+            return (
+                f"the picture is {kind}, and no H.264 of the profiles Baseline, Main and High in MP4, MOV or Matroska"
+            )
         zero, begin = origin(container, path, select), start_of(stream)
         shown, decoded, clean, ids = [], [], [], set(configuration.ids)
         for packet in container.demux(stream):
             if not packet.size:
                 continue
             if packet.pts is None or packet.dts is None:
-                return "its packets lack time stamps"
+                return "the packets lack time stamps"
             facts = look_at(memoryview(packet))
             ids |= facts.ids
             shown.append(packet.pts)
@@ -65,9 +68,9 @@ def packets_of(path: Path, fps: float, select: Selection) -> Packets | str:
     place = (np.array(sorted(shown)) - float(begin / base)) * float(base) * fps
     even = len(place) > 0 and np.abs(place - np.arange(len(place))).max() < float(_TOLERATED)
     if not even or abs((begin - zero) * Fraction(fps).limit_denominator(100_000)) > Fraction(1, 2):
-        return f"its frames do not come evenly at {fps:.5g} per second"
+        return f"the frames do not come evenly at {fps:.5g} per second"
     if number is None or (np.diff(decoded) <= 0).any():
-        return "its packets are in disorder"
+        return "the packets are in disorder"
     rank = np.argsort(np.argsort(shown, kind="stable"), kind="stable")
     marks = np.array(clean) & (rank == np.arange(len(rank)))  # nothing is shown before that is decoded after
     return Packets(base, tuple(sorted(shown)), tuple(decoded), rank, marks, zero, configuration, number)
@@ -76,9 +79,9 @@ def packets_of(path: Path, fps: float, select: Selection) -> Packets | str:
 def unlike(facts: VideoFacts) -> str:
     """Why new frames could not stand beside the packets of a video; "" where they can."""
     if facts.orientation != AS_STORED or facts.aspect != 1:
-        return "its pictures are turned, mirrored or stretched when they are shown"
+        return "the pictures are turned, mirrored or stretched when they are shown"
     if facts.interlaced:
-        return "it is interlaced"
+        return "the picture is interlaced"
     if (
         facts.bits != 8
         or facts.subsampling != "4:2:0"
@@ -86,7 +89,7 @@ def unlike(facts: VideoFacts) -> str:
         or facts.width % 2
         or facts.height % 2
     ):
-        return "its pixels are not 8 bit 4:2:0 of an even size"
+        return "the pixels are not 8 bit 4:2:0 of an even size"
     return ""
 
 

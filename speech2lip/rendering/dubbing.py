@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..extras import needs
 from ..files import atomic_path, check_input, temporary_space
 from ..media.aac import aac_packets, fits, heard, replaced
-from ..media.encode import VideoWriter, container_of
+from ..media.encode import VideoWriter
 from ..media.facts import Selection
 from ..media.inserts import DubbedSound, Heard, Insert
 from ..media.probe import probe
@@ -30,7 +30,7 @@ from ..media.tags import tags_of
 from ..progress import bar
 from ..voice.synthesis import speech_within
 from .cues import Cue, frame_spans, read_cues
-from .output import check_output, unwritten
+from .output import check_lossless, check_output, unwritten
 from .paste import Rendered, untouched
 from .predictor import Predictor
 from .walk import joined, pictures_in_order
@@ -94,7 +94,7 @@ def render_dubbed(
     with ExitStack() as stack:
         predictor = stack.enter_context(Predictor.reading(model, root, device, settings))
         check_output(out, times, audio, *{cue.audio for cue in cues}, *predictor.read)
-        _check_lossless(predictor, out)
+        check_lossless(out, predictor.config.render.lossless_sound)
         fps, frames = predictor.subject.fps, predictor.subject.frames
         spans = frame_spans(cues, fps, frames, times)
         with temporary_space():
@@ -122,13 +122,6 @@ def _check_sounds(cues: Sequence[Cue], times: Path, audio: Path | None) -> None:
             )
     if audio is None and any(cue.audio is None for cue in cues):
         needs("voice", "espeakng_loader")
-
-
-def _check_lossless(predictor: Predictor, out: Path) -> None:
-    if predictor.config.render.lossless_sound and not container_of(out).lossless:
-        raise UserError(
-            f"{out} cannot hold sound without loss (render.lossless_sound): give a name that ends in .mp4, .mkv or .mov"
-        )
 
 
 def _unpainted(predictor: Predictor, spans: Sequence[tuple[int, int]]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..audio.features import load_features
+from ..audio.rows import FeatureWindows
 from ..config import Settings
 from ..errors import UserError
 from ..files import atomic_path, writing
@@ -15,9 +17,12 @@ from ..media.decode import read_frames
 from ..media.encode import VideoWriter
 from ..media.images import write_image
 from ..media.sound import SAMPLE_RATE, load_audio, save_wav
+from ..media.sound_writer import EncodedSound
+from ..media.soundtrack import Soundtrack
+from ..media.tags import tags_of
 from ..progress import bar
 from ..subject.index import parse_subject
-from .output import check_output, unwritten
+from .output import check_lossless, check_output, unwritten
 from .predictor import Predictor
 
 
@@ -28,14 +33,20 @@ def render_video(
     """Render `audio` on the subject's frames into the video `out`; returns its number of frames.
 
     root: the subject's folder (default: the one that the model was trained on); first: source frame to
-    begin on; frames are walked forth and back; settings: keys of section `render` to change.
+    begin on; frames are walked forth and back; settings: keys of section `render` to change. The file has the source's title,
+    time of recording and language of the picture, and the language of the sound.
     """
     with Predictor.reading(model, root, device, settings) as predictor:
         check_output(out, audio, *predictor.read)
         predictor.check_start(first)
-        windows = predictor.features(audio)
         render = predictor.config.render
-        quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
+        check_lossless(out, render.lossless_sound)
+        windows = predictor.features(audio)
+        if render.keep_length:
+            windows = _as_long(windows, predictor, audio)
+        source = tags_of(predictor.source, predictor.select)
+        tags = replace(source, audio=tags_of(audio).audio)
+        quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour, "tags": tags}
         loop, begin = predictor.walk(first, len(windows))
         if said := predictor.unpainted(begin, len(windows), loop):
             print(said)
@@ -43,11 +54,25 @@ def render_video(
         with (
             unwritten(out),
             atomic_path(out, follow=True) as path,
-            VideoWriter(path, predictor.subject.fps, audio, **quality) as video,
+            VideoWriter(path, predictor.subject.fps, _track(audio, render.lossless_sound), **quality) as video,
         ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(frame.written)
         return len(windows)
+
+
+def _as_long(windows: FeatureWindows, predictor: Predictor, audio: Path) -> FeatureWindows:
+    """Windows for every frame of the source; UserError where the sound is longer by more than a frame."""
+    frames, fps = predictor.subject.frames, predictor.subject.fps
+    if len(windows) > frames + 1:
+        raise UserError(
+            f"{audio} lasts {len(windows) / fps:.2f} s and the source {frames / fps:.2f} s: shorten the sound, or leave out --keep-length"
+        )
+    return windows.part(0, frames)
+
+
+def _track(audio: Path, lossless: bool) -> EncodedSound:
+    return EncodedSound(Soundtrack(audio, bits=0) if lossless else Soundtrack(audio))
 
 
 def render_images(
