@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..extras import needs
 from ..files import atomic_path, check_input, temporary_space
 from ..media.aac import aac_packets, fits, heard, replaced
+from ..media.coding import coding_of
 from ..media.encode import VideoWriter
 from ..media.facts import Selection
 from ..media.inserts import DubbedSound, Heard, Insert
@@ -38,6 +39,8 @@ from .walk import joined, pictures_in_order
 _AROUND = 3.0  # seconds of sound around a span that are heard with it
 _LOW, _HIGH, _USUAL = 96_000, 320_000, 192_000  # bits per second of AAC
 _FORM = (48000, "stereo")  # of sound in a clip that has none
+_SAME_RATE = 0.005  # relative distance of equal rates
+_FINER = 3  # steps of the quantiser by which frames beside packets of the source are coded finer than those
 _OVER = 0.02  # seconds by which sound may be longer than its span: players' rounding
 
 
@@ -53,7 +56,7 @@ class DubReport:
     sound: str
 
     def __str__(self) -> str:
-        lines = [f"{self.frames} frames, as many as the source, {self.spoken} of them spoken anew"]
+        lines = [f"{self.frames} frames, the whole source, {self.spoken} of them spoken anew"]
         if not self.picture:
             kept = self.frames - self.encoded
             beside = self.encoded - self.spoken
@@ -101,7 +104,7 @@ def render_dubbed(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="speech2lip-")))
         voices = _voices(cues, spans, times, audio, predictor, folder)
         predictor.ease(spans)
-        if said := _unpainted(predictor, spans):
+        for said in filter(None, (_slower(predictor), _unpainted(predictor, spans))):
             print(said)
         return _Dubbing(predictor, voices).write(out)
 
@@ -122,6 +125,17 @@ def _check_sounds(cues: Sequence[Cue], times: Path, audio: Path | None) -> None:
             )
     if audio is None and any(cue.audio is None for cue in cues):
         needs("voice", "espeakng_loader")
+
+
+def _slower(predictor: Predictor) -> str:
+    """What to say where the subject has not every frame of its source, "" where it has."""
+    video, fps = probe(predictor.source, predictor.select).video, predictor.subject.fps
+    if video is None or not video.fps or abs(video.fps - fps) <= _SAME_RATE * fps:
+        return ""
+    return (
+        f"the result has {fps:.5g} frames per second and the source {video.fps:.5g}, because the subject was made so: to keep the "
+        f"source's, preprocess with data.fps={video.fps:.5g} and train again"
+    )
 
 
 def _unpainted(predictor: Predictor, spans: Sequence[tuple[int, int]]) -> str:
@@ -236,7 +250,9 @@ class _Dubbing:
             return VideoWriter(
                 path, self._fps, sound, crf=render.crf, preset=render.preset, colour=colour, tags=self._tags
             )
-        return SplicedWriter(path, kept, sound, crf=render.crf, preset=render.preset, colour=colour, tags=self._tags)
+        quantiser = coding_of(self._source, self._select).quantiser
+        crf = max(render.crf, round(quantiser) - _FINER) if np.isfinite(quantiser) else render.crf
+        return SplicedWriter(path, kept, sound, crf=crf, preset=render.preset, colour=colour, tags=self._tags)
 
     def _sound(self) -> tuple[SoundWriter, str]:
         """What writes the sound, and why all of it is encoded, "" where the source's packets are kept."""

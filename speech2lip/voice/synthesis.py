@@ -59,10 +59,16 @@ def speech_within(text: str, seconds: float, voice: str, origin: str) -> np.ndar
     even then stays shorter. UserError, which begins with `origin`, for text that takes longer, holds no words or is in
     no language of `voice`.
     """
+    if len(text) > LONGEST_TEXT:
+        raise UserError(f"{origin}: the text has {len(text)} characters, and {LONGEST_TEXT} may be: cut it into spans")
     rate, best = float(USUAL_RATE), np.zeros(0, np.float32)
     for _ in range(_ROUNDS):
         wav = _without_ends(_spoken(text, voice, round(rate), origin))
         needed = len(wav) / SAMPLE_RATE
+        if not needed:
+            raise UserError(
+                f"{origin}: {_shown(text)} holds nothing that is spoken: write words, or leave the span out"
+            )
         if needed <= seconds and len(wav) > len(best):
             best = wav
         at_end = (rate >= FASTEST and needed > seconds) or (rate <= SLOWEST and needed <= seconds)
