@@ -478,7 +478,7 @@ def _render(options: argparse.Namespace) -> int:
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
-    given = dict(parse_setting(text) for text in options.settings)
+    given: dict[str, Any] = dict(parse_setting(text) for text in options.settings)
     given |= {"render.keep_length": True} if options.keep_length else {}
     count = render_video(model, options.audio, options.out, options.data, options.device, options.start or 0, given)
     print(f"{options.out}: {count} frames")

@@ -159,6 +159,7 @@ def _frame(samples: np.ndarray, packets: AacPackets, place: int) -> Any:
 
 def _numbered(made: Iterable[Packet], packets: AacPackets, part: Replaced) -> Iterator[tuple[int, Packet]]:
     for packet in made:
+        assert packet.pts is not None
         number = (packet.pts - int(packets.places[0])) // FRAME
         if part.first <= number < part.last:
             yield number, packet

@@ -102,6 +102,7 @@ class SplicedWriter(VideoWriter):
 
     def _copy(self, until: int) -> None:
         """The source's packets up to number `until`."""
+        assert self._picture is not None
         while self._placed < until:
             packet = next(self._old)
             packet.stream = self._picture
