@@ -165,7 +165,7 @@ def _numbered(made: Iterable[Packet], packets: AacPackets, part: Replaced) -> It
             yield number, packet
 
 
-def heard(inserts: Sequence[Insert], parts: Sequence[Replaced]) -> list[Insert]:
+def audible(inserts: Sequence[Insert], parts: Sequence[Replaced]) -> list[Insert]:
     """Inserts, cut to where what is new is heard."""
     out = []
     for insert in inserts:

@@ -117,23 +117,24 @@ def _runs(inserts: Sequence[Insert]) -> list[tuple[int, int]]:
 
 
 class Heard:
-    """Sound in pieces [n], of which spans are asked for in the order of their beginnings; silence after its end."""
+    """Sound in pieces [n], of which any part is asked for; silence after its end. What was forgotten cannot be asked for again."""
 
     def __init__(self, pieces: Iterator[np.ndarray]):
         self._pieces = pieces
-        self._held, self._at = np.zeros(0, np.float32), 0
+        self._held, self._at, self._low = np.zeros(0, np.float32), 0, 0
+
+    def forget(self, low: int) -> None:
+        """Samples before `low` will not be asked for."""
+        self._low = max(low, self._low)
+        gone = min(max(self._low - self._at, 0), len(self._held))
+        self._held, self._at = self._held[gone:], self._at + gone
 
     def between(self, low: int, high: int) -> np.ndarray:
-        """Samples [low, high); low is not before that of the call before."""
-        self._drop(low)
+        """Samples [low, high)."""
         while self._at + len(self._held) < high:
             piece = next(self._pieces, None)
             if piece is None:
                 piece = np.zeros(high - self._at - len(self._held), np.float32)
             self._held = np.concatenate([self._held, piece])
-            self._drop(low)
+            self.forget(self._low)
         return self._held[low - self._at : high - self._at]
-
-    def _drop(self, low: int) -> None:
-        gone = min(max(low - self._at, 0), len(self._held))
-        self._held, self._at = self._held[gone:], self._at + gone

@@ -52,11 +52,12 @@ def packets_of(path: Path, fps: float, select: Selection) -> Packets | str:
                 f"the picture is {kind}, and no H.264 of the profiles Baseline, Main and High in MP4, MOV or Matroska"
             )
         zero, begin = origin(container, path, select), start_of(stream)
-        shown, decoded, clean, ids = [], [], [], set(configuration.ids)
+        shown, clean, ids = [], [], set(configuration.ids)
+        decoded: list[int | None] = []
         for packet in container.demux(stream):
             if not packet.size:
                 continue
-            if packet.pts is None or packet.dts is None:
+            if packet.pts is None or (packet.dts is None and any(time is not None for time in decoded)):
                 return "the packets lack time stamps"
             facts = look_at(memoryview(packet))
             ids |= facts.ids
@@ -64,7 +65,7 @@ def packets_of(path: Path, fps: float, select: Selection) -> Packets | str:
             decoded.append(packet.dts)
             clean.append(facts.clean)
         base = stream.time_base
-    number = free_id(ids)
+    number, decoded = free_id(ids), _filled(decoded, shown)
     place = (np.array(sorted(shown)) - float(begin / base)) * float(base) * fps
     even = len(place) > 0 and np.abs(place - np.arange(len(place))).max() < float(_TOLERATED)
     if not even or abs((begin - zero) * Fraction(fps).limit_denominator(100_000)) > Fraction(1, 2):
@@ -74,6 +75,16 @@ def packets_of(path: Path, fps: float, select: Selection) -> Packets | str:
     rank = np.argsort(np.argsort(shown, kind="stable"), kind="stable")
     marks = np.array(clean) & (rank == np.arange(len(rank)))  # nothing is shown before that is decoded after
     return Packets(base, tuple(sorted(shown)), tuple(decoded), rank, marks, zero, configuration, number)
+
+
+def _filled(decoded: list[int | None], shown: list[int]) -> list[int]:
+    """Times of decoding, with those that Matroska leaves out before the first: as far apart as frames are."""
+    missing = next((k for k, time in enumerate(decoded) if time is not None), len(decoded))
+    rising = sorted(shown)
+    step = max(1, round((rising[-1] - rising[0]) / max(len(rising) - 1, 1))) if rising else 1
+    first = decoded[missing] if missing < len(decoded) else rising[0] if rising else 0
+    assert first is not None
+    return [first - (missing - k) * step if time is None else time for k, time in enumerate(decoded)]
 
 
 def unlike(facts: VideoFacts) -> str:

@@ -105,7 +105,7 @@ class SplicedWriter(VideoWriter):
         assert self._picture is not None
         while self._placed < until:
             packet = next(self._old)
-            packet.stream = self._picture
+            packet.dts, packet.stream = self._source.packets.decoded[self._placed], self._picture
             self._mux([packet])
             self._placed += 1
             self._shown = self._placed
@@ -116,7 +116,7 @@ class SplicedWriter(VideoWriter):
         times = self._source.packets.times
         for packet in made:
             old = next(self._old)
-            packet.dts, packet.pts = old.dts, times[self._placed]
+            packet.dts, packet.pts = self._source.packets.decoded[self._placed], times[self._placed]
             packet.duration = times[self._placed + 1] - packet.pts if self._placed + 1 < len(times) else old.duration
             packet.time_base, packet.stream = self._source.packets.base, self._picture
             self._mux([packet])

@@ -16,7 +16,7 @@ from ..config import Settings
 from ..errors import UserError
 from ..extras import needs
 from ..files import atomic_path, check_input, temporary_space
-from ..media.aac import aac_packets, fits, heard, replaced
+from ..media.aac import aac_packets, audible, fits, replaced
 from ..media.coding import coding_of
 from ..media.encode import VideoWriter
 from ..media.facts import Selection
@@ -96,7 +96,7 @@ def render_dubbed(
     _check_sounds(cues, times, audio)
     with ExitStack() as stack:
         predictor = stack.enter_context(Predictor.reading(model, root, device, settings))
-        check_output(out, times, audio, *{cue.audio for cue in cues}, *predictor.read)
+        check_output(out, model, times, audio, *{cue.audio for cue in cues}, *predictor.read)
         check_lossless(out, predictor.config.render.lossless_sound)
         fps, frames = predictor.subject.fps, predictor.subject.frames
         spans = frame_spans(cues, fps, frames, times)
@@ -273,7 +273,7 @@ class _Dubbing:
         bits = min(max(packets.bits or _USUAL, _LOW), _HIGH)
         if parts is None:
             return self._encoded(form, inserts, bits), "a span is shorter than 0.2 s"
-        sound = DubbedSound(self._own_sound, form, heard(inserts, parts), self._select)
+        sound = DubbedSound(self._own_sound, form, audible(inserts, parts), self._select)
         return SplicedSound(self._own_sound, self._select, replace(packets, bits=bits), tuple(parts), sound), ""
 
     def _encoded(self, form: tuple[int, str], inserts: Sequence[Insert], bits: int) -> EncodedSound:
@@ -292,21 +292,25 @@ class _Dubbing:
         begin = max(0, first - round(_AROUND * self._fps))
         end = min(self._frames, last + round(_AROUND * self._fps))
         low, high = self._sample(begin), self._sample(end)
-        wav = self._heard(self._own_sound, self._select, 0.0).between(low, high).copy()
+        for (_, begins), sound in self._ears.items():
+            sound.forget(low - round(begins * SAMPLE_RATE))
+        wav = self._heard(self._own_sound, self._select, 0.0, low).between(low, high).copy()
         for voice in self._voices:
             if voice.start < end and voice.stop > begin:
                 start, stop = max(self._sample(voice.start), low), min(self._sample(voice.stop), high)
                 begins = round(voice.begins * SAMPLE_RATE)
-                new = self._heard(voice.path, Selection(), voice.begins).between(start - begins, stop - begins)
-                wav[start - low : stop - low] = new
+                heard = self._heard(voice.path, Selection(), voice.begins, low)
+                wav[start - low : stop - low] = heard.between(start - begins, stop - begins)
         backend = backend_from_params(dict(self._predictor.metadata.audio))
         return extract_windows([wav], self._fps, backend, self._source).part(first - begin, last - first)
 
     def _sample(self, frame: int) -> int:
         return round(frame / self._fps * SAMPLE_RATE)
 
-    def _heard(self, path: Path | None, select: Selection, begins: float) -> Heard:
+    def _heard(self, path: Path | None, select: Selection, begins: float, low: int) -> Heard:
+        """The sound of a file that begins at `begins` seconds, of which nothing before sample `low` of the clip is needed."""
         name = path, begins
         if name not in self._ears:
             self._ears[name] = Heard(iter(()) if path is None else stream_audio(path, 5.0, select))
+            self._ears[name].forget(low - round(begins * SAMPLE_RATE))
         return self._ears[name]

@@ -14,6 +14,8 @@ from speech2lip.media.decode import read_pictures
 from speech2lip.media.probe import probe
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.media.soundtrack import Soundtrack, own_form
+from speech2lip.metrics.basic import correlation
+from speech2lip.rendering.dubbing import _Dubbing, _Voice
 from speech2lip.rendering.predictor import Predictor
 from speech2lip.rendering.walk import eased, joined
 
@@ -127,6 +129,21 @@ def test_codes_are_measured_where_the_shape_is_the_sources_own(model_path, subje
     mouth = torch.from_numpy(predictor.track.mouth[45:50]).float()
     torch.testing.assert_close(mixed[:5], plain[:5])
     torch.testing.assert_close(mixed[5:], predictor.model.measured_codes(mouth, torch.arange(45, 50)))
+
+
+def test_spans_hear_what_is_said_around_them(model_path, subject_config, clip):
+    """Windows do not depend on which spans were heard before; in the middle of a long span they are those of its sound."""
+    predictor = Predictor.open(model_path, subject_config.data.root, "cpu")
+    wav = clip / "speaker.wav"
+    voices = [_Voice(a, b, wav, 0.0) for a, b in ((20, 60), (65, 80), (85, 200), (300, 310))]
+    both = _Dubbing(predictor, voices)
+    for start, stop in [(v.start, v.stop) for v in voices]:
+        found = both._windows(start, stop)
+        assert len(found) == stop - start
+        np.testing.assert_allclose(found[:], _Dubbing(predictor, voices)._windows(start, stop)[:], atol=1e-5)
+    whole = predictor.features(wav)
+    middle = _Dubbing(predictor, voices)._windows(85, 200)[np.arange(40, 75)]
+    assert correlation(middle.ravel(), whole[np.arange(125, 160)].ravel()) > 0.95
 
 
 def test_text_is_spoken_and_seen(model_path, source, tmp_path):
