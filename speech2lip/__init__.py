@@ -6,8 +6,8 @@
     train("dataset/me", "log/me", minutes=30)
     render("log/me/model.pt", "speech.wav", "result.mp4")
 
-`Predictor` and `load_checkpoint` give single frames; `subjects` lists who was learned; `verify` tells whether
-a video was made here, and how. Importing this package is cheap: what
+`Predictor` and `load_checkpoint` give single frames; `dub` makes somebody speak in some spans of their own video;
+`subjects` lists who was learned; `verify` tells whether a video was made here, and how. Importing this package is cheap: what
 a name needs is imported when it is first used.
 """
 
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import dub as dub
     from .api import export_subject as export_subject
     from .api import import_subject as import_subject
     from .api import preprocess as preprocess
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Predictor", "UserError", "export_subject", "import_subject", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
+    "Predictor", "UserError", "dub", "export_subject", "import_subject", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
     "render", "subjects", "train", "verify",
 ]  # fmt: skip
 _HOMES = {
-    "preprocess": "api", "train": "api", "render": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
+    "preprocess": "api", "train": "api", "render": "api", "dub": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
     "export_subject": "api", "import_subject": "api", "remove_subject": "api", "verify": "api",
     "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
 }  # fmt: skip

@@ -18,6 +18,7 @@ from .subject.records import Subject
 if TYPE_CHECKING:
     from .library.listing import ListedSubject
     from .provenance.verify import Verdict
+    from .rendering.dubbing import DubReport
 
 
 def preprocess(
@@ -105,6 +106,30 @@ def verify(file: str | Path, certificate: str | Path | None = None) -> Verdict:
     from .provenance.verify import verify as run
 
     return run(Path(file), Path(certificate) if certificate is not None else None)
+
+
+def dub(
+    model: str | Path, segments: str | Path, out: str | Path, audio: str | Path | None = None,
+    subject: str | Path | None = None, device: str = "auto", settings: Settings | None = None,
+) -> DubReport:  # fmt: skip
+    """Make the person speak in some spans of the source alone; returns what was written into the video `out`.
+
+    segments: a .srt, .vtt or .csv file of spans; audio: what is said, at the source's times; without it the sound that
+    the .csv names, or the spans' text in a built-in voice; others: as of `render`. Outside the spans picture and sound are the
+    source's, and the result has as many frames ([dubbing](docs/dubbing.md)).
+
+        report = dub("log/me/model.pt", "times.srt", "dubbed.mp4", audio="german.wav")
+        print(report)
+    """
+    from .media.sound import check_sound
+    from .rendering.dubbing import render_dubbed
+
+    sound = Path(audio) if audio is not None else None
+    if sound is not None:
+        check_input(sound, "speech")
+        check_sound(sound)
+    folder = Path(subject) if subject is not None else None
+    return render_dubbed(Path(model), Path(segments), sound, Path(out), folder, device, settings)
 
 
 def subjects(root: str | Path = "dataset", log: str | Path = "log") -> list[ListedSubject]:

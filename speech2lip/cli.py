@@ -461,9 +461,14 @@ def _model(options: argparse.Namespace) -> Path:
 def _add_render(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
-    parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
+    parser.add_argument("--audio", type=Path, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
-    parser.add_argument("--start", type=int, default=0, help="source frame to start on (default 0)")
+    parser.add_argument("--start", type=int, help="source frame to start on (default 0)")
+    parser.add_argument("--segments", type=Path, metavar="TIMES", help=(
+        "dub the source: speak in the spans of a .srt, .vtt or .csv file alone. AUDIO is then heard at its own times; without it, "
+        "sound that the .csv names or the spans' text is"))  # fmt: skip
+    parser.add_argument("--keep-length", action="store_true", help=(
+        "as many frames as the source: silence follows shorter sound, longer sound is refused"))  # fmt: skip
     parser.add_argument("--device", default="auto", help=DEVICES)
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
@@ -489,17 +494,21 @@ def _label(options: argparse.Namespace) -> str | None:
     return text
 
 
-def _render_settings(options: argparse.Namespace) -> dict[str, str]:
+def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Settings on the command line, and those that other options of `render` stand for."""
     label = _label(options)
-    given = dict(parse_setting(text) for text in options.settings)
-    return given | ({} if label is None else {"render.label": label})
+    given: dict[str, Any] = dict(parse_setting(text) for text in options.settings)
+    kept = {"render.keep_length": True} if options.keep_length else {}
+    return given | kept | ({} if label is None else {"render.label": label})
 
 
 def _render(options: argparse.Namespace) -> int:
     model = _model(options)
+    _check_render(options)
     if options.stream:
         return _render_live(options, model)
+    if options.segments is not None:
+        return _render_dubbed(options, model)
     from .media.sound import check_sound
     from .rendering.files import render_video
     from .rendering.output import check_output
@@ -510,8 +519,35 @@ def _render(options: argparse.Namespace) -> int:
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
     given = _render_settings(options)
-    count = render_video(model, options.audio, options.out, options.data, options.device, options.start, given)
+    count = render_video(model, options.audio, options.out, options.data, options.device, options.start or 0, given)
     print(f"{options.out}: {count} frames")
+    return 0
+
+
+def _check_render(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if options.segments is None and options.audio is None:
+        raise UserError("no sound was given: speech2lip render --name NAME --audio speech.wav --out result.mp4")
+    dubs = options.segments is not None
+    apart = [
+        ("--stream", options.stream and options.keep_length, "--keep-length"), ("--segments", dubs and options.stream, "--stream"),
+        ("--segments", dubs and options.start is not None, "--start"), ("--segments", dubs and str(options.audio) == "-", "--audio -"),
+    ]  # fmt: skip
+    for one, together, other in apart:
+        if together:
+            raise UserError(f"{one} and {other} do not go together: leave one of them out")
+
+
+def _render_dubbed(options: argparse.Namespace, model: Path) -> int:
+    from .media.sound import check_sound
+    from .rendering.dubbing import render_dubbed
+
+    if options.audio is not None:
+        check_input(options.audio, "speech")
+        check_sound(options.audio)
+    given = _render_settings(options)
+    report = render_dubbed(model, options.segments, options.audio, options.out, options.data, options.device, given)
+    print(f"{options.out}: {report}")
     return 0
 
 
@@ -524,7 +560,7 @@ def _render_live(options: argparse.Namespace, model: Path) -> int:
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
     given = _render_settings(options)
     print("note: a stream cannot be signed: this video gets no content credentials", file=sys.stderr)
-    report = render_live(model, options.data, sound, str(options.out), options.device, options.start, given)
+    report = render_live(model, options.data, sound, str(options.out), options.device, options.start or 0, given)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0
 
@@ -857,6 +893,7 @@ COMMANDS = {
     "render": Command(
         "make the person say new audio",
         "speech2lip render --model log/me/model.pt --audio speech.wav --out result.mp4\n"
+        "  speech2lip render --model log/me/model.pt --segments times.srt --audio german.wav --out dubbed.mp4\n"
         "  microphone | speech2lip render --model log/me/model.pt --stream --audio - --out - | player", _add_render, _render,
     ),
     "verify": Command(

@@ -354,6 +354,15 @@ class RenderConfig:
     hdr: str = key("sdr", "HDR sources: tone-mapped to sdr, or kept in 10 bit with their tags", choices=("sdr", "keep"))
     batch: int = key(8, "frames at once, shared by the threads that paint", 1, 256)
     fade: int = key(4, "frames over which the mouth is left to the source where something comes in front of it", 0, 100)
+    ease: int = key(4, "frames at the ends of a dubbed span over which the mouth leaves the source's own shape", 0, 100)
+    voice: str = key("en-us", "espeak-ng's name of the built-in voice, for spans with text and no sound of their own")
+    keep_length: bool = key(
+        False, "as many frames as the source: silence follows sound that is shorter, and longer sound is refused"
+    )
+    lossless_sound: bool = key(
+        False, "write sound without loss (FLAC in .mp4 and .mkv, ALAC in .mov), so that outside of dubbed spans no sample changes; "
+        "render.crf=0 does that to the picture",
+    )  # fmt: skip
     clear_seconds: float = key(
         4.0,
         "stretch without such frames, or others without this person's face, that is long enough for the walk to stay in it",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from .paste import Rendered, paste_back, untouched
 from .walk import (
     Footage,
     clear_stretch,
+    eased,
     endless_runs,
     forth_and_back,
     longest_clear,
@@ -97,6 +98,7 @@ class Predictor:
         self.faces = face_areas(self.subject, self.track, canonical.depth, self.origins)
         self.exposure = torch.from_numpy(self.track.exposure).float() * torch.tensor([1.0, 1 / 255])[:, None]
         self.share = painted_share(self.track.clear, self.track.hidden, self.subject.shots, self.config.render.fade)
+        self.own = np.zeros(self.subject.frames, np.float32)
         with torch.no_grad():
             self.depth = self.model.space.depth()
 
@@ -184,10 +186,17 @@ class Predictor:
             stream_audio(audio), self.subject.fps, backend_from_params(dict(self.metadata.audio)), audio
         )
 
+    def ease(self, spans: Sequence[tuple[int, int]]) -> None:
+        """From now on frames [start, end) of each span are painted so that nothing jumps at its ends: there the mouth has the
+        shape that it has in the source, and over `render.ease` frames takes the one that is heard."""
+        self.own, share = eased(spans, self.subject.frames, self.config.render.ease)
+        self.share = np.asarray(self.share * share, np.float32)
+
     @torch.no_grad()
     def codes(self, windows: np.ndarray | FeatureWindows, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings and codes of all windows, which are painted on the frames `order` [N].
 
+        Codes are those of the source's own mouth as far as `ease` asks for it.
         The published model's time input is the number of the rendered frame instead, as in the authors' inference.
         """
         parts = [
@@ -197,7 +206,15 @@ class Predictor:
             for p in np.array_split(np.arange(len(windows)), len(windows) // _HEARD_AT_ONCE + 1)
         ]
         embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
-        return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes
+        if not self.model.predicts_shape:
+            return embedding, codes
+        codes = codes * self.config.render.articulation
+        own = torch.from_numpy(self.own[order]).to(self.device)[:, None]
+        if (own > 0).any():
+            at = torch.from_numpy(order).to(self.device)
+            measured = self.model.measured_codes(torch.from_numpy(self.track.mouth[order]).float().to(self.device), at)
+            codes = codes + own * (measured - codes)
+        return embedding, codes
 
     def render(
         self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None,
