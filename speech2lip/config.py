@@ -27,6 +27,7 @@ _MOST_LEVELS = 8  # of Blend-Net, each half as large as the one before
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 MORPHABLE = ("bfm", "gnm")  # trackers that fit a head model
 BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
+SILENCES = ("close", "natural", "off")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -357,6 +358,11 @@ class RenderConfig:
         0.4,
     )
     articulation: float = key(1.0, "factor on the predicted mouth shape", 0, 3)
+    silence: str = key(
+        "close", "where nobody speaks, music and noise included: close: the mouth goes to the person's own rest; natural: it keeps "
+        "small, slow movement around that; off: it does what the model makes of the sound", choices=SILENCES,
+    )  # fmt: skip
+    steady: float = key(0.0, "how much lips are smoothed over time; live, 1 makes them 64 ms late", 0, 1)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")
 

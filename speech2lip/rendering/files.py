@@ -19,6 +19,7 @@ from ..progress import bar
 from ..subject.index import parse_subject
 from .output import check_output, unwritten
 from .predictor import Predictor
+from .silence import Windows
 
 
 def render_video(
@@ -64,6 +65,7 @@ def render_images(
 
 def _render_images(predictor: Predictor, folder: Path, new_audio: Path | None) -> int:
     layout, first = predictor.layout, 0
+    windows: Windows
     if new_audio is not None:
         windows = load_features(new_audio, dict(predictor.metadata.audio))
     else:
@@ -71,7 +73,7 @@ def _render_images(predictor: Predictor, folder: Path, new_audio: Path | None) -
         if not len(index.test):
             raise UserError(f"{layout.root} has no test frames (data.test_fraction is 0): render new audio instead")
         first = int(index.test[0])
-        windows = index.windows[first : int(index.test[-1]) + 1]
+        windows = predictor.own_speech(index.windows[first : int(index.test[-1]) + 1], first)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("[0-9]*.jpg"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..audio.features import backend_from_params
 from ..audio.live import LiveFeatures, can_be_live
+from ..audio.voice_activity import SpeechPresence, VoiceDetector
 from ..background import Worker
 from ..config import Settings
 from ..errors import UserError
@@ -21,8 +22,10 @@ from ..media.sound import SAMPLE_RATE, stream_audio
 from ..model.device import Shares
 from .output import check_output
 from .predictor import LivePainter, Predictor
+from .silence import HeardSpeech
 
 _BEHIND = 2  # pieces of sound that may wait for being painted
+_REMEMBERED_SPEECH = 4.0  # seconds, more than frames to come look back
 REMEMBERED = 90_000  # frames whose latency is kept: an hour of them
 
 
@@ -84,6 +87,7 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
                     sound,
                     LiveFeatures(backend, fps, stream_audio(predictor.layout.audio), predictor.config.render.early),
                     writer,
+                    _Attention(fps) if predictor.rest is not None else None,
                 )
                 painting.run(writer, ears)
                 started = time.monotonic()
@@ -117,7 +121,7 @@ class _Painting:
         finally:
             worker.abandon()
 
-    def _paint(self, windows: np.ndarray, writer: LiveWriter, ears: _SoundBuffer) -> None:
+    def _paint(self, windows: HeardSpeech, writer: LiveWriter, ears: _SoundBuffer) -> None:
         begun = time.monotonic()
         for frame in self._painter.paint(windows):
             writer.write(frame.written)
@@ -132,11 +136,33 @@ class _Painting:
         return LiveReport(self.frames, busy, np.array(self._latency), dropped, self.interrupted)
 
 
-class _SoundBuffer:
-    """Passes sound on to the features and to the writer, and remembers when it came until its frames have left."""
+class _Attention:
+    """Hears whether somebody speaks while sound arrives."""
 
-    def __init__(self, sound: Iterable[np.ndarray], features: LiveFeatures, writer: LiveWriter):
-        self._sound, self._features, self._writer = iter(sound), features, writer
+    def __init__(self, fps: float):
+        self._fps, self._detector, self._heard = fps, VoiceDetector(), SpeechPresence(memory=_REMEMBERED_SPEECH)
+        self._frames = 0
+
+    def hear(self, wav: np.ndarray) -> None:
+        self._heard.push(self._detector.push(wav))
+
+    def next(self, count: int) -> np.ndarray:
+        """How far each of the next `count` frames belongs to speech, [count] in 0..1, by what was heard until now."""
+        numbers = self._frames + np.arange(count)
+        self._frames += count
+        return self._heard.at(numbers / self._fps)
+
+
+class _SoundBuffer:
+    """Passes sound on to the features and to the writer, and remembers when it came until its frames have left.
+
+    attention: None where silence is like any other sound.
+    """
+
+    def __init__(
+        self, sound: Iterable[np.ndarray], features: LiveFeatures, writer: LiveWriter, attention: _Attention | None
+    ):
+        self._sound, self._features, self._writer, self._attention = iter(sound), features, writer, attention
         self._arrivals: deque[tuple[int, float]] = deque()  # samples so far, and when
         self.busy = 0.0
 
@@ -145,18 +171,21 @@ class _SoundBuffer:
         """Of sound so far."""
         return self._features.samples / SAMPLE_RATE
 
-    def windows(self) -> Iterator[np.ndarray]:
+    def windows(self) -> Iterator[HeardSpeech]:
         while True:
             piece = next(self._sound, None)
             now = time.monotonic()
             if piece is not None:
                 self._writer.hear(piece)
+                if self._attention is not None:
+                    self._attention.hear(piece)
                 ready = self._features.push(piece)
                 self._arrivals.append((self._features.samples, now))
             else:
                 ready = self._features.finish()
+            presence = np.ones(len(ready), np.float32) if self._attention is None else self._attention.next(len(ready))
             self.busy += time.monotonic() - now
-            yield ready
+            yield HeardSpeech(ready, presence)
             if piece is None:
                 return
 

@@ -20,7 +20,8 @@ from ..locks import reader_of, writer_of
 from ..model.builder import build_expert, build_model, region_kind
 from ..model.checkpoint import save_checkpoint
 from ..model.device import has_bfloat16, pick_device
-from ..model.metadata import geometry_of, metadata_of
+from ..model.metadata import ModelMetadata, geometry_of, metadata_of
+from ..model.rest import rest_of, resting_mouths
 from ..nets.interface import LipSyncModel
 from ..nets.speech2lip import Speech2Lip
 from ..progress import bar
@@ -80,6 +81,7 @@ class Trainer:
         index = self.context.index
         geometry = geometry_of(index.subject, index.track)
         self.metadata = metadata_of(index.subject, index.track.mouth.shape[1], geometry)
+        self._resting = resting_mouths(index.layout, index.track, index.train, index.subject.fps)
         self.model = make_model(self.context)
         self.average = Average(self.model, config.train.ema)
         self.sync = make_sync(self.context)
@@ -208,7 +210,14 @@ class Trainer:
                 writer.add_scalar(f"validation/{name}", value, at.step)
             writer.add_image("validation/real_above_generated", picture, at.step)
             metrics |= {"steps": float(at.step), "minutes": at.elapsed / 60}
-            save_checkpoint(target, self.config, self.metadata, self.model, metrics)
+            save_checkpoint(target, self.config, self._metadata_with_rest(), self.model, metrics)
+
+    def _metadata_with_rest(self) -> ModelMetadata:
+        """As in `metadata`, with the rest pose in the codes of the model as it is: a state that goes on elsewhere keeps its basis."""
+        if not isinstance(self.model, Speech2Lip):
+            return self.metadata
+        rest = rest_of(self.model.basis, self._resting)
+        return dataclasses.replace(self.metadata, rest=(*rest.codes.tolist(), *rest.spread.tolist()))
 
     def _finish(self, writer: Any) -> None:
         """Write model.pt; the one before it is kept."""
