@@ -76,9 +76,11 @@ def render(
     """Make the person say `audio`, in the video `out` at the source's size; returns its number of frames.
 
     subject: the subject's folder (default: the one that the model was trained on); start: source
-    frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change.
+    frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change, such as those of the
+    command's options: render.silence, render.articulation, render.steady and render.loop.
 
         frames = render("log/me/model.pt", "speech.wav", "result.mp4")
+        render("log/me/model.pt", "speech.wav", "calm.mp4", settings={"render.silence": "natural", "render.loop": [100, 349]})
     """
     from .media.sound import check_sound
     from .rendering.files import render_video

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .config import DEVICES, Config, entries, load_settings, parse_setting, preset_names, suggestion
+from .config import DEVICES, SILENCES, Config, entries, load_settings, parse_setting, preset_names, suggestion
 from .errors import UserError, run_guarded
 from .files import check_input, check_writable
 from .names import subject_name
@@ -449,7 +449,16 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
-    parser.add_argument("--start", type=int, default=0, help="source frame to start on (default 0)")
+    parser.add_argument(
+        "--start", type=int, default=0, help="source frame to start on (default 0, or the loop's first)"
+    )
+    parser.add_argument(
+        "--loop", metavar="A:B", help="walk forth and back from source frame A to B (default: the whole clip)"
+    )
+    parser.add_argument("--silence", choices=SILENCES, help=(
+        "where nobody speaks: the mouth rests (close), keeps small movement (natural), or follows the sound (off)"))  # fmt: skip
+    parser.add_argument("--articulation", type=float, help="factor on the movement of the mouth (default 1)")
+    parser.add_argument("--steady", type=float, help="how much lips are smoothed over time, 0 to 1 (default 0)")
     parser.add_argument("--device", default="auto", help=DEVICES)
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
@@ -470,10 +479,27 @@ def _render(options: argparse.Namespace) -> int:
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
-    given = dict(parse_setting(text) for text in options.settings)
+    given = _render_settings(options)
     count = render_video(model, options.audio, options.out, options.data, options.device, options.start, given)
     print(f"{options.out}: {count} frames")
     return 0
+
+
+def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Entries of section render that options and key=value change; the latter win."""
+    by_option = {f"render.{name}": getattr(options, name) for name in ("silence", "articulation", "steady")}
+    if options.loop is not None:
+        by_option["render.loop"] = _stretch(options.loop)
+    given = {name: value for name, value in by_option.items() if value is not None}
+    return given | dict(parse_setting(text) for text in options.settings)
+
+
+def _stretch(text: str) -> tuple[int, int]:
+    """ "100:349" -> (100, 349)."""
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise UserError(f"--loop is {text!r}, needed are the first and the last source frame, such as 100:349")
+    return int(first), int(last)
 
 
 def _render_live(options: argparse.Namespace, model: Path) -> int:
@@ -483,7 +509,7 @@ def _render_live(options: argparse.Namespace, model: Path) -> int:
 
     check_output(options.out, model, *([] if str(options.audio) == "-" else [options.audio]), live=True)
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
-    given = dict(parse_setting(text) for text in options.settings)
+    given = _render_settings(options)
     report = render_live(model, options.data, sound, str(options.out), options.device, options.start, given)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0

@@ -362,6 +362,12 @@ class RenderConfig:
         "close", "where nobody speaks, music and noise included: close: the mouth goes to the person's own rest; natural: it keeps "
         "small, slow movement around that; off: it does what the model makes of the sound", choices=SILENCES,
     )  # fmt: skip
+    loop: tuple[int, ...] = key(
+        (),
+        "first and last source frame of the stretch that is walked forth and back; nothing: the whole clip",
+        0,
+        _EVER,
+    )
     steady: float = key(0.0, "how much lips are smoothed over time; live, 1 makes them 64 ms late", 0, 1)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")
@@ -682,6 +688,7 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
     if sync.expert == "wav2lip" and sync.window != 5:
         where = _origin(origins, "sync.expert", "sync.window")
         raise UserError(f"{where}: sync.window is {sync.window}, the Wav2Lip expert needs 5")
+    _check_loop(config.render.loop, _origin(origins, "render.loop"))
     if lip.skip_after >= lip.layers - 1:
         where = _origin(origins, "model.lip.skip_after", "model.lip.layers")
         raise UserError(
@@ -718,6 +725,14 @@ def _check_name(name: str, origin: str) -> None:
     size = len(name.encode("utf-8"))
     if size > LONGEST:
         raise UserError(f"{origin}: name is {shown(name)}, which has {size} bytes, allowed are {LONGEST}: shorten it")
+
+
+def _check_loop(loop: tuple[int, ...], origin: str) -> None:
+    """render.loop: nothing, or the first and the last frame."""
+    if loop and (len(loop) != 2 or loop[0] > loop[1]):
+        raise UserError(
+            f"{origin}: render.loop is {shown(list(loop))}, needed are its first and last frame, such as [100, 349]"
+        )
 
 
 def _check_backends(backend: str, origin: str) -> None:

@@ -118,8 +118,7 @@ class SpeechPresence:
         count = len(self._speech)
         if not count:
             return np.full(len(seconds), np.inf), np.full(len(seconds), np.inf)
-        number, around = np.arange(count), np.pad(self._speech, 1)
-        firm = self._speech & (around[:-2] | around[2:])  # one frame alone is a click
+        number, firm = np.arange(count), _lasting(self._speech)
         last = np.maximum.accumulate(np.where(firm, number, -1))
         following = np.minimum.accumulate(np.where(firm, number, count)[::-1])[::-1]
         place = np.floor(seconds / FRAME_SECONDS).astype(int) - self._first
@@ -134,6 +133,13 @@ class SpeechPresence:
 _RISING, _RISEN = 0.4, 0.2  # seconds before speech at which the mouth begins to be its own, and wholly is
 _HELD, _FALLEN = 0.15, 0.45  # seconds after speech until which it is, and at which it rests
 _STEEPEST = 1.5 / (_RISING - _RISEN)  # per second: of `_eased`, in its middle
+
+
+def _lasting(speech: np.ndarray) -> np.ndarray:
+    """Speech [n] without what lasts less than three frames: a click, a beat of a drum."""
+    around = np.pad(speech, 2)
+    middle = around[:-2] & around[1:-1] & around[2:]
+    return np.asarray(middle[:-2] | middle[1:-1] | middle[2:])
 
 
 def _eased(share: np.ndarray) -> np.ndarray:

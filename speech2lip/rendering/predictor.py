@@ -146,10 +146,22 @@ class Predictor:
             raise UserError(
                 f"there is no source frame {first} to start on (--start): subject {self.subject.name} has frames 0 to {last}"
             )
+        loop = self.config.render.loop
+        if loop and loop[1] > last:
+            raise UserError(
+                f"there is no source frame {loop[1]} to walk to (--loop): subject {self.subject.name} has frames 0 to {last}"
+            )
+        if loop and first and not loop[0] <= first <= loop[1]:
+            raise UserError(
+                f"source frame {first} to start on (--start) lies outside the stretch {loop[0]} to {loop[1]} (--loop): start inside it"
+            )
 
     def walk(self, first: int, count: int) -> tuple[tuple[int, int], int]:
         """The loop [start, end) in which a walk of `count` frames from `first` meets mouths that are seen, where the clip
-        has such a stretch, and its first frame."""
+        has such a stretch, and its first frame. The stretch of the configuration is walked as it is."""
+        if self.config.render.loop:
+            start, last = self.config.render.loop
+            return (start, last + 1), max(first, start)
         least = max(1, round(self.config.render.clear_seconds * self.subject.fps))
         start, end = clear_stretch(self.track.clear, first, count, least)
         return (start, end), first if start <= first < end else start
