@@ -37,6 +37,8 @@ def render_video(
         windows = predictor.features(audio)
         render = predictor.config.render
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
+        if (near := predictor.familiarity(windows)) and near.warning:
+            print(near.warning)
         loop, begin = predictor.walk(first, len(windows))
         if said := predictor.unpainted(begin, len(windows), loop):
             print(said)

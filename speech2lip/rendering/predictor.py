@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..audio.features import backend_from_params, extract_windows
+from ..audio.features import backend_from_params, extract_windows, load_features
 from ..audio.voice_activity import SpeechPresence, VoiceDetector
 from ..background import ordered_map, prefetch
 from ..config import Settings, with_changes
@@ -25,6 +25,7 @@ from ..media.probe import probe
 from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from ..model.device import Shares, has_bfloat16, pick_device
+from ..model.familiarity import Familiarity, agreement, familiarity
 from ..model.rest import Rest, presence_in, rest_of, resting_mouths
 from ..nets.compositor import ObservedRegion, cropped
 from ..nets.exemplars import Pictures, Seen
@@ -209,6 +210,22 @@ class Predictor:
         """Windows [N, rows, channels] of the clip's own sound from frame `first` on, and where in it somebody speaks."""
         presence = presence_in(self.layout.audio, self.subject.fps, first + len(windows))
         return HeardSpeech(windows, presence[first:])
+
+    def familiarity(self, heard: HeardSpeech) -> Familiarity | None:
+        """How near sound is to what the model was trained on; None where nothing can be said: too little speech in it, or
+        none of the person's that was not trained on, or one stream of features."""
+        if not isinstance(self.model, Speech2Lip):
+            return None
+        own = self.metadata.agreement or self._own_agreement()
+        return familiarity(self.model, heard, heard.presence, own)
+
+    def _own_agreement(self) -> float:
+        """As newer checkpoints say: on the test part of the subject's own speech."""
+        assert isinstance(self.model, Speech2Lip)
+        first = round(self.subject.frames * (1 - self.config.data.test_fraction))
+        stored = load_features(self.layout.features, dict(self.metadata.audio))
+        test = self.own_speech(stored[first : self.subject.frames], first)
+        return agreement(self.model, test, np.flatnonzero(test.presence == 1))
 
     def _rest(self) -> Rest | None:
         """How the mouth rests: as the checkpoint says, or, if it is older, as the subject's folder shows. Published models have
