@@ -6,7 +6,7 @@
     train("dataset/me", "log/me", minutes=30)
     render("log/me/model.pt", "speech.wav", "result.mp4")
 
-`Predictor` and `load_checkpoint` give single frames; `subjects` lists who was learned. Importing this package is cheap: what
+`listen` says how far a sound lies from the training's; `Predictor` and `load_checkpoint` give single frames; `subjects` lists who was learned. Importing this package is cheap: what
 a name needs is imported when it is first used.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import export_subject as export_subject
     from .api import import_subject as import_subject
+    from .api import listen as listen
     from .api import preprocess as preprocess
     from .api import remove_subject as remove_subject
     from .api import rename_subject as rename_subject
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Predictor", "UserError", "export_subject", "import_subject", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
+    "Predictor", "UserError", "export_subject", "import_subject", "listen", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
     "render", "subjects", "train",
 ]  # fmt: skip
 _HOMES = {
-    "preprocess": "api", "train": "api", "render": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
+    "preprocess": "api", "train": "api", "render": "api", "listen": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
     "export_subject": "api", "import_subject": "api", "remove_subject": "api",
     "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
 }  # fmt: skip

@@ -17,6 +17,7 @@ from .subject.records import Subject
 
 if TYPE_CHECKING:
     from .library.listing import ListedSubject
+    from .rendering.listening import Impression
 
 
 def preprocess(
@@ -92,6 +93,20 @@ def render(
     return render_video(
         Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start, settings
     )
+
+
+def listen(model: str | Path, audio: str | Path, subject: str | Path | None = None, device: str = "auto") -> Impression:
+    """How much of `audio` is speech, and how far it lies from the speech that the model was trained on.
+
+    heard = listen("log/me/model.pt", "speech.wav")
+    print(heard.speech, heard.familiarity.verdict if heard.familiarity else "too little speech")
+    """
+    from .media.sound import check_sound
+    from .rendering.listening import listen as run
+
+    check_input(Path(audio), "speech")
+    check_sound(Path(audio))
+    return next(run(Path(model), [Path(audio)], Path(subject) if subject is not None else None, device))
 
 
 def subjects(root: str | Path = "dataset", log: str | Path = "log") -> list[ListedSubject]:

@@ -515,6 +515,29 @@ def _render_live(options: argparse.Namespace, model: Path) -> int:
     return 130 if report.interrupted else 0
 
 
+# ---------------------------------------------------------------- listen
+
+
+def _add_listen(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
+    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="files with sound")
+    parser.add_argument("--device", default="auto", help=DEVICES)
+
+
+def _listen(options: argparse.Namespace) -> int:
+    from .media.sound import check_sound
+    from .rendering.listening import listen
+
+    model = _model(options)
+    for file in options.audio:
+        check_input(file, "speech")
+        check_sound(file)
+    for impression in listen(model, options.audio, options.data, options.device):
+        print(impression, flush=True)
+    return 0
+
+
 # ---------------------------------------------------------------- evaluate
 
 
@@ -811,6 +834,10 @@ COMMANDS = {
         "make the person say new audio",
         "speech2lip render --model log/me/model.pt --audio speech.wav --out result.mp4\n"
         "  microphone | speech2lip render --model log/me/model.pt --stream --audio - --out - | player", _add_render, _render,
+    ),
+    "listen": Command(
+        "say how far sound lies from the speech that a model was trained on",
+        "speech2lip listen --name me --audio speech.wav other.wav", _add_listen, _listen,
     ),
     "evaluate": Command(
         "measure a model on its test split, or any generated video, and write a report",

@@ -368,7 +368,7 @@ class RenderConfig:
         0,
         _EVER,
     )
-    steady: float = key(0.0, "how much lips are smoothed over time; live, 1 makes them 64 ms late", 0, 1)
+    steady: float = key(0.0, "how much lips are smoothed over time; live, 1 makes them about 40 ms late", 0, 1)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")
 

@@ -12,7 +12,7 @@ from ..audio.rows import FeatureWindows
 from ..model.rest import Rest
 from .steady import kernel, smoothed
 
-STEADY_SECONDS = 0.08  # standard deviation of the smoothing at render.steady=1
+STEADY_SECONDS = 0.07  # standard deviation of the smoothing at render.steady=1
 CALM_SECONDS = 0.12  # of that of the movement that is left in silence
 
 
