@@ -256,3 +256,14 @@ def test_nothing_is_said_of_little_speech(model_path, subject_config, clip):
     few = np.where(np.arange(len(heard)) < LEAST - 1, heard.presence, 0)
     assert familiarity(predictor.model, heard, few, 0.7) is None
     assert familiarity(predictor.model, heard, heard.presence, 0.0) is None
+
+
+def test_the_commands_of_the_page_on_features(model_path, clip, tmp_path, capsys):
+    save_wav(tmp_path / "speech.wav", load_audio(clip / "speaker.wav")[: 2 * SAMPLE_RATE])
+    model, audio, out = ["--model", str(model_path)], ["--audio", str(tmp_path / "speech.wav")], tmp_path / "result.mp4"
+    knobs = ["--silence", "natural", "--articulation", "1.1", "--steady", "0.5", "--loop", "40:99"]
+    assert main(["render", *model, *audio, "--out", str(out), *knobs]) == 0 and out.is_file()
+    assert "50 frames" in capsys.readouterr().out
+    assert main(["listen", *model, *audio, str(clip / "speaker.wav")]) == 0
+    short, long = capsys.readouterr().out.splitlines()
+    assert "2.0 s" in short and "too little speech" in short and "speaker.wav" in long and "speech in " in long
