@@ -7,7 +7,9 @@ same of a file and of live sound, and keeps nothing but its state.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +51,68 @@ class VoiceDetector:
         return probability.numpy()
 
 
+class LiveAttention:
+    """How far frames belong to speech while sound arrives, by what was heard until now.
+
+    The future, from which a file's mouth opens in time, is not known. Where all else is quiet, the model's own mouth rests well
+    enough and begins in time, so the mouth is left to it. It is led to rest where music or noise goes on beside the speech.
+    """
+
+    def __init__(self, fps: float):
+        self._fps, self._detector, self._heard = fps, VoiceDetector(), SpeechPresence(**LIVE)
+        self._background, self._frames, self._shown = _Background(), 0, 1.0
+
+    def hear(self, wav: np.ndarray) -> None:
+        """More samples [N] in [-1, 1]."""
+        probability = self._detector.push(wav)
+        self._heard.push(probability)
+        self._background.push(wav, probability < _ENDS)
+
+    def next(self, count: int) -> np.ndarray:
+        """Of the next `count` frames: [count] in 0..1."""
+        numbers = self._frames + np.arange(count)
+        self._frames += count
+        wanted = 1 - self._background.share * (1 - self._heard.at(numbers / self._fps))
+        out = np.empty(count, np.float32)
+        for k, share in enumerate(wanted):  # what is known suddenly is shown gradually
+            low, high = self._shown - _FALLS / self._fps, self._shown + LIVE["steepest"] / self._fps
+            out[k] = self._shown = min(max(float(share), low), high)
+        return out
+
+
+class _Background:
+    """How loud the sound goes on where nobody speaks, beside speech; rumble below 120 Hz does not count."""
+
+    def __init__(self) -> None:
+        from scipy.signal import butter, sosfilt
+
+        self._filter, self._sections = sosfilt, butter(4, 120, "high", fs=SAMPLE_RATE, output="sos")
+        self._state = np.zeros((len(self._sections), 2))
+        self._sound = np.zeros(0)
+        self._all = deque[float](maxlen=round(30 / FRAME_SECONDS))
+        self._quiet = deque[float](maxlen=round(2 / FRAME_SECONDS))
+
+    def push(self, wav: np.ndarray, quiet: np.ndarray) -> None:
+        """More samples [N]; quiet: whether nobody speaks in each of the frames [n] that they complete."""
+        if not len(wav):
+            return
+        heard, self._state = self._filter(self._sections, wav, zi=self._state)
+        self._sound = np.concatenate([self._sound, heard])
+        used = len(quiet) * FRAME
+        power = (self._sound[:used].reshape(-1, FRAME) ** 2).mean(1)
+        levels, self._sound = 10 * np.log10(power + 1e-12), self._sound[used:]
+        self._all.extend(levels.tolist())
+        self._quiet.extend(levels[quiet].tolist())
+
+    @property
+    def share(self) -> float:
+        """How far the mouth must be held at rest: 0 where it is quiet, 1 where the background would move it."""
+        if len(self._quiet) * FRAME_SECONDS < _KNOWN:
+            return 0.0
+        speech = max(float(np.percentile(self._all, 95)), _LEAST_SPEECH)
+        return float(_eased((np.median(self._quiet) - speech - _HARMLESS) / (_HARMFUL - _HARMLESS)))
+
+
 def speech_probability(pieces: Iterable[np.ndarray]) -> np.ndarray:
     """Probability of speech float32 [n] of each 32 ms of 16 kHz sound in pieces: two thousand numbers a minute."""
     detector = VoiceDetector()
@@ -77,12 +141,15 @@ class SpeechPresence:
     """How far a moment belongs to speech, 0..1, while probabilities of each 32 ms become known.
 
     It is 1 in speech, from 0.2 s before it (mouths open before they sound) to 0.15 s after it, and eases to 0 over the
-    next 0.2 s on that side and 0.3 s on this one. Pauses within a sentence therefore stay speech. memory: seconds of the
-    past that are kept; None: all.
+    next 0.2 s on that side and 0.3 s on this one. Pauses within a sentence therefore stay speech.
+
+    memory: seconds of the past that are kept, None: all; least: frames that speech lasts; what is shorter is a click, a beat of a
+    drum; steepest: how fast presence may rise, per second, where speech becomes known late. Live, where every frame of patience is
+    late, `LIVE` is used.
     """
 
-    def __init__(self, memory: float | None = None):
-        self._memory = memory
+    def __init__(self, memory: float | None = None, least: int = 3, steepest: float = 10.0):
+        self._memory, self._least, self._steepest = memory, least, steepest
         self._speech = np.zeros(0, bool)  # from frame `_first` on
         self._first, self._before = 0, False
         self._last: tuple[float, float] | None = None  # the last moment that was asked for, and its answer
@@ -99,7 +166,7 @@ class SpeechPresence:
     def at(self, seconds: np.ndarray) -> np.ndarray:
         """Presence float32 [N] at moments [N] that ascend from call to call; what is not known yet counts as silence.
 
-        It never rises faster than offline, so speech that becomes known late does not make the mouth jump.
+        Speech that becomes known late does not make the mouth jump.
         """
         since, until = self._distances(seconds)
         wanted = np.maximum(
@@ -108,7 +175,7 @@ class SpeechPresence:
         out = np.empty(len(seconds), np.float32)
         for k, (moment, share) in enumerate(zip(seconds, wanted, strict=True)):
             if self._last is not None:
-                share = min(share, self._last[1] + _STEEPEST * max(moment - self._last[0], 0.0))
+                share = min(share, self._last[1] + self._steepest * max(moment - self._last[0], 0.0))
             self._last = float(moment), float(share)
             out[k] = share
         return out
@@ -118,7 +185,7 @@ class SpeechPresence:
         count = len(self._speech)
         if not count:
             return np.full(len(seconds), np.inf), np.full(len(seconds), np.inf)
-        number, firm = np.arange(count), _lasting(self._speech)
+        number, firm = np.arange(count), _lasting(self._speech, self._least)
         last = np.maximum.accumulate(np.where(firm, number, -1))
         following = np.minimum.accumulate(np.where(firm, number, count)[::-1])[::-1]
         place = np.floor(seconds / FRAME_SECONDS).astype(int) - self._first
@@ -130,16 +197,23 @@ class SpeechPresence:
         return since, np.where(after < count, np.maximum(start - seconds, 0), np.inf)
 
 
+_FALLS = 5.0  # per second: how fast presence may fall live
+_KNOWN = 0.3  # seconds of background, below which nothing is said of it
+_HARMLESS, _HARMFUL = -32.0, -26.0  # dB of the background beside the loud parts of speech (docs/audio.md)
+_LEAST_SPEECH = -45.0  # dB of full scale: no speech is quieter
 _RISING, _RISEN = 0.4, 0.2  # seconds before speech at which the mouth begins to be its own, and wholly is
 _HELD, _FALLEN = 0.15, 0.45  # seconds after speech until which it is, and at which it rests
-_STEEPEST = 1.5 / (_RISING - _RISEN)  # per second: of `_eased`, in its middle
+LIVE: dict[str, Any] = {"memory": 4.0, "least": 1, "steepest": 12.5}  # frames to come look back less than four seconds
 
 
-def _lasting(speech: np.ndarray) -> np.ndarray:
-    """Speech [n] without what lasts less than three frames: a click, a beat of a drum."""
-    around = np.pad(speech, 2)
-    middle = around[:-2] & around[1:-1] & around[2:]
-    return np.asarray(middle[:-2] | middle[1:-1] | middle[2:])
+def _lasting(speech: np.ndarray, least: int) -> np.ndarray:
+    """Speech [n] without what lasts less than `least` frames."""
+    change = np.diff(np.pad(speech.astype(np.int8), 1))
+    begin, end = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    out = speech.copy()
+    for a, b in zip(begin, end, strict=True):
+        out[a:b] = b - a >= least
+    return out
 
 
 def _eased(share: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..audio.features import backend_from_params
 from ..audio.live import LiveFeatures, can_be_live
-from ..audio.voice_activity import SpeechPresence, VoiceDetector
+from ..audio.voice_activity import LiveAttention
 from ..background import Worker
 from ..config import Settings
 from ..errors import UserError
@@ -25,7 +25,6 @@ from .predictor import LivePainter, Predictor
 from .silence import HeardSpeech
 
 _BEHIND = 2  # pieces of sound that may wait for being painted
-_REMEMBERED_SPEECH = 4.0  # seconds, more than frames to come look back
 REMEMBERED = 90_000  # frames whose latency is kept: an hour of them
 
 
@@ -87,7 +86,7 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
                     sound,
                     LiveFeatures(backend, fps, stream_audio(predictor.layout.audio), predictor.config.render.early),
                     writer,
-                    _Attention(fps) if predictor.rest is not None else None,
+                    LiveAttention(fps) if predictor.rest is not None else None,
                 )
                 painting.run(writer, ears)
                 started = time.monotonic()
@@ -136,23 +135,6 @@ class _Painting:
         return LiveReport(self.frames, busy, np.array(self._latency), dropped, self.interrupted)
 
 
-class _Attention:
-    """Hears whether somebody speaks while sound arrives."""
-
-    def __init__(self, fps: float):
-        self._fps, self._detector, self._heard = fps, VoiceDetector(), SpeechPresence(memory=_REMEMBERED_SPEECH)
-        self._frames = 0
-
-    def hear(self, wav: np.ndarray) -> None:
-        self._heard.push(self._detector.push(wav))
-
-    def next(self, count: int) -> np.ndarray:
-        """How far each of the next `count` frames belongs to speech, [count] in 0..1, by what was heard until now."""
-        numbers = self._frames + np.arange(count)
-        self._frames += count
-        return self._heard.at(numbers / self._fps)
-
-
 class _SoundBuffer:
     """Passes sound on to the features and to the writer, and remembers when it came until its frames have left.
 
@@ -160,7 +142,11 @@ class _SoundBuffer:
     """
 
     def __init__(
-        self, sound: Iterable[np.ndarray], features: LiveFeatures, writer: LiveWriter, attention: _Attention | None
+        self,
+        sound: Iterable[np.ndarray],
+        features: LiveFeatures,
+        writer: LiveWriter,
+        attention: LiveAttention | None = None,
     ):
         self._sound, self._features, self._writer, self._attention = iter(sound), features, writer, attention
         self._arrivals: deque[tuple[int, float]] = deque()  # samples so far, and when

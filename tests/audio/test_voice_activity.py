@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech2lip.audio import voice_activity
-from speech2lip.audio.voice_activity import FRAME_SECONDS, SpeechPresence, VoiceDetector, is_speech, speech_probability
+from speech2lip.audio.voice_activity import (
+    FRAME_SECONDS,
+    LIVE,
+    LiveAttention,
+    SpeechPresence,
+    VoiceDetector,
+    is_speech,
+    speech_probability,
+)
 from speech2lip.media.sound import SAMPLE_RATE, load_audio
 from speech2lip.nets.pretrained.silero import CONTEXT, FRAME
 
@@ -140,10 +148,10 @@ def test_a_click_is_no_speech():
 
 
 @pytest.mark.parametrize("ahead", [0.0, 0.15])
-def test_live_nothing_pops_and_soon_all_is_as_offline(ahead):
-    """Sound is known `ahead` of the frame: the mouth opens later than offline, but never in a jump."""
+def test_live_is_late_and_soon_all_is_as_offline(ahead):
+    """Sound is known `ahead` of the frame: the mouth opens later than offline."""
     probability = np.maximum(heard_once(1.0, 2.0, 5), heard_once(3.2, 4.2, 5))
-    whole, live = SpeechPresence(), SpeechPresence(memory=4.0)
+    whole, live = SpeechPresence(), SpeechPresence(**LIVE)
     whole.push(probability)
     seconds, known = np.arange(0, 4.5, 0.04), 0
     shown = []
@@ -153,11 +161,33 @@ def test_live_nothing_pops_and_soon_all_is_as_offline(ahead):
         known = until
         shown.append(float(live.at(np.array([moment]))[0]))
     offline = whole.at(seconds)
-    assert np.abs(np.diff(shown)).max() < 0.31 and np.abs(np.diff(offline)).max() < 0.31
+    assert np.abs(np.diff(offline)).max() < 0.31
     late = np.argmax(np.array(shown) > 0.5) - np.argmax(offline > 0.5)
-    assert 0 < late * 0.04 <= 0.55 - ahead
+    assert 0 < late * 0.04 <= 0.5 - ahead
     settled = ((seconds > 1.6 - ahead) & (seconds < 2.7)) | (seconds > 3.8 - ahead)
     np.testing.assert_allclose(np.array(shown)[settled], offline[settled], atol=0.02)
+
+
+def attended(wav: np.ndarray, ahead: float = 0.2) -> np.ndarray:
+    """Presence [frames at 25 per second] of sound that comes in pieces of 40 ms, each frame `ahead` of which is known."""
+    attention, out, done = LiveAttention(25.0), [], 0
+    for at in range(0, len(wav), 640):
+        attention.hear(wav[at : at + 640])
+        ready = max(int(((at + 640) / SAMPLE_RATE - ahead) * 25) + 1, done)
+        out.append(attention.next(ready - done))
+        done = ready
+    return np.concatenate(out)
+
+
+def test_live_a_quiet_pause_is_the_models_and_music_in_it_is_not(sound):
+    """In quiet nothing is held back, so no beginning is missed; under music 20 dB below the speech the mouth rests."""
+    spoken, count = sound[: 4 * SAMPLE_RATE], 3 * SAMPLE_RATE
+    whole = np.concatenate([spoken, np.zeros(count, np.float32), spoken])
+    level = float(np.sqrt((spoken**2).mean()))
+    hiss = np.random.default_rng(0).normal(0, level / 1000, len(whole)).astype(np.float32)
+    quiet, loud = attended(whole + hiss), attended(whole + music(11, level / 10))
+    assert quiet.min() > 0.95
+    assert loud[130:165].max() < 0.4 and loud[30:95].mean() > 0.9 and loud[200:270].mean() > 0.9
 
 
 def test_the_weights_are_there_once():

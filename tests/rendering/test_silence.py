@@ -16,7 +16,7 @@ from speech2lip.model.checkpoint import load_checkpoint
 from speech2lip.model.familiarity import LEAST, Familiarity, agreement, familiarity
 from speech2lip.model.rest import Rest, presence_in, rest_of, resting_frames
 from speech2lip.rendering.predictor import LivePainter, Predictor
-from speech2lip.rendering.silence import Delivery, HeardSpeech, LiveDelivery
+from speech2lip.rendering.silence import STEADY_SECONDS, Delivery, HeardSpeech, LiveDelivery
 from speech2lip.rendering.steady import kernel, lag, smoothed
 from speech2lip.subject.index import parse_subject
 from speech2lip.subject.layout import SubjectLayout
@@ -184,7 +184,7 @@ def test_what_is_heard_at_once_does_not_show_in_smoothing(model_path, subject_co
     steady = _predictor(model_path, subject_config, silence="off", steady=1)
     windows = steady.features(pause)
     raw = steady.codes(windows, np.zeros(len(windows), int))[1]
-    np.testing.assert_allclose(_shown(steady, windows), smoothed(raw, 2.0, False), atol=1e-4)
+    np.testing.assert_allclose(_shown(steady, windows), smoothed(raw, 25 * STEADY_SECONDS, False), atol=1e-4)
 
 
 def test_live_pauses_rest_the_mouth_too(model_path, subject_config, pause, monkeypatch):
