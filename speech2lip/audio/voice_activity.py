@@ -110,7 +110,8 @@ class _Background:
         if len(self._quiet) * FRAME_SECONDS < _KNOWN:
             return 0.0
         speech = max(float(np.percentile(self._all, 95)), _LEAST_SPEECH)
-        return float(_eased((np.median(self._quiet) - speech - _HARMLESS) / (_HARMFUL - _HARMLESS)))
+        above = float(np.median(self._quiet)) - speech - _HARMLESS
+        return float(_eased(np.array(above / (_HARMFUL - _HARMLESS))))
 
 
 def speech_probability(pieces: Iterable[np.ndarray]) -> np.ndarray:
@@ -199,7 +200,7 @@ class SpeechPresence:
 
 _FALLS = 5.0  # per second: how fast presence may fall live
 _KNOWN = 0.3  # seconds of background, below which nothing is said of it
-_HARMLESS, _HARMFUL = -32.0, -26.0  # dB of the background beside the loud parts of speech (docs/audio.md)
+_HARMLESS, _HARMFUL = -32.0, -26.0  # dB of the background beside the loud parts of speech (docs/features.md)
 _LEAST_SPEECH = -45.0  # dB of full scale: no speech is quieter
 _RISING, _RISEN = 0.4, 0.2  # seconds before speech at which the mouth begins to be its own, and wholly is
 _HELD, _FALLEN = 0.15, 0.45  # seconds after speech until which it is, and at which it rests
