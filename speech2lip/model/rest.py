@@ -30,7 +30,10 @@ class Rest:
 
 
 def presence_in(audio: Path, fps: float, count: int) -> np.ndarray:
-    """How far each of `count` frames of a clip belongs to speech, [count] in 0..1, by the sound that its subject keeps."""
+    """How far each of `count` frames of a clip belongs to speech, [count] in 0..1, by the sound that its subject keeps; where a
+    folder has none, all of them."""
+    if not audio.is_file():
+        return np.ones(count, np.float32)
     heard = SpeechPresence()
     heard.push(speech_probability(stream_saved(audio)))
     return heard.at(np.arange(count) / fps)

@@ -220,8 +220,10 @@ class Predictor:
         return familiarity(self.model, heard, heard.presence, own)
 
     def _own_agreement(self) -> float:
-        """As newer checkpoints say: on the test part of the subject's own speech."""
+        """As newer checkpoints say: on the test part of the subject's own speech; NaN where the folder has no features of it."""
         assert isinstance(self.model, Speech2Lip)
+        if not self.layout.features.is_file():
+            return float("nan")
         first = round(self.subject.frames * (1 - self.config.data.test_fraction))
         stored = load_features(self.layout.features, dict(self.metadata.audio))
         test = self.own_speech(stored[first : self.subject.frames], first)
