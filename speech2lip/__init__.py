@@ -7,7 +7,8 @@
     render("log/me/model.pt", "speech.wav", "result.mp4")
 
 `Predictor` and `load_checkpoint` give single frames; `dub` makes somebody speak in some spans of their own video;
-`subjects` lists who was learned; `verify` tells whether a video was made here, and how. Importing this package is cheap: what
+`listen` says how far a sound lies from the training's; `subjects` lists who was learned; `verify` tells whether a video was
+made here, and how. Importing this package is cheap: what
 a name needs is imported when it is first used.
 """
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .api import dub as dub
     from .api import export_subject as export_subject
     from .api import import_subject as import_subject
+    from .api import listen as listen
     from .api import preprocess as preprocess
     from .api import remove_subject as remove_subject
     from .api import rename_subject as rename_subject
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Predictor", "UserError", "dub", "export_subject", "import_subject", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
-    "render", "subjects", "train", "verify",
+    "Predictor", "UserError", "dub", "export_subject", "import_subject", "listen", "load_checkpoint", "preprocess", "remove_subject",
+    "rename_subject", "render", "subjects", "train", "verify",
 ]  # fmt: skip
 _HOMES = {
-    "preprocess": "api", "train": "api", "render": "api", "dub": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
-    "export_subject": "api", "import_subject": "api", "remove_subject": "api", "verify": "api",
+    "preprocess": "api", "train": "api", "render": "api", "dub": "api", "listen": "api", "UserError": "errors", "subjects": "api",
+    "rename_subject": "api", "export_subject": "api", "import_subject": "api", "remove_subject": "api", "verify": "api",
     "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .library.listing import ListedSubject
     from .provenance.verify import Verdict
     from .rendering.dubbing import DubReport
+    from .rendering.listening import Impression
 
 
 def preprocess(
@@ -78,10 +79,12 @@ def render(
     """Make the person say `audio`, in the video `out` at the source's size; returns its number of frames.
 
     subject: the subject's folder (default: the one that the model was trained on); start: source
-    frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change. The video carries content
-    credentials (docs/credentials.md), and with `settings={"render.label": "AI-generated"}` a visible mark.
+    frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change, such as those of the
+    command's options: render.silence, render.articulation, render.steady, render.loop and render.label. The video carries
+    content credentials (docs/credentials.md).
 
         frames = render("log/me/model.pt", "speech.wav", "result.mp4")
+        render("log/me/model.pt", "speech.wav", "calm.mp4", settings={"render.silence": "natural", "render.loop": [100, 349]})
     """
     from .media.sound import check_sound
     from .rendering.files import render_video
@@ -130,6 +133,20 @@ def dub(
         check_sound(sound)
     folder = Path(subject) if subject is not None else None
     return render_dubbed(Path(model), Path(segments), sound, Path(out), folder, device, settings)
+
+
+def listen(model: str | Path, audio: str | Path, subject: str | Path | None = None, device: str = "auto") -> Impression:
+    """How much of `audio` is speech, and how far it lies from the speech that the model was trained on.
+
+    heard = listen("log/me/model.pt", "speech.wav")
+    print(heard.speech, heard.familiarity.verdict if heard.familiarity else "too little speech")
+    """
+    from .media.sound import check_sound
+    from .rendering.listening import listen as run
+
+    check_input(Path(audio), "speech")
+    check_sound(Path(audio))
+    return next(run(Path(model), [Path(audio)], Path(subject) if subject is not None else None, device))
 
 
 def subjects(root: str | Path = "dataset", log: str | Path = "log") -> list[ListedSubject]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .config import (
     DEVICES,
+    SILENCES,
     Config,
     entries,
     load_settings,
@@ -463,12 +464,19 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
     parser.add_argument("--audio", type=Path, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
-    parser.add_argument("--start", type=int, help="source frame to start on (default 0)")
+    parser.add_argument("--start", type=int, help="source frame to start on (default 0, or the loop's first)")
     parser.add_argument("--segments", type=Path, metavar="TIMES", help=(
         "dub the source: speak in the spans of a .srt, .vtt or .csv file alone. AUDIO is then heard at its own times; without it, "
         "sound that the .csv names or the spans' text is"))  # fmt: skip
     parser.add_argument("--keep-length", action="store_true", help=(
         "as many frames as the source: silence follows shorter sound, longer sound is refused"))  # fmt: skip
+    parser.add_argument(
+        "--loop", metavar="A:B", help="walk forth and back from source frame A to B (default: the whole clip)"
+    )
+    parser.add_argument("--silence", choices=SILENCES, help=(
+        "where nobody speaks: the mouth rests (close), keeps small movement (natural), or follows the sound (off)"))  # fmt: skip
+    parser.add_argument("--articulation", type=float, help="factor on the movement of the mouth (default 1)")
+    parser.add_argument("--steady", type=float, help="how much lips are smoothed over time, 0 to 1 (default 0)")
     parser.add_argument("--device", default="auto", help=DEVICES)
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
@@ -492,14 +500,6 @@ def _label(options: argparse.Namespace) -> str | None:
         options.settings.append(text)
         return _USUAL_LABEL
     return text
-
-
-def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings on the command line, and those that other options of `render` stand for."""
-    label = _label(options)
-    given: dict[str, Any] = dict(parse_setting(text) for text in options.settings)
-    kept = {"render.keep_length": True} if options.keep_length else {}
-    return given | kept | ({} if label is None else {"render.label": label})
 
 
 def _render(options: argparse.Namespace) -> int:
@@ -531,7 +531,8 @@ def _check_render(options: argparse.Namespace) -> None:
     dubs = options.segments is not None
     apart = [
         ("--stream", options.stream and options.keep_length, "--keep-length"), ("--segments", dubs and options.stream, "--stream"),
-        ("--segments", dubs and options.start is not None, "--start"), ("--segments", dubs and str(options.audio) == "-", "--audio -"),
+        ("--segments", dubs and options.start is not None, "--start"), ("--segments", dubs and options.loop is not None, "--loop"),
+        ("--segments", dubs and str(options.audio) == "-", "--audio -"),
     ]  # fmt: skip
     for one, together, other in apart:
         if together:
@@ -549,6 +550,26 @@ def _render_dubbed(options: argparse.Namespace, model: Path) -> int:
     report = render_dubbed(model, options.segments, options.audio, options.out, options.data, options.device, given)
     print(f"{options.out}: {report}")
     return 0
+
+
+def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Entries of section render that options and key=value change; the latter win."""
+    by_option = {f"render.{name}": getattr(options, name) for name in ("silence", "articulation", "steady")}
+    by_option["render.label"] = _label(options)
+    if options.loop is not None:
+        by_option["render.loop"] = _stretch(options.loop)
+    if options.keep_length:
+        by_option["render.keep_length"] = True
+    given = {name: value for name, value in by_option.items() if value is not None}
+    return given | dict(parse_setting(text) for text in options.settings)
+
+
+def _stretch(text: str) -> tuple[int, int]:
+    """ "100:349" -> (100, 349)."""
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise UserError(f"--loop is {text!r}, needed are the first and the last source frame, such as 100:349")
+    return int(first), int(last)
 
 
 def _render_live(options: argparse.Namespace, model: Path) -> int:
@@ -596,6 +617,29 @@ def _verify(options: argparse.Namespace) -> int:
     verdict = verify(options.file, options.certificate)
     print(as_json(verdict) if options.json else "\n".join(lines_of(verdict)))
     return 0 if verdict.good else 1
+
+
+# ---------------------------------------------------------------- listen
+
+
+def _add_listen(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
+    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="files with sound")
+    parser.add_argument("--device", default="auto", help=DEVICES)
+
+
+def _listen(options: argparse.Namespace) -> int:
+    from .media.sound import check_sound
+    from .rendering.listening import listen
+
+    model = _model(options)
+    for file in options.audio:
+        check_input(file, "speech")
+        check_sound(file)
+    for impression in listen(model, options.audio, options.data, options.device):
+        print(impression, flush=True)
+    return 0
 
 
 # ---------------------------------------------------------------- evaluate
@@ -898,6 +942,10 @@ COMMANDS = {
     ),
     "verify": Command(
         "say who made a video, how, and whether it was altered since", "speech2lip verify result.mp4", _add_verify, _verify,
+    ),
+    "listen": Command(
+        "say how far sound lies from the speech that a model was trained on",
+        "speech2lip listen --name me --audio speech.wav other.wav", _add_listen, _listen,
     ),
     "evaluate": Command(
         "measure a model on its test split, or any generated video, and write a report",

@@ -27,6 +27,7 @@ _MOST_LEVELS = 8  # of Blend-Net, each half as large as the one before
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 MORPHABLE = ("bfm", "gnm")  # trackers that fit a head model
 BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
+SILENCES = ("close", "natural", "off")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -376,6 +377,17 @@ class RenderConfig:
         0.4,
     )
     articulation: float = key(1.0, "factor on the predicted mouth shape", 0, 3)
+    silence: str = key(
+        "close", "where nobody speaks, music and noise included: close: the mouth goes to the person's own rest; natural: it keeps "
+        "small, slow movement around that; off: it does what the model makes of the sound", choices=SILENCES,
+    )  # fmt: skip
+    loop: tuple[int, ...] = key(
+        (),
+        "first and last source frame of the stretch that is walked forth and back; nothing: the whole clip",
+        0,
+        _EVER,
+    )
+    steady: float = key(0.0, "how much lips are smoothed over time; live, 1 makes them about 40 ms late", 0, 1)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")
     label: str = key("", "text of a visible mark in a corner of every frame, such as AI-generated; empty: none")
@@ -709,6 +721,7 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
     if sync.expert == "wav2lip" and sync.window != 5:
         where = _origin(origins, "sync.expert", "sync.window")
         raise UserError(f"{where}: sync.window is {sync.window}, the Wav2Lip expert needs 5")
+    _check_loop(config.render.loop, _origin(origins, "render.loop"))
     if lip.skip_after >= lip.layers - 1:
         where = _origin(origins, "model.lip.skip_after", "model.lip.layers")
         raise UserError(
@@ -767,6 +780,14 @@ def _check_signing(render: RenderConfig, origin: str) -> None:
         other = next(name for name in given if name != lacking[0])
         raise UserError(
             f"{origin}: {other} is given without {lacking[0]}: give both, or neither for a key of this computer"
+        )
+
+
+def _check_loop(loop: tuple[int, ...], origin: str) -> None:
+    """render.loop: nothing, or the first and the last frame."""
+    if loop and (len(loop) != 2 or loop[0] > loop[1]):
+        raise UserError(
+            f"{origin}: render.loop is {shown(list(loop))}, needed are its first and last frame, such as [100, 349]"
         )
 
 

@@ -23,8 +23,8 @@ SPEAKERS = {
     "provenance/verify.py": ("verify",), "provenance": ("run", "render"),
 }  # fmt: skip
 _FUNCTIONS = {  # of cli.py
-    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_doctor": ("doctor",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_check_render": ("render",), "_evaluate": ("evaluate",),
-    "_model": ("render", "evaluate"), "_demo": ("demo",), "_import": ("import",), "_prior": ("prior",), "_export_subject": ("subjects",), "_check_training": ("run",),
+    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_doctor": ("doctor",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_check_render": ("render",), "_stretch": ("render",), "_evaluate": ("evaluate",),
+    "_model": ("render", "evaluate", "listen"), "_demo": ("demo",), "_import": ("import",), "_prior": ("prior",), "_export_subject": ("subjects",), "_check_training": ("run",),
 }  # fmt: skip
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]*")
 _COMMAND = re.compile(r"speech2lip ([a-z]+)((?: [^`|\n]*)?)")

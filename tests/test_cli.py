@@ -394,7 +394,7 @@ def test_a_missing_extra_says_how_to_get_it(capsys, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "preprocess", "train", "render", "evaluate", "demo", "config", "weights", "import"]
+    "command", ["run", "preprocess", "train", "render", "listen", "evaluate", "demo", "config", "weights", "import"]
 )
 def test_help_explains_itself_with_an_example(capsys, command):
     with pytest.raises(SystemExit) as stop:

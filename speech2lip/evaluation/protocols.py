@@ -20,7 +20,6 @@ import cv2
 import numpy as np
 import torch
 
-from ..audio.rows import FeatureWindows
 from ..errors import UserError
 from ..media.decode import read_frames
 from ..media.sound import SAMPLE_RATE, load_audio
@@ -31,6 +30,7 @@ from ..nets.pretrained.syncnet import SyncNet
 from ..progress import track as progress
 from ..rendering.paste import Rendered
 from ..rendering.predictor import LipImages, Predictor
+from ..rendering.silence import Windows
 from ..subject.index import SubjectIndex, parse_subject
 from ..subject.layout import SubjectLayout, source_selection
 from ..weights import registry
@@ -122,7 +122,7 @@ def evaluate_self(checkpoint: Checkpoint, layout: SubjectLayout, kept: Path, dev
     bench = _ModelUnderTest(checkpoint, layout, device, kept / "self")
     first, last = bench.test_range()
     wav = bench.sound[round(first * SAMPLE_RATE / bench.fps) :]
-    windows = bench.index.windows[first:last]
+    windows = bench.predictor.own_speech(bench.index.windows[first:last], first)
     recordings, source = bench.paint(windows, first, None, bench.controls(first, last), faithful=True)
     recordings["real"] = recordings.pop("base")
     return bench.result("self", recordings, "real", "real", wav, source)
@@ -136,7 +136,7 @@ def evaluate_cross(
     first, last = bench.test_range()
     wav = bench.sound[round(first * SAMPLE_RATE / bench.fps) :]
     loop = (0, int(bench.index.train[-1]) + 1)
-    windows = bench.index.windows[first:last]
+    windows = bench.predictor.own_speech(bench.index.windows[first:last], first)
     recordings, source = bench.paint(windows, 0, loop, bench.controls(first, last), faithful=False)
     recordings["real"] = real or bench.watch(first, last)
     return bench.result("cross", recordings, "real", "base", wav, source)
@@ -188,7 +188,7 @@ class _ModelUnderTest:
         }
 
     def paint(
-        self, windows: np.ndarray | FeatureWindows, first: int, loop: tuple[int, int] | None, controls: dict[str, LipImages],
+        self, windows: Windows, first: int, loop: tuple[int, int] | None, controls: dict[str, LipImages],
         faithful: bool,
     ) -> tuple[dict[str, Recording], np.ndarray]:  # fmt: skip
         """Recordings `generated`, `base` and those of the controls, and the source frame of every frame [T].

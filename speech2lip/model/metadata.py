@@ -13,6 +13,8 @@ from ..facemesh import LANDMARKS
 from ..subject import schema
 from ..subject.records import Subject, Track
 
+_LATER = ("geometry", "rest", "agreement")  # that older checkpoints lack
+_MOST_CODES = 100  # of model.lip.shape_codes
 _GEOMETRY, _FARTHEST = 13, 1e9  # numbers of `geometry_of`, and how large they may be
 
 
@@ -20,7 +22,9 @@ _GEOMETRY, _FARTHEST = 13, 1e9  # numbers of `geometry_of`, and how large they m
 class ModelMetadata:
     """What networks need to know of a subject; travels in the checkpoint.
 
-    geometry: of `geometry_of`, by which a later preprocessing is told; older checkpoints have none.
+    geometry: of `geometry_of`, by which a later preprocessing is told; rest: codes of the mouth at rest, then how far they
+    spread in silence [2 K]; agreement: of the two streams of features on the person's own unheard speech, 0 where it is not
+    known (`familiarity.py`). Older checkpoints have none of them.
     """
 
     lip_size: tuple[int, int]
@@ -33,18 +37,22 @@ class ModelMetadata:
     fine_size: int = 0
     coarse: int = 1
     geometry: tuple[float, ...] = ()
+    rest: tuple[float, ...] = ()
+    agreement: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers; without the geometry where there is none, as in older checkpoints."""
+        """Plain containers; without what older checkpoints lack, where there is none."""
         out = {**asdict(self), "audio": dict(self.audio)}
-        return out if self.geometry else {name: value for name, value in out.items() if name != "geometry"}
+        return {name: value for name, value in out.items() if value or name not in _LATER}
 
     @staticmethod
     def from_dict(raw: Any) -> ModelMetadata:
         """Checked against the same bounds as a subject's; Unsound for anything that does not fit."""
         known = {f.name for f in fields(ModelMetadata)}
         raw = (
-            {"fine_size": 0, "coarse": 1, "geometry": (), **raw} if isinstance(raw, Mapping) else raw
+            {"fine_size": 0, "coarse": 1, "geometry": (), "rest": (), "agreement": 0.0, **raw}
+            if isinstance(raw, Mapping)
+            else raw
         )  # older ones have none
         if not isinstance(raw, Mapping) or set(raw) != known:
             raise Unsound(f"its metadata are not {', '.join(sorted(known))}")
@@ -59,7 +67,7 @@ class ModelMetadata:
             (camera["focal"], camera["cx"], camera["cy"]), schema.audio(raw["audio"]), schema.number("fps", raw["fps"], *schema.FPS),
             schema.whole("mouth_points", raw["mouth_points"], 0, LANDMARKS),
             schema.whole("fine_size", raw["fine_size"], 0, schema.CROP["side"][1]), schema.whole("coarse", raw["coarse"], 1, 64),
-            _geometry(raw["geometry"]),
+            _geometry(raw["geometry"]), _rest(raw["rest"]), schema.number("agreement", raw["agreement"], -1, 1),
         )  # fmt: skip
 
 
@@ -67,6 +75,12 @@ def _geometry(raw: Any) -> tuple[float, ...]:
     if not isinstance(raw, (list, tuple)) or len(raw) not in (0, _GEOMETRY):
         raise Unsound(f"geometry is not {_GEOMETRY} numbers")
     return tuple(schema.number("geometry", value, -_FARTHEST, _FARTHEST) for value in raw)
+
+
+def _rest(raw: Any) -> tuple[float, ...]:
+    if not isinstance(raw, (list, tuple)) or len(raw) % 2 or len(raw) > 2 * _MOST_CODES:
+        raise Unsound("rest is not two numbers for each shape code")
+    return tuple(schema.number("rest", value, -_FARTHEST, _FARTHEST) for value in raw)
 
 
 def geometry_of(subject: Subject, track: Track) -> tuple[float, ...]:

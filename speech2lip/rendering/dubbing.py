@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.features import backend_from_params, extract_windows
-from ..audio.rows import FeatureWindows
+from ..audio.voice_activity import presence_in_sound
 from ..config import Settings
 from ..errors import UserError
 from ..extras import needs
@@ -38,6 +38,7 @@ from .label import label_overlay, labelled
 from .output import check_lossless, check_output, unwritten
 from .paste import untouched
 from .predictor import Predictor
+from .silence import HeardSpeech
 from .walk import joined, pictures_in_order
 
 _AROUND = 3.0  # seconds of sound around a span that are heard with it
@@ -295,8 +296,8 @@ class _Dubbing:
 
     # ---- speech
 
-    def _windows(self, first: int, last: int) -> FeatureWindows:
-        """Windows of the frames of a span, made of what is heard in it and around it."""
+    def _windows(self, first: int, last: int) -> HeardSpeech:
+        """Windows of the frames of a span, made of what is heard in it and around it, and where in it somebody speaks."""
         begin = max(0, first - round(_AROUND * self._fps))
         end = min(self._frames, last + round(_AROUND * self._fps))
         low, high = self._sample(begin), self._sample(end)
@@ -310,7 +311,8 @@ class _Dubbing:
                 heard = self._heard(voice.path, Selection(), voice.begins, low)
                 wav[start - low : stop - low] = heard.between(start - begins, stop - begins)
         backend = backend_from_params(dict(self._predictor.metadata.audio))
-        return extract_windows([wav], self._fps, backend, self._source).part(first - begin, last - first)
+        windows = extract_windows([wav], self._fps, backend, self._source)
+        return HeardSpeech(windows, presence_in_sound([wav], self._fps, len(windows))).part(first - begin, last - first)
 
     def _sample(self, frame: int) -> int:
         return round(frame / self._fps * SAMPLE_RATE)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..audio.features import load_features
-from ..audio.rows import FeatureWindows
 from ..config import RenderConfig, Settings
 from ..errors import UserError
 from ..files import atomic_path, write_bytes, writing
@@ -30,6 +29,7 @@ from ..subject.index import parse_subject
 from .label import label_overlay, labelled
 from .output import check_lossless, check_output, unwritten
 from .predictor import Predictor
+from .silence import HeardSpeech, Windows
 
 
 def render_video(
@@ -49,6 +49,8 @@ def render_video(
         render = predictor.config.render
         check_lossless(out, render.lossless_sound)
         windows = predictor.features(audio)
+        if (near := predictor.familiarity(windows)) and near.warning:
+            print(near.warning)
         if render.keep_length:
             windows = _as_long(windows, predictor, audio)
         source = tags_of(predictor.source, predictor.select)
@@ -77,7 +79,7 @@ def signing_of(predictor: Predictor, model: Path, spoken: Sequence[Path], first:
     return Signing(identity, statement_of(model, predictor.layout, predictor.subject, spoken, render, first))
 
 
-def _as_long(windows: FeatureWindows, predictor: Predictor, audio: Path) -> FeatureWindows:
+def _as_long(windows: HeardSpeech, predictor: Predictor, audio: Path) -> HeardSpeech:
     """Windows for every frame of the source; UserError where the sound is longer by more than a frame."""
     frames, fps = predictor.subject.frames, predictor.subject.fps
     if len(windows) > frames + 1:
@@ -107,6 +109,7 @@ def render_images(
 
 def _render_images(predictor: Predictor, folder: Path, new_audio: Path | None, signing: Signing | None) -> int:
     layout, first = predictor.layout, 0
+    windows: Windows
     if new_audio is not None:
         windows = load_features(new_audio, dict(predictor.metadata.audio))
     else:
@@ -114,7 +117,7 @@ def _render_images(predictor: Predictor, folder: Path, new_audio: Path | None, s
         if not len(index.test):
             raise UserError(f"{layout.root} has no test frames (data.test_fraction is 0): render new audio instead")
         first = int(index.test[0])
-        windows = index.windows[first : int(index.test[-1]) + 1]
+        windows = predictor.own_speech(index.windows[first : int(index.test[-1]) + 1], first)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("[0-9]*.jpg"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..audio.features import backend_from_params
 from ..audio.live import LiveFeatures, can_be_live
+from ..audio.voice_activity import LiveAttention
 from ..background import Worker
 from ..config import Settings
 from ..errors import UserError
@@ -23,6 +24,7 @@ from ..model.device import Shares
 from .label import label_overlay, labelled
 from .output import check_output
 from .predictor import LivePainter, Predictor
+from .silence import HeardSpeech
 
 _BEHIND = 2  # pieces of sound that may wait for being painted
 REMEMBERED = 90_000  # frames whose latency is kept: an hour of them
@@ -88,6 +90,7 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
                     sound,
                     LiveFeatures(backend, fps, stream_audio(predictor.layout.audio), predictor.config.render.early),
                     writer,
+                    LiveAttention(fps) if predictor.rest is not None else None,
                 )
                 painting.run(writer, ears)
                 started = time.monotonic()
@@ -121,7 +124,7 @@ class _Painting:
         finally:
             worker.abandon()
 
-    def _paint(self, windows: np.ndarray, writer: LiveWriter, ears: _SoundBuffer) -> None:
+    def _paint(self, windows: HeardSpeech, writer: LiveWriter, ears: _SoundBuffer) -> None:
         begun = time.monotonic()
         for frame in self._painter.paint(windows):
             writer.write(labelled(frame.written, self._overlay))
@@ -137,10 +140,19 @@ class _Painting:
 
 
 class _SoundBuffer:
-    """Passes sound on to the features and to the writer, and remembers when it came until its frames have left."""
+    """Passes sound on to the features and to the writer, and remembers when it came until its frames have left.
 
-    def __init__(self, sound: Iterable[np.ndarray], features: LiveFeatures, writer: LiveWriter):
-        self._sound, self._features, self._writer = iter(sound), features, writer
+    attention: None where silence is like any other sound.
+    """
+
+    def __init__(
+        self,
+        sound: Iterable[np.ndarray],
+        features: LiveFeatures,
+        writer: LiveWriter,
+        attention: LiveAttention | None = None,
+    ):
+        self._sound, self._features, self._writer, self._attention = iter(sound), features, writer, attention
         self._arrivals: deque[tuple[int, float]] = deque()  # samples so far, and when
         self.busy = 0.0
 
@@ -149,18 +161,21 @@ class _SoundBuffer:
         """Of sound so far."""
         return self._features.samples / SAMPLE_RATE
 
-    def windows(self) -> Iterator[np.ndarray]:
+    def windows(self) -> Iterator[HeardSpeech]:
         while True:
             piece = next(self._sound, None)
             now = time.monotonic()
             if piece is not None:
                 self._writer.hear(piece)
+                if self._attention is not None:
+                    self._attention.hear(piece)
                 ready = self._features.push(piece)
                 self._arrivals.append((self._features.samples, now))
             else:
                 ready = self._features.finish()
+            presence = np.ones(len(ready), np.float32) if self._attention is None else self._attention.next(len(ready))
             self.busy += time.monotonic() - now
-            yield ready
+            yield HeardSpeech(ready, presence)
             if piece is None:
                 return
 

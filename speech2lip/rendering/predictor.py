@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import torch
 
-from ..audio.features import backend_from_params, extract_windows
-from ..audio.rows import FeatureWindows
+from ..audio.features import backend_from_params, extract_windows, load_features
+from ..audio.voice_activity import SpeechPresence, VoiceDetector
 from ..background import ordered_map, prefetch
 from ..config import Config, Settings, signing_settings, with_changes
 from ..errors import UserError
@@ -25,14 +25,18 @@ from ..media.probe import probe
 from ..media.sound import stream_audio
 from ..model.checkpoint import Checkpoint, check_same_subject, load_checkpoint
 from ..model.device import Shares, has_bfloat16, pick_device
+from ..model.familiarity import Familiarity, agreement, familiarity
+from ..model.rest import Rest, presence_in, rest_of, resting_mouths
 from ..nets.compositor import ObservedRegion, cropped
 from ..nets.exemplars import Pictures, Seen
+from ..nets.speech2lip import Speech2Lip
 from ..subject.dataset import cut_picture, load_grids
 from ..subject.index import load_canonical, region_of
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import face_areas
 from ..subject.source import clip_of
 from .paste import Rendered, paste_back, untouched
+from .silence import CALM_SECONDS, STEADY_SECONDS, Delivery, HeardSpeech, LiveDelivery, Windows, presence_of
 from .walk import (
     Footage,
     clear_stretch,
@@ -101,6 +105,7 @@ class Predictor:
         self.own = np.zeros(self.subject.frames, np.float32)
         with torch.no_grad():
             self.depth = self.model.space.depth()
+        self.rest = self._rest() if self.config.render.silence != "off" else None
 
     @classmethod
     def open(cls, model: str | Path, subject: str | Path | None = None, device: str = "auto") -> Predictor:
@@ -144,10 +149,22 @@ class Predictor:
             raise UserError(
                 f"there is no source frame {first} to start on (--start): subject {self.subject.name} has frames 0 to {last}"
             )
+        loop = self.config.render.loop
+        if loop and loop[1] > last:
+            raise UserError(
+                f"there is no source frame {loop[1]} to walk to (--loop): subject {self.subject.name} has frames 0 to {last}"
+            )
+        if loop and first and not loop[0] <= first <= loop[1]:
+            raise UserError(
+                f"source frame {first} to start on (--start) lies outside the stretch {loop[0]} to {loop[1]} (--loop): start inside it"
+            )
 
     def walk(self, first: int, count: int) -> tuple[tuple[int, int], int]:
         """The loop [start, end) in which a walk of `count` frames from `first` meets mouths that are seen, where the clip
-        has such a stretch, and its first frame."""
+        has such a stretch, and its first frame. The stretch of the configuration is walked as it is."""
+        if self.config.render.loop:
+            start, last = self.config.render.loop
+            return (start, last + 1), max(first, start)
         least = max(1, round(self.config.render.clear_seconds * self.subject.fps))
         start, end = clear_stretch(self.track.clear, first, count, least)
         return (start, end), first if start <= first < end else start
@@ -179,12 +196,55 @@ class Predictor:
         with reader_of(layout.root, "speech2lip render"):
             yield cls(checkpoint, layout, device)
 
-    def features(self, audio: str | Path) -> FeatureWindows:
-        """Windows [N, rows, channels] for a file with speech, made when they are asked for."""
-        audio = Path(audio)
-        return extract_windows(
-            stream_audio(audio), self.subject.fps, backend_from_params(dict(self.metadata.audio)), audio
-        )
+    def features(self, audio: str | Path) -> HeardSpeech:
+        """Windows [N, rows, channels] for a file with speech, made when they are asked for, and where somebody speaks."""
+        audio, detector, heard = Path(audio), VoiceDetector(), SpeechPresence()
+
+        def overheard() -> Iterator[np.ndarray]:
+            for piece in stream_audio(audio):
+                heard.push(detector.push(piece))
+                yield piece
+            heard.push(detector.finish())
+
+        backend = backend_from_params(dict(self.metadata.audio))
+        windows = extract_windows(overheard(), self.subject.fps, backend, audio)
+        return HeardSpeech(windows, heard.at(np.arange(len(windows)) / self.subject.fps))
+
+    def own_speech(self, windows: np.ndarray, first: int = 0) -> HeardSpeech:
+        """Windows [N, rows, channels] of the clip's own sound from frame `first` on, and where in it somebody speaks."""
+        presence = presence_in(self.layout.audio, self.subject.fps, first + len(windows))
+        return HeardSpeech(windows, presence[first:])
+
+    def familiarity(self, heard: HeardSpeech) -> Familiarity | None:
+        """How near sound is to what the model was trained on; None where nothing can be said: too little speech in it, or
+        none of the person's that was not trained on, or one stream of features."""
+        if not isinstance(self.model, Speech2Lip):
+            return None
+        own = self.metadata.agreement or self._own_agreement()
+        return familiarity(self.model, heard, heard.presence, own)
+
+    def _own_agreement(self) -> float:
+        """As newer checkpoints say: on the test part of the subject's own speech; NaN where the folder has no features of it."""
+        assert isinstance(self.model, Speech2Lip)
+        if not self.layout.features.is_file():
+            return float("nan")
+        first = round(self.subject.frames * (1 - self.config.data.test_fraction))
+        stored = load_features(self.layout.features, dict(self.metadata.audio))
+        test = self.own_speech(stored[first : self.subject.frames], first)
+        return agreement(self.model, test, np.flatnonzero(test.presence == 1))
+
+    def _rest(self) -> Rest | None:
+        """How the mouth rests: as the checkpoint says, or, if it is older, as the subject's folder shows. Published models have
+        no shapes."""
+        if not isinstance(self.model, Speech2Lip):
+            return None
+        if self.metadata.rest:
+            codes, spread = torch.tensor(self.metadata.rest).view(2, -1)
+            return Rest(codes, spread)
+        train = self.track.clear.copy()
+        train[round(self.subject.frames * (1 - self.config.data.test_fraction)) :] = False
+        frames = np.flatnonzero(train if train.any() else self.track.clear)
+        return rest_of(self.model.basis, resting_mouths(self.layout, self.track, frames, self.subject.fps))
 
     def ease(self, spans: Sequence[tuple[int, int]]) -> None:
         """From now on frames [start, end) of each span are painted so that nothing jumps at its ends: there the mouth has the
@@ -193,10 +253,26 @@ class Predictor:
         self.share = np.asarray(self.share * share, np.float32)
 
     @torch.no_grad()
-    def codes(self, windows: np.ndarray | FeatureWindows, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings and codes of all windows, which are painted on the frames `order` [N].
+    def delivery(self, causal: bool = False) -> Delivery:
+        """How predicted mouths become those that are shown, as section `render` of the configuration says."""
+        render, fps = self.config.render, self.subject.fps
+        if not self.model.predicts_shape:
+            return Delivery()
+        steady = STEADY_SECONDS * fps * render.steady
+        if self.rest is None:
+            return Delivery(steady, causal=causal)
+        backend = backend_from_params(dict(self.metadata.audio))
+        silence = np.broadcast_to(np.asarray(backend.silence, np.float32), (1, backend.window, backend.channels))
+        quiet = self.model.encode_audio(
+            torch.from_numpy(silence.copy()).to(self.device), torch.zeros(1, dtype=torch.long)
+        )[0][0]
+        calm = CALM_SECONDS * fps if render.silence == "natural" else 0.0
+        return Delivery(steady, calm, self.rest, quiet, causal)
 
-        Codes are those of the source's own mouth as far as `ease` asks for it.
+    @torch.no_grad()
+    def codes(self, windows: Windows, order: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings and codes of all windows, which are painted on the frames `order` [N], as the model predicts them.
+
         The published model's time input is the number of the rendered frame instead, as in the authors' inference.
         """
         parts = [
@@ -208,20 +284,24 @@ class Predictor:
         embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
         if not self.model.predicts_shape:
             return embedding, codes
-        codes = codes * self.config.render.articulation
+        return embedding, codes * self.config.render.articulation
+
+    @torch.no_grad()
+    def as_in_source(self, codes: torch.Tensor, order: np.ndarray) -> torch.Tensor:
+        """Codes [N, K] of frames `order` [N], as far as `ease` asks for it those of the source's own mouth."""
         own = torch.from_numpy(self.own[order]).to(self.device)[:, None]
         if (own > 0).any():
             at = torch.from_numpy(order).to(self.device)
             measured = self.model.measured_codes(torch.from_numpy(self.track.mouth[order]).float().to(self.device), at)
             codes = codes + own * (measured - codes)
-        return embedding, codes
+        return codes
 
     def render(
-        self, windows: np.ndarray | FeatureWindows, first: int = 0, loop: tuple[int, int] | None = None,
+        self, windows: Windows, first: int = 0, loop: tuple[int, int] | None = None,
         lips: LipImages | None = None,
     ) -> Iterator[Rendered]:  # fmt: skip
         """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
-        and back inside `loop` [start, end) (default: the whole clip).
+        and back inside `loop` [start, end) (default: the whole clip). Where `windows` say that nobody speaks, the mouth rests.
 
         lips: paste these lip images, whatever is said; the controls of an evaluation.
         """
@@ -254,18 +334,23 @@ class Predictor:
                 yield from done
 
     def _heard(
-        self, windows: np.ndarray | FeatureWindows, order: np.ndarray, size: int
+        self, windows: Windows, order: np.ndarray, size: int
     ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
         """Numbers of `size` frames, embeddings and codes, a batch at a time; speech is heard a few batches ahead of the frames."""
         ahead = size * max(1, _HEARD_AT_ONCE // size)
+        presence, delivery = torch.from_numpy(presence_of(windows)).to(self.device), self.delivery()
         for start in range(0, len(order), ahead):
             numbers = np.arange(start, min(start + ahead, len(order)))
-            embedding, codes = self.codes(windows[numbers], order[numbers] if self.model.predicts_shape else numbers)
+            around = np.arange(max(start - delivery.reach, 0), min(numbers[-1] + 1 + delivery.reach, len(order)))
+            found = self.codes(windows[around], order[around] if self.model.predicts_shape else around)
+            inside = slice(start - around[0], start - around[0] + len(numbers))
+            embedding, codes = (part[inside] for part in delivery(*found, presence[around]))
+            codes = self.as_in_source(codes, order[numbers])
             for at in range(0, len(numbers), size):
                 yield numbers[at : at + size], embedding[at : at + size], codes[at : at + size]
 
     def render_live(
-        self, arrivals: Iterable[np.ndarray], first: int = 0, loop: tuple[int, int] | None = None
+        self, arrivals: Iterable[Windows], first: int = 0, loop: tuple[int, int] | None = None
     ) -> Generator[Rendered, None, None]:
         """Frames for windows [n, rows, channels] as they arrive, n from 0 on, without end."""
         with closing(LivePainter(self, first, loop)) as painter:
@@ -372,18 +457,20 @@ class LivePainter:
             pictures_in_order(predictor.footage, endless_runs(first, self._start, self._end)), _AHEAD
         )
         self._done = 0
+        self._deliver = LiveDelivery(predictor.delivery(causal=True))
 
-    def paint(self, windows: np.ndarray) -> Iterator[Rendered]:
+    def paint(self, windows: Windows) -> Iterator[Rendered]:
         """The next frames, for windows [n, rows, channels]."""
-        predictor = self._predictor
-        for part in np.array_split(windows, len(windows) // predictor.config.render.batch + 1):
+        predictor, presence = self._predictor, torch.from_numpy(presence_of(windows)).to(self._predictor.device)
+        for part in np.array_split(np.arange(len(windows)), len(windows) // predictor.config.render.batch + 1):
             if not len(part):
                 continue
             order = (
                 forth_and_back(len(part), self._first - self._start, self._end - self._start, self._done) + self._start
             )
             numbers = self._done + np.arange(len(part))
-            embedding, codes = predictor.codes(part, order if predictor.model.predicts_shape else numbers)
+            found = predictor.codes(windows[part], order if predictor.model.predicts_shape else numbers)
+            embedding, codes = self._deliver(*found, presence[part])
             yield from predictor.painted(_Batch([next(self._frames) for _ in part], order, embedding, codes))
             self._done += len(part)
 

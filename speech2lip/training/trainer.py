@@ -20,7 +20,9 @@ from ..locks import reader_of, writer_of
 from ..model.builder import build_expert, build_model, region_kind
 from ..model.checkpoint import save_checkpoint
 from ..model.device import has_bfloat16, pick_device
-from ..model.metadata import geometry_of, metadata_of
+from ..model.familiarity import agreement
+from ..model.metadata import ModelMetadata, geometry_of, metadata_of
+from ..model.rest import presence_in, rest_of, resting_frames
 from ..nets.interface import LipSyncModel
 from ..nets.speech2lip import Speech2Lip
 from ..progress import bar
@@ -80,6 +82,7 @@ class Trainer:
         index = self.context.index
         geometry = geometry_of(index.subject, index.track)
         self.metadata = metadata_of(index.subject, index.track.mouth.shape[1], geometry)
+        self._presence = presence_in(index.layout.audio, index.subject.fps, index.subject.frames)
         self.model = make_model(self.context)
         self.average = Average(self.model, config.train.ema)
         self.sync = make_sync(self.context)
@@ -208,7 +211,17 @@ class Trainer:
                 writer.add_scalar(f"validation/{name}", value, at.step)
             writer.add_image("validation/real_above_generated", picture, at.step)
             metrics |= {"steps": float(at.step), "minutes": at.elapsed / 60}
-            save_checkpoint(target, self.config, self.metadata, self.model, metrics)
+            save_checkpoint(target, self.config, self._metadata_of_use(), self.model, metrics)
+
+    def _metadata_of_use(self) -> ModelMetadata:
+        """As in `metadata`, and what rendering asks of the model as it is: how the mouth rests, how well the ears agree."""
+        if not isinstance(self.model, Speech2Lip):
+            return self.metadata
+        index, presence = self.context.index, self._presence
+        rest = rest_of(self.model.basis, index.track.mouth[resting_frames(index.track.mouth, index.train, presence)])
+        agreed = agreement(self.model, index.windows, index.test[presence[index.test] == 1])
+        numbers = (*rest.codes.tolist(), *rest.spread.tolist())
+        return dataclasses.replace(self.metadata, rest=numbers, agreement=float(np.nan_to_num(agreed)))
 
     def _finish(self, writer: Any) -> None:
         """Write model.pt; the one before it is kept."""

@@ -123,7 +123,7 @@ def test_codes_are_measured_where_the_shape_is_the_sources_own(model_path, subje
     order = np.arange(40, 50)
     plain = predictor.codes(windows[order], order)[1]
     predictor.own[45:] = 1.0
-    mixed = predictor.codes(windows[order], order)[1]
+    mixed = predictor.as_in_source(plain, order)
     import torch
 
     mouth = torch.from_numpy(predictor.track.mouth[45:50]).float()
