@@ -37,9 +37,10 @@ def render_video(
         render = predictor.config.render
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
         loop, begin = predictor.walk(first, len(windows))
-        if said := predictor.unpainted(begin, len(windows), loop):
+        posing = predictor.posing(first, loop)
+        if said := predictor.unpainted(begin, len(windows), loop) if posing is None else posing.note:
             print(said)
-        frames = predictor.render(windows, begin, loop)
+        frames = predictor.render(windows, begin, loop, posing=posing)
         with (
             unwritten(out),
             atomic_path(out, follow=True) as path,
@@ -47,6 +48,8 @@ def render_video(
         ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(frame.written)
+        if posing is not None and (said := posing.remark()):
+            print(said)
         return len(windows)
 
 

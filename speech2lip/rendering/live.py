@@ -75,7 +75,7 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
     fps = predictor.subject.fps
     loop, begin = predictor.walk(first, 2 * predictor.subject.frames)  # without end
     shares = Shares.of(predictor.device, at_most=2)  # one listens, one paints
-    with closing(LivePainter(predictor, begin, loop)) as painter, shares.restored():
+    with closing(LivePainter(predictor, begin, loop, predictor.posing(first, loop))) as painter, shares.restored():
         shares.begin()
         painting = _Painting(fps, painter, shares)
         try:
