@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import export_subject as export_subject
+    from .api import head_motion as head_motion
     from .api import import_subject as import_subject
     from .api import preprocess as preprocess
     from .api import remove_subject as remove_subject
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Predictor", "UserError", "export_subject", "import_subject", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
+    "Predictor", "UserError", "export_subject", "head_motion", "import_subject", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
     "render", "subjects", "train",
 ]  # fmt: skip
 _HOMES = {
     "preprocess": "api", "train": "api", "render": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
-    "export_subject": "api", "import_subject": "api", "remove_subject": "api",
+    "export_subject": "api", "head_motion": "api", "import_subject": "api", "remove_subject": "api",
     "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
 }  # fmt: skip
 

@@ -6,7 +6,8 @@ import argparse
 import io
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -450,6 +451,9 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
     parser.add_argument("--start", type=int, default=0, help="source frame to start on (default 0)")
+    parser.add_argument("--pose", metavar="POSE", help=(
+        "the head: hold: keeps still; a number: moves as in the clip, calmer (below 1) or stronger (above 1); FILE: follows a "
+        "motion: JSON of `speech2lip pose`, a subject's folder, or a video of a head (default: source, as in the clip)"))  # fmt: skip
     parser.add_argument("--device", default="auto", help=DEVICES)
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
@@ -470,10 +474,28 @@ def _render(options: argparse.Namespace) -> int:
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
-    given = dict(parse_setting(text) for text in options.settings)
-    count = render_video(model, options.audio, options.out, options.data, options.device, options.start, given)
+    with _posed(options) as given:
+        count = render_video(model, options.audio, options.out, options.data, options.device, options.start, given)
     print(f"{options.out}: {count} frames")
     return 0
+
+
+@contextmanager
+def _posed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The settings of `render`, in which a video whose head is followed is a file of its motion."""
+    from .rendering.posing import check_pose, pose_settings
+
+    given: dict[str, Any] = {} if options.pose is None else dict(pose_settings(options.pose))
+    given |= dict(parse_setting(text) for text in options.settings)
+    pose = str(given.get("render.pose", "source"))
+    check_pose(pose)
+    if pose in ("source", "hold"):
+        yield given
+        return
+    from .preparation.motion import motion_file
+
+    with motion_file(pose) as readable:
+        yield given | {"render.pose": readable}
 
 
 def _render_live(options: argparse.Namespace, model: Path) -> int:
@@ -483,10 +505,43 @@ def _render_live(options: argparse.Namespace, model: Path) -> int:
 
     check_output(options.out, model, *([] if str(options.audio) == "-" else [options.audio]), live=True)
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
-    given = dict(parse_setting(text) for text in options.settings)
-    report = render_live(model, options.data, sound, str(options.out), options.device, options.start, given)
+    with _posed(options) as given:
+        report = render_live(model, options.data, sound, str(options.out), options.device, options.start, given)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0
+
+
+# ---------------------------------------------------------------- pose
+
+
+def _add_pose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--video", type=Path, help="a video of a head")
+    parser.add_argument("--data", type=Path, help="a subject's folder, instead of --video")
+    parser.add_argument("--name", help="name of a subject, instead of --data: dataset/NAME")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    _add_config(parser)
+
+
+def _pose(options: argparse.Namespace) -> int:
+    from .preparation.motion import motion_of_video
+    from .rendering.posing import motion_of
+    from .subject.motion import write_motion
+
+    given = [value for value in (options.video, options.data, options.name) if value is not None]
+    if len(given) != 1:
+        raise UserError("give one of --video, --data and --name: whose motion shall be written")
+    if options.out.suffix.lower() != ".json":
+        raise UserError(f"--out {options.out} is no JSON file: give a name that ends in .json")
+    check_writable(options.out)
+    if options.video is not None:
+        motion = motion_of_video(_config(options), options.video)
+    else:
+        named = None if options.name is None else load_settings(None, {"name": options.name}).name
+        motion = motion_of(options.data if named is None else Path("dataset") / named)
+    write_motion(options.out, motion)
+    print(f"{options.out}: {len(motion)} frames\nnext: speech2lip render --model MODEL --audio SPEECH --out result.mp4 "
+          f"--pose {shlex.quote(str(options.out))}")  # fmt: skip
+    return 0
 
 
 # ---------------------------------------------------------------- evaluate
@@ -785,6 +840,10 @@ COMMANDS = {
         "make the person say new audio",
         "speech2lip render --model log/me/model.pt --audio speech.wav --out result.mp4\n"
         "  microphone | speech2lip render --model log/me/model.pt --stream --audio - --out - | player", _add_render, _render,
+    ),
+    "pose": Command(
+        "write how a head moves, as JSON for `render --pose`", "speech2lip pose --name me --out me.json\n"
+        "  speech2lip pose --video head.mp4 --out head.json", _add_pose, _pose,
     ),
     "evaluate": Command(
         "measure a model on its test split, or any generated video, and write a report",

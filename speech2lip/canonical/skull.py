@@ -89,11 +89,13 @@ def head_maps(
     whole = _rounded(depth, skull.depth(pose, camera, size), face > 0.5, height)
     places = (pixel_rays(camera, size) * whole[..., None] - pose[:3, 3]) @ pose[:3, :3]
     below = (places[..., 1] - skull.chin - _NECK[0]) / (_NECK[1] - _NECK[0])
+    follows = 1 - smooth_step(below)
     body = _continued(head > 0.5)
-    return HeadMaps(
-        whole.astype(np.float32), places.astype(np.float32), (1 - smooth_step(below)).astype(np.float32),
-        _widened(body, _TAKEN * height, _SOFT * height), _widened(body, _HIDDEN * height, _SOFT * height),
-    )  # fmt: skip
+    taken, hidden = (_widened(body, share * height, _SOFT * height) for share in (_TAKEN, _HIDDEN))
+    # What follows little bends instead of sliding over what is behind it: shoulders stay whole.
+    taken, hidden = 1 - follows * (1 - taken), follows * hidden
+    parts = (a.astype(np.float32) for a in (whole, places, follows, taken, hidden))
+    return HeadMaps(*parts)
 
 
 def _rounded(depth: np.ndarray, skull: np.ndarray, face: np.ndarray, height: float) -> np.ndarray:

@@ -32,6 +32,27 @@ def is_posed(render: RenderConfig) -> bool:
     return render.pose != "source" or render.pose_scale != 1
 
 
+def pose_settings(pose: str) -> dict[str, str | float]:
+    """Settings for what `--pose` says: a number is a factor on the clip's own motion, all else a value of `render.pose`."""
+    try:
+        return {"render.pose_scale": float(pose)}
+    except ValueError:
+        return {"render.pose": pose}
+
+
+def check_pose(pose: str) -> None:
+    """Refuse, before anything slow, a value of `render.pose` that is neither a word that is known nor a file that can be read."""
+    path = Path(pose)
+    if pose in ("source", "hold"):
+        return
+    if not path.exists():
+        raise UserError(
+            f"--pose {pose}: there is no such file: give hold, source, a number, a JSON file, a subject's folder or a video"
+        )
+    if path.is_dir() or path.suffix.lower() == ".json":
+        motion_of(path)
+
+
 class Posing:
     """The plan for one rendering, and what carries it out.
 
@@ -146,10 +167,6 @@ def motion_of(path: Path) -> HeadMotion:
         track = layout.load_track(subject)
         return Stance.of(track.poses, track.clear, Skull.of(track.mesh).joint).motion(
             track.poses, track.clear, subject.fps
-        )
-    if not path.exists():
-        raise UserError(
-            f"--pose {path}: there is no such file: give hold, source, a number, a JSON file, a subject's folder or a video"
         )
     if path.suffix.lower() != ".json":
         raise UserError(f"{path} is no JSON file: make one of it with `speech2lip pose --video {path} --out head.json`")

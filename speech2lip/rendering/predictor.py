@@ -320,7 +320,7 @@ class Predictor:
     def _moved_stand(self, sources: np.ndarray, poses: Poses, landmarks: np.ndarray) -> Stand:
         """Of source frames [B] whose heads were moved; landmarks: [B, 478, 2]."""
         canonical, at = self._canonical, torch.from_numpy(sources)
-        origins = region_origins(self.subject, poses, canonical.depth, canonical.lip)
+        origins = region_origins(self.subject, poses, canonical.depth, canonical.lip, self._pose)
         transform = torch.from_numpy(relative_transforms(poses, self._pose)).float()
         face = None if self.faces is None else self.faces.at(poses, landmarks[:, FACE_OVAL], origins).to(self.device)
         return Stand(origins, transform.to(self.device), self.exposure[at].to(self.device), face)
