@@ -92,8 +92,6 @@ def head_maps(
     follows = 1 - smooth_step(below)
     body = _continued(head > 0.5)
     taken, hidden = (_widened(body, share * height, _SOFT * height) for share in (_TAKEN, _HIDDEN))
-    # What follows little bends instead of sliding over what is behind it: shoulders stay whole.
-    taken, hidden = 1 - follows * (1 - taken), follows * hidden
     parts = (a.astype(np.float32) for a in (whole, places, follows, taken, hidden))
     return HeadMaps(*parts)
 

@@ -7,7 +7,7 @@ forth or back by one frame at a time, and turning round has a price.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -51,12 +51,12 @@ class Steps:
     poses: np.ndarray
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
     """Steps without end, decided as far ahead as they are asked for, in memory that does not grow.
 
     poses: of the clip; frames: [L] neighbouring source frames that may be used; limit: degrees that a head is turned at most, beyond which a
-    pose is held back. held: how many poses were, of `planned`.
+    pose is held back.
     """
 
     wish: Wish
@@ -65,8 +65,6 @@ class Plan:
     fps: float
     limit: float
     first: int | None = None
-    held: int = field(default=0, init=False)
-    planned: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[Steps]:
         turns = self.poses.matrices()[self.frames]
@@ -94,14 +92,14 @@ class Plan:
         costs = away**2 + _DEARER * (away - self.limit).clip(0) ** 2
         if places is not None:
             joints = _joints(turns, self.wish.stance.joint)
-            costs += SHIFT**2 * ((places[:, None] - joints) ** 2).sum(-1)
+            apart = (places**2).sum(1)[:, None] + (joints**2).sum(1) - 2 * places @ joints.T
+            costs += SHIFT**2 * apart.clip(0)
         return np.asarray(costs, np.float32)
 
     def _steps(self, turns: np.ndarray, path: np.ndarray, rotations: np.ndarray, places: np.ndarray | None) -> Steps:
         joint = self.wish.stance.joint
         own = _joints(turns, joint)
-        held, count = held_back(turns[:, :3, :3], rotations, self.limit)
-        self.held, self.planned = self.held + count, self.planned + len(path)
+        held = held_back(turns[:, :3, :3], rotations, self.limit)
         poses = np.tile(np.eye(4), (len(path), 1, 1))
         poses[:, :3, :3] = held
         there = own if places is None else own + _shortened(places - own, _FURTHEST)
@@ -120,18 +118,17 @@ def _shortened(shift: np.ndarray, most: float) -> np.ndarray:
     return np.asarray(shift * np.minimum(1, most / length.clip(1e-9)))
 
 
-def held_back(own: np.ndarray, wanted: np.ndarray, limit: float) -> tuple[np.ndarray, int]:
-    """Rotations [N, 3, 3] on the way from `own` to `wanted`, at most `limit` degrees along it, and how many did not arrive."""
+def held_back(own: np.ndarray, wanted: np.ndarray, limit: float) -> np.ndarray:
+    """Rotations [N, 3, 3] on the way from `own` to `wanted`, at most `limit` degrees along it."""
     from scipy.spatial.transform import Rotation  # here, so that rendering starts where it is missing
 
     away = angle_between(own, wanted)
     beyond = away > limit
     if not beyond.any():
-        return wanted, 0
+        return wanted
     way = Rotation.from_matrix(wanted @ own.transpose(0, 2, 1)).as_rotvec()
     way *= np.minimum(1, limit / away.clip(1e-9))[:, None]
-    out = np.where(beyond[:, None, None], Rotation.from_rotvec(way).as_matrix() @ own, wanted)
-    return out, int(beyond.sum())
+    return np.where(beyond[:, None, None], Rotation.from_rotvec(way).as_matrix() @ own, wanted)
 
 
 def reach(rotations: np.ndarray, own: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from ..canonical.skull import Skull, head_maps
 from ..config import RenderConfig
 from ..errors import UserError
+from ..geometry.turning import angle_between
 from ..media.images import read_sized
 from ..media.planes import Picture
 from ..subject.index import CanonicalImages
@@ -71,9 +72,10 @@ class Posing:
         self.plan = Plan(wish, track.poses, frames, subject.fps, render.pose_limit, begin)
         self._layout, self._subject, self._turns = layout, subject, track.poses.matrices()
         self._landmarks = track.landmarks
+        self._moved, self._at_limit = 0, 0
         pose = self._turns[subject.canonical_frame]
         maps = head_maps(skull, depth, canonical.face, canonical.head, pose, subject.camera)
-        self._reposer = Reposer(maps, subject.camera, subject.crop, subject.size, pose, skull.joint)
+        self._reposer = Reposer(maps, subject.camera, subject.crop, subject.size, pose, skull)
         self._reposer.set_backdrop(backdrop(frames, self._crop, lambda f: self._reposer.hidden(self._turns[f])))
 
     def _crop(self, frame: int) -> np.ndarray:
@@ -100,6 +102,10 @@ class Posing:
 
     def rendered(self, posed: Walked, painted: Rendered) -> Rendered:
         """A frame whose mouth was painted after its head was moved, as one that was painted on the source."""
+        assert posed.pose is not None
+        away = angle_between(self._turns[posed.source, :3, :3], posed.pose[:3, :3])
+        self._moved += 1
+        self._at_limit += bool(away > self.plan.limit - 1e-6)
         rows, columns = self._reposer.seen
         (x, y), (height, width) = painted.corner, painted.mask.shape
         whole = painted.original
@@ -113,17 +119,16 @@ class Posing:
 
     def remark(self) -> str:
         """A sentence about poses that were not reached; "" where all were."""
-        plan = self.plan
-        if not plan.held:
+        if not self._at_limit:
             return ""
         return (
-            f"{plan.held} of {plan.planned} poses lie further than {plan.limit:g} degrees from the frames that are walked: the head "
+            f"{self._at_limit} of {self._moved} poses lie {self.plan.limit:g} degrees or more from the frames that are walked: the head "
             "is held back there; render.pose_limit allows more, at the price of visible warping"
         )
 
 
 def _walkable(subject: Subject, track: Track, first: int, loop: tuple[int, int]) -> np.ndarray:
-    """The longest run of frames with a face that is seen, without a cut, inside `loop`; that of `first`, if it is in one."""
+    """The longest run of frames with a face that is seen, without a cut, inside `loop`; that of `first`, if it lasts a second."""
     runs = []
     for start, end in subject.shots:
         inside = np.arange(max(start, loop[0]), min(end, loop[1]))
@@ -131,7 +136,7 @@ def _walkable(subject: Subject, track: Track, first: int, loop: tuple[int, int])
         runs += [run for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1) if len(run)]
     if not runs:
         raise UserError(f"subject {subject.name} has no frame whose face is seen: render with render.pose=source")
-    own = [run for run in runs if first and run[0] <= first <= run[-1]]
+    own = [run for run in runs if first and run[0] <= first <= run[-1] and len(run) >= subject.fps]
     run = own[0] if own else max(runs, key=len)
     start = int(np.clip(first - run[0] - _MOST // 2, 0, max(len(run) - _MOST, 0)))
     return np.asarray(run[start : start + _MOST])

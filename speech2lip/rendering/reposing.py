@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import torch
 
-from ..canonical.skull import HeadMaps, smooth_step
+from ..canonical.skull import HeadMaps, Skull, smooth_step
 from ..geometry.camera import Intrinsics, pixel_lattice, project, warp_to_canonical
 from ..geometry.turning import Turn
 from ..subject.records import Crop
 
-_NODES = 128  # along the crop's side, at which the warp is solved
+_NODES = 96  # along the crop's side, at which the warp is solved
 _SETTLED, _CAREFUL = 8, 0.8  # steps in which the warp is inverted, and how far each goes
 _EDGE = 0.06  # of the crop's side, over which the warp ends where the picture goes on
 _STILL = 1.0  # crop pixels of movement below which a frame is more and more itself
@@ -44,21 +44,43 @@ class _Field:
     moves: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Outline:
+    """Where a picture shows a head: its middle [2], its roll in radians, and its distance in mm."""
+
+    middle: np.ndarray
+    roll: float
+    distance: float
+
+    @staticmethod
+    def of(pose: np.ndarray, centre: np.ndarray, camera: Intrinsics) -> _Outline:
+        """pose: [4, 4]; centre: [3] mm in the head's axes."""
+        there = pose[:3, :3] @ centre + pose[:3, 3]
+        return _Outline(project(there, camera), float(np.arctan2(pose[0, 1], pose[1, 1])), float(there[2]))
+
+    def onto(self, other: _Outline, pixels: np.ndarray) -> np.ndarray:
+        """Pixels [..., 2] of this picture in the other's, by size, place and roll alone."""
+        angle, size = self.roll - other.roll, self.distance / other.distance
+        turn = size * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        return np.asarray((pixels - self.middle) @ turn + other.middle)
+
+
 class Reposer:
     """Moves heads in frames of one subject.
 
-    size: (width, height) of frames; canonical: [4, 4] head -> camera in the canonical frame; joint: [3] mm, on which the head turns.
+    size: (width, height) of frames; canonical: [4, 4] head -> camera in the canonical frame.
     """
 
     def __init__(
         self, maps: HeadMaps, camera: Intrinsics, crop: Crop, size: tuple[int, int], canonical: np.ndarray,
-        joint: np.ndarray,
+        skull: Skull,
     ):  # fmt: skip
-        self._camera, self._crop, self._size, self._joint = camera, crop, size, joint
+        self._camera, self._crop, self._size, self._skull = camera, crop, size, skull
+        self._outline = _Outline.of(canonical, skull.centre, camera)
         self._back_to_canonical = np.linalg.inv(canonical)
         self._depth = torch.from_numpy(maps.depth)
         self._places = maps.places
-        self._shares = np.dstack([maps.follows, maps.taken, maps.hidden])
+        self._follows, self._masks = maps.follows, np.dstack([maps.taken, maps.hidden])
         self._step = crop.size / _NODES
         lattice = pixel_lattice(_NODES + 1, _NODES + 1)
         self._nodes = lattice.numpy()
@@ -74,10 +96,10 @@ class Reposer:
 
     def hidden(self, pose: np.ndarray) -> np.ndarray:
         """[S, S] in 0..1 over the crop: where a head in this pose [4, 4] may be in the way of what is behind it."""
-        shares, side = _looked_up(self._shares, self._canonical(pose)), self._crop.size
+        hidden, side = self._shares(pose, self._canonical(pose))[2], self._crop.size
         matrix = np.array([[1 / self._step, 0, 0], [0, 1 / self._step, 0]])
         flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
-        return np.asarray(cv2.warpAffine(np.ascontiguousarray(shares[..., 2]), matrix, (side, side), flags=flags))
+        return np.asarray(cv2.warpAffine(hidden, matrix, (side, side), flags=flags))
 
     def __call__(self, picture: np.ndarray, was: np.ndarray, wanted: np.ndarray, landmarks: np.ndarray) -> Reposed:
         """picture: RGB uint8 [h, w, 3], the crop's `seen` rows and columns of a frame; was, wanted: its pose and another,
@@ -112,13 +134,25 @@ class Reposer:
 
     def _field(self, was: np.ndarray, wanted: np.ndarray) -> _Field:
         spots = self._canonical(was)
-        places, shares = _looked_up(self._places, spots), _looked_up(self._shares, spots)
-        turn = Turn.between(was, wanted, self._joint)
-        there = project(turn.moved(places @ was[:3, :3].T + was[:3, 3], shares[..., 0] * self._inner), self._camera)
+        places, (follows, taken, hidden) = _looked_up(self._places, spots), self._shares(was, spots)
+        turn = Turn.between(was, wanted, self._skull.joint)
+        there = project(turn.moved(places @ was[:3, :3].T + was[:3, 3], follows * self._inner), self._camera)
         forth = (there / self._step).astype(np.float32) - self._nodes
         back = self._inverse(forth)
         moves = np.hypot(*np.maximum(np.abs(forth), np.abs(back)).transpose(2, 0, 1)) * self._step / _STILL
-        return _Field(back, _looked_up(shares[..., 1], self._nodes + back), shares[..., 2], moves.clip(0, 1))
+        return _Field(back, _looked_up(taken, self._nodes + back), hidden, moves.clip(0, 1))
+
+    def _shares(self, pose: np.ndarray, spots: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`follows`, `taken` and `hidden` of `HeadMaps`, [n, n] each, in a frame whose nodes show canonical pixels `spots`.
+
+        A head that turns shows what the canonical frame does not, but its outline hardly changes: that of a ball stays where it
+        is. So masks are looked up through the surface, and also where the outline was, and the larger one counts.
+        """
+        outline = _Outline.of(pose, self._skull.centre, self._camera).onto(self._outline, self._nodes * self._step)
+        taken, hidden = cv2.split(np.maximum(_looked_up(self._masks, spots), _looked_up(self._masks, outline)))
+        follows = _looked_up(self._follows, spots)
+        # What follows little bends instead of sliding over what is behind it: shoulders stay whole.
+        return follows, 1 - follows * (1 - taken), follows * hidden
 
     def _inverse(self, forth: np.ndarray) -> np.ndarray:
         """A field of movements [n, n, 2], in nodes, as seen from where they lead to."""

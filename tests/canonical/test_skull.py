@@ -89,11 +89,7 @@ def test_what_moves_lies_inside_what_is_filled(subject_config):
         Skull.of(track.mesh), np.asarray(canonical.depth), canonical.face, canonical.head, pose, subject.camera
     )
     head = canonical.head > 0.5
-    up = maps.follows > 0.999
-    assert (maps.taken[head] > 0.5).all() and (maps.hidden >= maps.taken - 2e-3)[up].all()
-    assert (
-        maps.taken + maps.follows > 1 - 1e-6
-    ).all()  # what stays with the body is never covered by what is behind it
+    assert (maps.taken[head] > 0.5).all() and (maps.hidden >= maps.taken - 2e-3).all()
     assert (maps.taken < 0.02).mean() > 0.2 and (maps.hidden > 0.98).sum() > 1.05 * (maps.taken > 0.98).sum()
     assert (maps.follows[canonical.face > 0.5] > 0.95).all()
     assert maps.follows[-1].min() < 0.5 and (np.diff(maps.follows[:, len(head) // 2]) < 0.02).all()

@@ -64,7 +64,7 @@ def test_a_walk_goes_through_neighbouring_frames_near_the_wanted_pose():
     own = poses.matrices()[sources]
     away = angle_between(own[:, :3, :3], wanted[:, :3, :3])
     anywhere = angle_between(poses.matrices()[:, :3, :3], wanted[0, :3, :3])
-    assert away.mean() < 0.5 * anywhere.mean() and plan.held == 0
+    assert away.mean() < 0.5 * anywhere.mean()
     np.testing.assert_allclose(
         wanted[:, :3, :3], np.tile(stance.rotations(np.array([[10.0, 0, 0]])), (1500, 1, 1)), atol=1e-9
     )
@@ -89,7 +89,7 @@ def test_no_head_is_turned_further_than_the_limit():
     plan, poses, _ = _plan(HeadMotion(25, np.array([[40.0, 0, 0]])), limit=9.0)
     sources, wanted = _steps(plan, 250)
     away = angle_between(poses.matrices()[sources][:, :3, :3], wanted[:, :3, :3])
-    assert away.max() < 9 + 1e-6 and plan.held == plan.planned == 250
+    assert away.max() < 9 + 1e-6 and away.min() > 9 - 1e-6
 
 
 def test_held_back_poses_lie_on_the_way():
@@ -97,9 +97,8 @@ def test_held_back_poses_lie_on_the_way():
         rotations_of(np.array([[0.0, 0, 0], [5, 0, 0]]), np.eye(3)),
         rotations_of(np.array([[20.0, 0, 0], [8, 0, 0]]), np.eye(3)),
     )
-    found, count = held_back(own, wanted, 10)
+    found = held_back(own, wanted, 10)
     np.testing.assert_allclose(found, rotations_of(np.array([[10.0, 0, 0], [8, 0, 0]]), np.eye(3)), atol=1e-9)
-    assert count == 1
 
 
 def test_a_motion_is_scaled_into_the_clips_reach():
