@@ -29,6 +29,15 @@ _TAKEN, _HIDDEN, _SOFT = (
     0.015,
 )  # of the face's height: what moves beside the head, what is filled there, and soft edges
 _NECK = (-5.0, 85.0)  # mm below the chin at which the neck begins to follow the head less, and follows it no more
+_SLIDES = (
+    -45.0,
+    -15.0,
+)  # mm below the chin: above, the head slides over what is behind it; below, neck and shoulders bend
+_WHOLLY, _CLOSE = 0.98, 0.3  # of the head mask, what lies where it slides, or so near the neck, is the head's
+_BROAD, _BESIDE = (
+    0.32,
+    (0.04, 0.26),
+)  # of the face's height: half the neck's width, and how far beside it what bends goes along
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,14 @@ class HeadMaps:
     """What is known of every canonical pixel, [S, S] float32.
 
     depth: mm; places: [S, S, 3] in the head's axes, mm; follows: 1 where a pixel moves with the head, 0 where it stays with the
-    body; taken: 1 on what moves, head and a little beside it, 0 on what is behind; hidden: 1 where the head may be in the way of what is
-    behind it, which reaches further.
+    body; slides: 1 where the head slides over what is behind it, 0 where neck and shoulders bend; taken: 1 on what slides, the head and a
+    little beside it, 0 on what is behind; hidden: 1 where the head may be in the way of what is behind it, which reaches further.
     """
 
     depth: np.ndarray
     places: np.ndarray
     follows: np.ndarray
+    slides: np.ndarray
     taken: np.ndarray
     hidden: np.ndarray
 
@@ -88,12 +98,24 @@ def head_maps(
     height = float(rows[-1] + 1 - rows[0])
     whole = _rounded(depth, skull.depth(pose, camera, size), face > 0.5, height)
     places = (pixel_rays(camera, size) * whole[..., None] - pose[:3, 3]) @ pose[:3, :3]
-    below = (places[..., 1] - skull.chin - _NECK[0]) / (_NECK[1] - _NECK[0])
-    follows = 1 - smooth_step(below)
-    body = _continued(head > 0.5)
+    below = places[..., 1] - skull.chin
+    slides = 1 - smooth_step((below - _SLIDES[0]) / (_SLIDES[1] - _SLIDES[0]))
+    follows = 1 - smooth_step((below - _NECK[0]) / (_NECK[1] - _NECK[0]))
+    near = _near_neck(face > 0.5, height)
+    follows = follows * (slides + (1 - slides) * near)
+    body = _continued((head > 0.5) & ((slides > _WHOLLY) | (near > _CLOSE)))  # without pieces of shoulders
     taken, hidden = (_widened(body, share * height, _SOFT * height) for share in (_TAKEN, _HIDDEN))
-    parts = (a.astype(np.float32) for a in (whole, places, follows, taken, hidden))
-    return HeadMaps(*parts)
+    return HeadMaps(*(part.astype(np.float32) for part in (whole, places, follows, slides, taken, hidden)))
+
+
+def _near_neck(face: np.ndarray, height: float) -> np.ndarray:
+    """[S, S] 1 on the face and the neck below it, falling to 0 beside them."""
+    rows, columns = np.nonzero(face)
+    both, middle = face.copy(), columns.mean()
+    left, right = (int(np.clip(round(middle + side * _BROAD * height), 0, len(face))) for side in (-1, 1))
+    both[(rows.min() + rows.max()) // 2 :, left:right] = True
+    away = distance_transform_edt(~both) / height
+    return np.asarray(1 - smooth_step((away - _BESIDE[0]) / (_BESIDE[1] - _BESIDE[0])))
 
 
 def _rounded(depth: np.ndarray, skull: np.ndarray, face: np.ndarray, height: float) -> np.ndarray:
@@ -105,15 +127,13 @@ def _rounded(depth: np.ndarray, skull: np.ndarray, face: np.ndarray, height: flo
 
 
 def _continued(mask: np.ndarray) -> np.ndarray:
-    """A head mask [S, S] bool that ends below the chin, continued over the neck into the shoulders: uint8."""
+    """A head mask [S, S] bool that ends below the chin, continued straight down: uint8."""
     out = mask.astype(np.uint8)
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):
         return np.ones_like(out)
     last = int(rows[-1])
-    columns = np.flatnonzero(mask[last])
-    down, across = np.arange(1, len(mask) - last)[:, None], np.arange(mask.shape[1])
-    out[last + 1 :] = (across >= columns[0] - down) & (across <= columns[-1] + down)
+    out[last + 1 :] = mask[last]
     return out
 
 

@@ -80,7 +80,7 @@ class Reposer:
         self._back_to_canonical = np.linalg.inv(canonical)
         self._depth = torch.from_numpy(maps.depth)
         self._places = maps.places
-        self._follows, self._masks = maps.follows, np.dstack([maps.taken, maps.hidden])
+        self._follows, self._masks = np.dstack([maps.follows, maps.slides]), np.dstack([maps.taken, maps.hidden])
         self._step = crop.size / _NODES
         lattice = pixel_lattice(_NODES + 1, _NODES + 1)
         self._nodes = lattice.numpy()
@@ -150,9 +150,8 @@ class Reposer:
         """
         outline = _Outline.of(pose, self._skull.centre, self._camera).onto(self._outline, self._nodes * self._step)
         taken, hidden = cv2.split(np.maximum(_looked_up(self._masks, spots), _looked_up(self._masks, outline)))
-        follows = _looked_up(self._follows, spots)
-        # What follows little bends instead of sliding over what is behind it: shoulders stay whole.
-        return follows, 1 - follows * (1 - taken), follows * hidden
+        follows, slides = cv2.split(_looked_up(self._follows, spots))
+        return follows, 1 - slides * (1 - taken), slides * hidden
 
     def _inverse(self, forth: np.ndarray) -> np.ndarray:
         """A field of movements [n, n, 2], in nodes, as seen from where they lead to."""

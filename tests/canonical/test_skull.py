@@ -91,8 +91,12 @@ def test_what_moves_lies_inside_what_is_filled(subject_config):
     head = canonical.head > 0.5
     assert (maps.taken[head] > 0.5).all() and (maps.hidden >= maps.taken - 2e-3).all()
     assert (maps.taken < 0.02).mean() > 0.2 and (maps.hidden > 0.98).sum() > 1.05 * (maps.taken > 0.98).sum()
-    assert (maps.follows[canonical.face > 0.5] > 0.95).all()
-    assert maps.follows[-1].min() < 0.5 and (np.diff(maps.follows[:, len(head) // 2]) < 0.02).all()
+    assert (maps.follows[canonical.face > 0.5] > 0.95).all() and maps.slides[: len(head) // 3].min() > 0.9
+    assert (
+        maps.follows[-1].min() < 0.01
+        and maps.slides[-1].max() < 0.01
+        and (np.diff(maps.follows[:, len(head) // 2]) < 0.02).all()
+    )
 
 
 def test_smooth_step():

