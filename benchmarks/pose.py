@@ -25,11 +25,12 @@ settle_threads()
 
 import cv2
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from speech2lip.detection.detect import FaceMesh
 from speech2lip.errors import run_guarded
 from speech2lip.facemesh import FACE_OVAL, rigid_points
-from speech2lip.geometry.camera import Intrinsics
+from speech2lip.geometry.camera import Intrinsics, rigid_matrices
 from speech2lip.geometry.turning import angle_between, poses_of
 from speech2lip.media.images import write_image
 from speech2lip.rendering.predictor import Predictor
@@ -125,8 +126,6 @@ def measure(predictor: Predictor, windows: np.ndarray, pictures: Path | None, na
     )
     poses = np.full_like(wanted, np.nan)
     seen = np.isfinite(found[:, 0])
-    from speech2lip.geometry.camera import rigid_matrices
-
     poses[seen] = rigid_matrices(found[seen, :3], found[seen, 3:])
     return Found(wanted, kept, poses, tuple(change.mean(0)), spent / len(sources))  # type: ignore[arg-type]
 
@@ -147,8 +146,6 @@ def line(name: str, found: Found) -> str:
     turned = angle_between(found.own[:, :3, :3], found.asked[:, :3, :3])
     seen = np.isfinite(found.found[:, 0, 0])
     error = angle_between(found.found[seen][:, :3, :3], found.asked[seen][:, :3, :3])
-    from scipy.spatial.transform import Rotation
-
     way = Rotation.from_matrix(
         found.found[seen][:, :3, :3] @ found.asked[seen][:, :3, :3].transpose(0, 2, 1)
     ).as_rotvec(degrees=True)

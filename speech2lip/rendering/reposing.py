@@ -135,9 +135,9 @@ class Reposer:
     def _field(self, was: np.ndarray, wanted: np.ndarray) -> _Field:
         spots = self._canonical(was)
         places, (follows, taken, hidden) = _looked_up(self._places, spots), self._shares(was, spots)
-        turn = Turn.between(was, wanted, self._skull.joint)
-        there = project(turn.moved(places @ was[:3, :3].T + was[:3, 3], follows * self._inner), self._camera)
-        forth = (there / self._step).astype(np.float32) - self._nodes
+        points = places @ was[:3, :3].T + was[:3, 3]
+        moved = Turn.between(was, wanted, self._skull.joint).moved(points, follows * self._inner)
+        forth = ((project(moved, self._camera) - project(points, self._camera)) / self._step).astype(np.float32)
         back = self._inverse(forth)
         moves = np.hypot(*np.maximum(np.abs(forth), np.abs(back)).transpose(2, 0, 1)) * self._step / _STILL
         return _Field(back, _looked_up(taken, self._nodes + back), hidden, moves.clip(0, 1))

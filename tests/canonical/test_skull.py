@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from speech2lip.canonical.skull import Skull, head_maps, smooth_step
 from speech2lip.demo.render import FrameState, HeadRenderer
@@ -34,7 +35,7 @@ def test_depth_is_the_near_side_and_goes_on_beside_the_head():
     hit = np.hypot(*np.mgrid[-99.5:100, -99.5:100]) < 55
     np.testing.assert_allclose(away[hit], 1, atol=1e-6)
     assert depth[100, 100] < depth[100, 60] < depth[100, 5] and np.isfinite(depth).all()
-    assert np.abs(np.diff(depth, axis=1)).max() < 12  # it is smooth where the head ends
+    assert np.abs(np.diff(depth, axis=1)).max() < 16  # it is smooth where the head ends
     assert abs(depth[100, 5] - 665) < 45
 
 
@@ -49,7 +50,6 @@ def test_the_synthetic_skull_is_found_where_the_mesh_ends(subject_config, truth)
     )
     drawn = _drawn_depth(truth, subject.canonical_frame)
     face = canonical.face > 0.5
-    size = 384 / len(face)
     rows, columns = np.nonzero(~face & (canonical.head > 0.5) & (maps.places[..., 1] < 0))
     crop = subject.crop
     spots = np.stack([columns, rows], 1) / crop.scale + [crop.x, crop.y]
@@ -60,13 +60,11 @@ def test_the_synthetic_skull_is_found_where_the_mesh_ends(subject_config, truth)
         k: np.median((true / scale - d[rows, columns])[seen])
         for k, d in (("maps", maps.depth), ("mesh", canonical.depth))
     }
-    assert size > 0 and seen.sum() > 500
+    assert seen.sum() > 500
     assert abs(error["maps"]) < 6 < 18 < error["mesh"]
 
 
 def _drawn_depth(truth, frame):
-    from scipy.spatial.transform import Rotation
-
     state = FrameState(
         Rotation.from_rotvec(truth["rotvec"][frame]).as_matrix(), truth["trans"][frame], tuple(truth["mouth"][frame])
     )

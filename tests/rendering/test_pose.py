@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from speech2lip.geometry.camera import Poses
 from speech2lip.geometry.turning import angle_between, rotations_of
@@ -36,8 +37,6 @@ def _clip(count=600):
     """A head that turns to the left and to the right, by 12 degrees, every eight seconds."""
     times = np.arange(count) / 25
     angles = np.stack([12 * np.sin(2 * np.pi * times / 8), 3 * np.sin(times), 0 * times], 1)
-    from scipy.spatial.transform import Rotation
-
     turns = Rotation.from_matrix(rotations_of(angles, np.eye(3)))
     return Poses(turns.as_rotvec(), np.tile([0.0, 0, 500], (count, 1)))
 

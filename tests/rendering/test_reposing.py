@@ -1,16 +1,17 @@
 """Heads that are moved, against the synthetic speaker drawn in those very poses, and against the tracker."""
 
 import json
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from speech2lip.audio.features import make_backend
 from speech2lip.cli import main
-from speech2lip.config import with_changes
+from speech2lip.config import AudioConfig, with_changes
 from speech2lip.demo.render import FrameState, HeadRenderer
-from speech2lip.demo.speaker import HELD_OUT_SENTENCE  # noqa: F401
 from speech2lip.detection.detect import FaceMesh
 from speech2lip.errors import UserError
 from speech2lip.facemesh import rigid_points
@@ -27,8 +28,6 @@ from speech2lip.tracking.least_squares import linearise, pose_normal
 
 
 def _predictor(model_path, subject_config, **changes):
-    from dataclasses import replace
-
     checkpoint = load_checkpoint(model_path)
     settings = {f"render.{k}": v for k, v in changes.items()}
     checkpoint = replace(checkpoint, config=with_changes(checkpoint.config, "render", settings))
@@ -130,7 +129,7 @@ def test_rendered_heads_are_where_they_were_asked_to_be(model_path, subject_conf
         (tmp_path / "a.json").write_text(json.dumps({"fps": 25, "frames": [{"yaw": yaw, "shift": [0, 0, 0]}]}))
         predictor = _predictor(model_path, subject_config, pose=str(tmp_path / "a.json"))
         posing = predictor.posing()
-        frames = list(islice(predictor.render(_windows(predictor, 6), posing=posing), 6))
+        frames = list(islice(predictor.render(_windows(6), posing=posing), 6))
         found[yaw] = _retracked(predictor, [f.image for f in frames])
         stance = posing.plan.wish.stance.rotation
         assert all((f.full_mask > 0).mean() > 0.2 for f in frames)
@@ -139,18 +138,8 @@ def test_rendered_heads_are_where_they_were_asked_to_be(model_path, subject_conf
     assert angle_between(found[10][0], found[10][-1]) < 2
 
 
-def _windows(predictor, count):
-    return np.zeros(
-        (count, 20, predictor.model.audio_channels if hasattr(predictor.model, "audio_channels") else _channels()),
-        np.float32,
-    )
-
-
-def _channels():
-    from speech2lip.audio.features import make_backend
-    from speech2lip.config import AudioConfig
-
-    return make_backend(AudioConfig()).channels
+def _windows(count):
+    return np.zeros((count, 20, make_backend(AudioConfig()).channels), np.float32)
 
 
 def _retracked(predictor, images):
@@ -190,16 +179,8 @@ def test_command_and_file(model_path, subject_config, tmp_path, capsys):
     assert main(["pose", "--data", subject_config.data.root, "--out", str(track)]) == 0
     motion = read_motion(track)
     assert len(motion) == SubjectLayout(subject_config.data.root).load_subject().frames and motion.shifts is not None
-    line = [
-        "render",
-        "--model",
-        str(model_path),
-        "--audio",
-        str(tmp_path / "a.wav"),
-        "--out",
-        str(tmp_path / "o.mp4"),
-        "--pose",
-    ]
+    files = ["--data", subject_config.data.root, "--audio", str(tmp_path / "a.wav"), "--out", str(tmp_path / "o.mp4")]
+    line = ["render", "--model", str(model_path), *files, "--pose"]
     for pose in (str(track), "hold", "0.5"):
         assert main([*line, pose, "render.pose_limit=12"]) == 0
         assert len(list(read_frames(tmp_path / "o.mp4", 25.0))) == 12
