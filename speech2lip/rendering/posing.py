@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -54,27 +55,35 @@ def check_pose(pose: str) -> None:
         motion_of(path)
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What is known of a person; depth: [S, S] mm, canonical, as it was learned."""
+
+    layout: SubjectLayout
+    subject: Subject
+    track: Track
+    canonical: CanonicalImages
+    depth: np.ndarray
+
+
 class Posing:
     """The plan for one rendering, and what carries it out.
 
-    depth: [S, S] canonical, as it was learned; first: source frame to begin on (0: for `hold` and files, wherever the head stands
-    best); loop: source frames [start, end) that may be walked.
+    first: source frame to begin on (0: for `hold` and files, wherever the head stands best); loop: source frames [start, end) that may
+    be walked. note: a sentence about what was made of a file, or "".
     """
 
-    def __init__(
-        self, render: RenderConfig, layout: SubjectLayout, subject: Subject, track: Track, canonical: CanonicalImages,
-        depth: np.ndarray, first: int, loop: tuple[int, int],
-    ):  # fmt: skip
+    def __init__(self, render: RenderConfig, person: Learned, first: int, loop: tuple[int, int]):
+        subject, track, canonical = person.subject, person.track, person.canonical
         skull = Skull.of(track.mesh)
         frames = _walkable(subject, track, first, loop)
         self.note, wish = _wish(render, subject, track, skull, frames, first)
         begin = first if first or wish.loop is not None else None
         self.plan = Plan(wish, track.poses, frames, subject.fps, render.pose_limit, begin)
-        self._layout, self._subject, self._turns = layout, subject, track.poses.matrices()
-        self._landmarks = track.landmarks
-        self._moved, self._at_limit = 0, 0
+        self._layout, self._subject, self._turns = person.layout, subject, track.poses.matrices()
+        self._landmarks, self._moved, self._at_limit = track.landmarks, 0, 0
         pose = self._turns[subject.canonical_frame]
-        maps = head_maps(skull, depth, canonical.face, canonical.head, pose, subject.camera)
+        maps = head_maps(skull, person.depth, canonical.face, canonical.head, pose, subject.camera)
         self._reposer = Reposer(maps, subject.camera, subject.crop, subject.size, pose, skull)
         self._reposer.set_backdrop(backdrop(frames, self._crop, lambda f: self._reposer.hidden(self._turns[f])))
 

@@ -36,7 +36,7 @@ from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import face_areas
 from ..subject.source import clip_of
 from .paste import Rendered, paste_back, untouched
-from .posing import Posing, is_posed
+from .posing import Learned, Posing, is_posed
 from .walk import (
     Footage,
     Walked,
@@ -178,16 +178,8 @@ class Predictor:
         if self.model.region != "mouth":
             raise UserError("the published model knows the clip's own poses alone: render with render.pose=source")
         depth = self.depth.float().cpu().numpy().astype(np.float64)
-        return Posing(
-            render,
-            self.layout,
-            self.subject,
-            self.track,
-            self._canonical,
-            depth,
-            first,
-            loop or (0, self.subject.frames),
-        )
+        person = Learned(self.layout, self.subject, self.track, self._canonical, depth)
+        return Posing(render, person, first, loop or (0, self.subject.frames))
 
     def unpainted(self, first: int, count: int, loop: tuple[int, int]) -> str:
         """A sentence about frames that a walk of `count` frames from `first` inside `loop` leaves as they are, and how to

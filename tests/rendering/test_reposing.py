@@ -20,7 +20,7 @@ from speech2lip.media.decode import read_frames
 from speech2lip.media.sound import SAMPLE_RATE, save_wav
 from speech2lip.model.checkpoint import load_checkpoint
 from speech2lip.rendering.posing import check_pose, pose_settings
-from speech2lip.rendering.predictor import Predictor
+from speech2lip.rendering.predictor import LivePainter, Predictor
 from speech2lip.rendering.walk import Walked
 from speech2lip.subject.layout import SubjectLayout
 from speech2lip.subject.motion import read_motion
@@ -171,6 +171,17 @@ def test_calmer_is_calmer_and_source_is_as_before(model_path, subject_config):
     wanted, real = (angles_of(p[:count, :3, :3], stance) for p in (steps.poses, own))
     np.testing.assert_allclose(wanted, 0.5 * real, atol=1e-6)
     assert _predictor(model_path, subject_config).posing() is None
+
+
+def test_live_heads_move_alike(model_path, subject_config):
+    predictor = _predictor(model_path, subject_config, pose="hold")
+    windows = _windows(9)
+    whole = [(f.source, f.image) for f in predictor.render(windows, posing=predictor.posing())]
+    painter = LivePainter(predictor, posing=predictor.posing())
+    live = [(f.source, f.image) for part in (windows[:2], windows[2:]) for f in painter.paint(part)]
+    painter.close()
+    assert [s for s, _ in live] == [s for s, _ in whole] and len({s for s, _ in whole}) == 9
+    assert all(np.abs(a.astype(int) - b).max() <= 2 for (_, a), (_, b) in zip(live, whole, strict=True))
 
 
 def test_command_and_file(model_path, subject_config, tmp_path, capsys):
