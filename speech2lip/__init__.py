@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import dub as dub
     from .api import export_subject as export_subject
+    from .api import head_motion as head_motion
     from .api import import_subject as import_subject
     from .api import listen as listen
     from .api import preprocess as preprocess
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Predictor", "UserError", "dub", "export_subject", "import_subject", "listen", "load_checkpoint", "preprocess", "remove_subject",
-    "rename_subject", "render", "subjects", "train", "verify",
+    "Predictor", "UserError", "dub", "export_subject", "head_motion", "import_subject", "listen", "load_checkpoint", "preprocess",
+    "remove_subject", "rename_subject", "render", "subjects", "train", "verify",
 ]  # fmt: skip
 _HOMES = {
     "preprocess": "api", "train": "api", "render": "api", "dub": "api", "listen": "api", "UserError": "errors", "subjects": "api",
-    "rename_subject": "api", "export_subject": "api", "import_subject": "api", "remove_subject": "api", "verify": "api",
+    "rename_subject": "api", "export_subject": "api", "head_motion": "api", "import_subject": "api", "remove_subject": "api",
+    "verify": "api",
     "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
 }  # fmt: skip
 

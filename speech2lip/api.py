@@ -74,28 +74,53 @@ def train(
 
 def render(
     model: str | Path, audio: str | Path, out: str | Path, subject: str | Path | None = None, start: int = 0,
-    device: str = "auto", settings: Settings | None = None,
+    device: str = "auto", settings: Settings | None = None, pose: str | Path | float = "source",
 ) -> int:  # fmt: skip
     """Make the person say `audio`, in the video `out` at the source's size; returns its number of frames.
 
     subject: the subject's folder (default: the one that the model was trained on); start: source
     frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change, such as those of the
-    command's options: render.silence, render.articulation, render.steady, render.loop and render.label. The video carries
-    content credentials (docs/credentials.md).
+    command's options: render.silence, render.articulation, render.steady, render.loop and render.label; pose: of the head: "hold",
+    "source", a factor on the clip's own motion, or a file that it follows: JSON of `head_motion`, a subject's folder, a video.
+    The video carries content credentials (docs/credentials.md).
 
         frames = render("log/me/model.pt", "speech.wav", "result.mp4")
         render("log/me/model.pt", "speech.wav", "calm.mp4", settings={"render.silence": "natural", "render.loop": [100, 349]})
     """
     from .media.sound import check_sound
+    from .preparation.motion import motion_file
     from .rendering.files import render_video
     from .rendering.output import check_output
+    from .rendering.posing import check_pose, pose_settings
 
     check_input(Path(audio), "speech")
     check_sound(Path(audio))
     check_output(Path(out), Path(audio))
-    return render_video(
-        Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start, settings
-    )
+    given = {**pose_settings(str(pose)), **(settings or {})}
+    check_pose(str(given.get("render.pose", "source")))
+    folder = Path(subject) if subject is not None else None
+    with motion_file(str(given.get("render.pose", "source"))) as readable:
+        given["render.pose"] = readable
+        return render_video(Path(model), Path(audio), Path(out), folder, device, start, given)
+
+
+def head_motion(source: str | Path, out: str | Path, settings: Settings | None = None) -> int:
+    """Write how a head moves as JSON, for `pose` of `render`; returns the number of frames.
+
+    source: a subject's folder, or a video of a head; settings: entries to change, for a video.
+
+        head_motion("dataset/me", "me.json")
+    """
+    from .preparation.motion import motion_of_video
+    from .rendering.posing import motion_of
+    from .subject.layout import SubjectLayout
+    from .subject.motion import write_motion
+
+    path = Path(source)
+    known = SubjectLayout(path).subject.is_file()
+    motion = motion_of(path) if known else motion_of_video(load_settings(None, settings or {}), path)
+    write_motion(Path(out), motion)
+    return len(motion)
 
 
 def verify(file: str | Path, certificate: str | Path | None = None) -> Verdict:

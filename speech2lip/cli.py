@@ -6,7 +6,8 @@ import argparse
 import io
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -477,6 +478,9 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
         "where nobody speaks: the mouth rests (close), keeps small movement (natural), or follows the sound (off)"))  # fmt: skip
     parser.add_argument("--articulation", type=float, help="factor on the movement of the mouth (default 1)")
     parser.add_argument("--steady", type=float, help="how much lips are smoothed over time, 0 to 1 (default 0)")
+    parser.add_argument("--pose", metavar="POSE", help=(
+        "the head: hold: keeps still; a number: moves as in the clip, calmer (below 1) or stronger (above 1); FILE: follows a "
+        "motion: JSON of `speech2lip pose`, a subject's folder, or a video of a head (default: source, as in the clip)"))  # fmt: skip
     parser.add_argument("--device", default="auto", help=DEVICES)
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
@@ -518,8 +522,8 @@ def _render(options: argparse.Namespace) -> int:
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
-    given = _render_settings(options)
-    count = render_video(model, options.audio, options.out, options.data, options.device, options.start or 0, given)
+    with _posed(options) as given:
+        count = render_video(model, options.audio, options.out, options.data, options.device, options.start or 0, given)
     print(f"{options.out}: {count} frames")
     return 0
 
@@ -532,6 +536,7 @@ def _check_render(options: argparse.Namespace) -> None:
     apart = [
         ("--stream", options.stream and options.keep_length, "--keep-length"), ("--segments", dubs and options.stream, "--stream"),
         ("--segments", dubs and options.start is not None, "--start"), ("--segments", dubs and options.loop is not None, "--loop"),
+        ("--segments", dubs and options.pose is not None, "--pose"),
         ("--segments", dubs and str(options.audio) == "-", "--audio -"),
     ]  # fmt: skip
     for one, together, other in apart:
@@ -554,12 +559,15 @@ def _render_dubbed(options: argparse.Namespace, model: Path) -> int:
 
 def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Entries of section render that options and key=value change; the latter win."""
+    from .rendering.posing import pose_settings
+
     by_option = {f"render.{name}": getattr(options, name) for name in ("silence", "articulation", "steady")}
     by_option["render.label"] = _label(options)
     if options.loop is not None:
         by_option["render.loop"] = _stretch(options.loop)
     if options.keep_length:
         by_option["render.keep_length"] = True
+    by_option |= {} if options.pose is None else pose_settings(options.pose)
     given = {name: value for name, value in by_option.items() if value is not None}
     return given | dict(parse_setting(text) for text in options.settings)
 
@@ -572,6 +580,23 @@ def _stretch(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
+@contextmanager
+def _posed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The settings of `render`, in which a video whose head is followed is a file of its motion."""
+    from .rendering.posing import check_pose
+
+    given = _render_settings(options)
+    pose = str(given.get("render.pose", "source"))
+    check_pose(pose)
+    if pose in ("source", "hold"):
+        yield given
+        return
+    from .preparation.motion import motion_file
+
+    with motion_file(pose) as readable:
+        yield given | {"render.pose": readable}
+
+
 def _render_live(options: argparse.Namespace, model: Path) -> int:
     from .media.pcm import sound_of_growing_file, sound_of_stream
     from .rendering.live import render_live
@@ -579,9 +604,9 @@ def _render_live(options: argparse.Namespace, model: Path) -> int:
 
     check_output(options.out, model, *([] if str(options.audio) == "-" else [options.audio]), live=True)
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
-    given = _render_settings(options)
     print("note: a stream cannot be signed: this video gets no content credentials", file=sys.stderr)
-    report = render_live(model, options.data, sound, str(options.out), options.device, options.start or 0, given)
+    with _posed(options) as given:
+        report = render_live(model, options.data, sound, str(options.out), options.device, options.start or 0, given)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0
 
@@ -639,6 +664,39 @@ def _listen(options: argparse.Namespace) -> int:
         check_sound(file)
     for impression in listen(model, options.audio, options.data, options.device):
         print(impression, flush=True)
+    return 0
+
+
+# ---------------------------------------------------------------- pose
+
+
+def _add_pose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--video", type=Path, help="a video of a head")
+    parser.add_argument("--data", type=Path, help="a subject's folder, instead of --video")
+    parser.add_argument("--name", help="name of a subject, instead of --data: dataset/NAME")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    _add_config(parser)
+
+
+def _pose(options: argparse.Namespace) -> int:
+    from .preparation.motion import motion_of_video
+    from .rendering.posing import motion_of
+    from .subject.motion import write_motion
+
+    given = [value for value in (options.video, options.data, options.name) if value is not None]
+    if len(given) != 1:
+        raise UserError("give one of --video, --data and --name: whose motion shall be written")
+    if options.out.suffix.lower() != ".json":
+        raise UserError(f"--out {options.out} is no JSON file: give a name that ends in .json")
+    check_writable(options.out)
+    if options.video is not None:
+        motion = motion_of_video(_config(options), options.video)
+    else:
+        named = None if options.name is None else load_settings(None, {"name": options.name}).name
+        motion = motion_of(options.data if named is None else Path("dataset") / named)
+    write_motion(options.out, motion)
+    print(f"{options.out}: {len(motion)} frames\nnext: speech2lip render --model MODEL --audio SPEECH --out result.mp4 "
+          f"--pose {shlex.quote(str(options.out))}")  # fmt: skip
     return 0
 
 
@@ -946,6 +1004,10 @@ COMMANDS = {
     "listen": Command(
         "say how far sound lies from the speech that a model was trained on",
         "speech2lip listen --name me --audio speech.wav other.wav", _add_listen, _listen,
+    ),
+    "pose": Command(
+        "write how a head moves, as JSON for `render --pose`", "speech2lip pose --name me --out me.json\n"
+        "  speech2lip pose --video head.mp4 --out head.json", _add_pose, _pose,
     ),
     "evaluate": Command(
         "measure a model on its test split, or any generated video, and write a report",

@@ -388,6 +388,12 @@ class RenderConfig:
         _EVER,
     )
     steady: float = key(0.0, "how much lips are smoothed over time; live, 1 makes them about 40 ms late", 0, 1)
+    pose: str = key(
+        "source", "the head's motion: source: the clip's own; hold: one pose; or a file whose motion it follows: JSON (docs/pose.md), "
+        "or another subject's folder",
+    )  # fmt: skip
+    pose_scale: float = key(1.0, "factor on that motion: below 1 it is calmer, above 1 stronger", 0, 3)
+    pose_limit: float = key(15.0, "degrees that a head is turned from how its source frame shows it, at most", 0, 30)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")
     label: str = key("", "text of a visible mark in a corner of every frame, such as AI-generated; empty: none")

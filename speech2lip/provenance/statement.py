@@ -62,6 +62,7 @@ def statement_of(
 ) -> Statement:
     """The statement of a render with these files and settings; spoken: what says what is said, one file or several."""
     settings = {k: v for k, v in asdict(render).items() if k not in _PRIVATE}
+    settings["pose"] = render.pose if render.pose in ("source", "hold") else "file"
     subject_hash = hashlib.sha256(facts_of(layout.subject))
     subject_hash.update(bytes.fromhex(content_hash(layout.track)))
     record = read_record(layout.source_record)

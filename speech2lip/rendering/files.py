@@ -57,9 +57,11 @@ def render_video(
         tags = replace(source, audio=tags_of(audio).audio)
         quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour, "tags": tags}
         loop, begin = predictor.walk(first, len(windows))
-        if said := predictor.unpainted(begin, len(windows), loop):
+        posing = predictor.posing(first, loop)
+        if said := predictor.unpainted(begin, len(windows), loop) if posing is None else posing.note:
             print(said)
-        frames, overlay = predictor.render(windows, begin, loop), label_overlay(render.label, predictor.subject.size)
+        frames = predictor.render(windows, begin, loop, posing=posing)
+        overlay = label_overlay(render.label, predictor.subject.size)
         with (
             unwritten(out),
             signed_output(out, signing) as path,
@@ -67,6 +69,8 @@ def render_video(
         ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(labelled(frame.written, overlay))
+        if posing is not None and (said := posing.remark()):
+            print(said)
         return len(windows)
 
 

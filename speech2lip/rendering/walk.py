@@ -125,6 +125,14 @@ def endless_runs(first: int, start: int, end: int) -> Iterator[np.ndarray]:
         yield np.array([start])
 
 
+class Walked(NamedTuple):
+    """A source frame, its number, and the pose [4, 4] head -> camera that its head is given (None: it stays as it is)."""
+
+    picture: Picture
+    source: int
+    pose: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class Footage:
     """What is walked: a video, or a folder of frames, at a rate; keep_hdr: see `read_pictures`."""
