@@ -17,6 +17,7 @@ from .subject.records import Subject
 
 if TYPE_CHECKING:
     from .library.listing import ListedSubject
+    from .provenance.verify import Verdict
     from .rendering.listening import Impression
 
 
@@ -78,7 +79,8 @@ def render(
 
     subject: the subject's folder (default: the one that the model was trained on); start: source
     frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change, such as those of the
-    command's options: render.silence, render.articulation, render.steady and render.loop.
+    command's options: render.silence, render.articulation, render.steady and render.loop. The video carries content
+    credentials (docs/credentials.md), and with `settings={"render.label": "AI-generated"}` a visible mark.
 
         frames = render("log/me/model.pt", "speech.wav", "result.mp4")
         render("log/me/model.pt", "speech.wav", "calm.mp4", settings={"render.silence": "natural", "render.loop": [100, 349]})
@@ -107,6 +109,19 @@ def listen(model: str | Path, audio: str | Path, subject: str | Path | None = No
     check_input(Path(audio), "speech")
     check_sound(Path(audio))
     return next(run(Path(model), [Path(audio)], Path(subject) if subject is not None else None, device))
+
+
+def verify(file: str | Path, certificate: str | Path | None = None) -> Verdict:
+    """What the content credentials of a video or a picture say, and whether it was altered since; see `Verdict`.
+
+    certificate: of somebody else who may have signed it (PEM). Nothing is asked of a network.
+
+        verdict = verify("result.mp4")
+        print(verdict.good, verdict.state, verdict.problems)
+    """
+    from .provenance.verify import verify as run
+
+    return run(Path(file), Path(certificate) if certificate is not None else None)
 
 
 def subjects(root: str | Path = "dataset", log: str | Path = "log") -> list[ListedSubject]:

@@ -17,7 +17,7 @@ from ..errors import UserError
 from .facts import Colour
 from .pipes import Pipe, pipe_to
 from .soundtrack import Soundtrack
-from .yuv import Kept, Planes, padded_to_even, places, repaint, to_yuv420, written_bits
+from .yuv import Kept, Planes, lay_over, padded_to_even, places, repaint, to_yuv420, written_bits
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -149,6 +149,8 @@ class _Encoder:
         frame, pixels = _frame_of(planes)
         if kept is not None:
             repaint(pixels, kept, self.colour)
+            if kept.overlay is not None:
+                lay_over(pixels, kept.overlay, self.colour)
         if self._picture is None:
             self._start(frame.width, frame.height)
         assert self._picture is not None
