@@ -29,6 +29,7 @@ class VoiceDetector:
     def __init__(self) -> None:
         self._sound = np.zeros(CONTEXT, np.float32)
         self._state: State | None = None
+        _network()  # read now, not when the first sound waits
 
     def push(self, wav: np.ndarray) -> np.ndarray:
         """More samples [N] in [-1, 1] -> probabilities float32 [n] of the frames that they complete, in their order."""

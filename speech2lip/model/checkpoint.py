@@ -152,6 +152,9 @@ def _check_state(state: dict[str, Any], config: Config, metadata: ModelMetadata)
             found = f"{tuple(value.shape)} of {value.dtype}" if torch.is_tensor(value) else type(value).__name__
             raise Unsound(f"{name} is {found}, needed are {tuple(needed[name].shape)} of {needed[name].dtype}")
     check_finite(state)
+    codes = config.model.lip.shape_codes
+    if metadata.rest and len(metadata.rest) != 2 * codes:
+        raise Unsound(f"its rest pose has {len(metadata.rest)} numbers, needed are {2 * codes}")
 
 
 def check_same_subject(metadata: ModelMetadata, subject: Subject, track: Track, path: Path) -> None:

@@ -15,6 +15,7 @@ from speech2lip.audio.voice_activity import (
     is_speech,
     speech_probability,
 )
+from speech2lip.demo.speech import synthesize
 from speech2lip.media.sound import SAMPLE_RATE, load_audio
 from speech2lip.nets.pretrained.silero import CONTEXT, FRAME
 
@@ -87,6 +88,26 @@ def test_speech_is_heard_and_music_noise_and_silence_are_not(sound):
         heard = is_speech(speech_probability([whole]))
         gap = slice(round(4.4 / FRAME_SECONDS), round(6.8 / FRAME_SECONDS))
         assert heard[gap].mean() < 0.05 and heard[: gap.start].mean() > 0.7 and heard[gap.stop + 10 :].any()
+
+
+@pytest.mark.parametrize("word", ["uh", "mm"])
+def test_hesitation_is_speech(word):
+    """A quarter of a second of it, alone."""
+    pause = np.zeros(SAMPLE_RATE, np.float32)
+    heard = SpeechPresence()
+    heard.push(speech_probability([pause, synthesize(word).wav.astype(np.float32), pause]))
+    presence = heard.at(np.arange(0, 2.2, 0.04))
+    assert presence[26:30].min() == 1 and presence[:13].max() == 0
+
+
+def test_breath_is_not():
+    """Noise between 500 and 4000 Hz that rises and falls within 0.75 s."""
+    noise = np.fft.rfft(np.random.default_rng(0).normal(size=12_000))
+    frequency = np.fft.rfftfreq(12_000, 1 / SAMPLE_RATE)
+    breath = np.fft.irfft(noise * ((frequency > 500) & (frequency < 4000))) * np.hanning(12_000)
+    breath *= 0.03 / np.sqrt((breath**2).mean())
+    pause = np.zeros(SAMPLE_RATE, np.float32)
+    assert not is_speech(speech_probability([pause, breath.astype(np.float32), pause])).any()
 
 
 @pytest.mark.parametrize("gain", [0.02, 3.0])

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speech2lip import listen
 from speech2lip.cli import main
 from speech2lip.config import with_changes
 from speech2lip.facemesh import opening_of_points
@@ -265,5 +266,7 @@ def test_the_commands_of_the_page_on_features(model_path, clip, tmp_path, capsys
     assert main(["render", *model, *audio, "--out", str(out), *knobs]) == 0 and out.is_file()
     assert "50 frames" in capsys.readouterr().out
     assert main(["listen", *model, *audio, str(clip / "speaker.wav")]) == 0
+    heard = listen(model_path, clip / "speaker.wav")
+    assert heard.speech > 0.8 and (heard.familiarity is None or -1 <= heard.familiarity.agreement <= 1)
     short, long = capsys.readouterr().out.splitlines()
     assert "2.0 s" in short and "too little speech" in short and "speaker.wav" in long and "speech in " in long
