@@ -114,7 +114,7 @@ def measure(predictor: Predictor, windows: np.ndarray, pictures: Path | None, na
             band = _band(track.landmarks[frame.source], crop.shape[0])
             change = np.vstack([change, [np.abs(a - b)[band].mean() for a, b in zip(both, last, strict=True)]])
         last = both
-        if pictures is not None and number % 50 == 25:
+        if pictures is not None and number % 50 == 5:
             write_image(pictures / f"{name.replace(' ', '_')}_{number:04d}.png", crop)
         crops.append(crop)
         sources.append(frame.source)
