@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from ..facemesh import MESH_POINTS
 from ..geometry.camera import Intrinsics, pixel_rays
@@ -110,6 +109,8 @@ def head_maps(
 
 def _near_neck(face: np.ndarray, height: float) -> np.ndarray:
     """[S, S] 1 on the face and the neck below it, falling to 0 beside them."""
+    from scipy.ndimage import distance_transform_edt
+
     rows, columns = np.nonzero(face)
     both, middle = face.copy(), columns.mean()
     left, right = (int(np.clip(round(middle + side * _BROAD * height), 0, len(face))) for side in (-1, 1))
@@ -120,6 +121,8 @@ def _near_neck(face: np.ndarray, height: float) -> np.ndarray:
 
 def _rounded(depth: np.ndarray, skull: np.ndarray, face: np.ndarray, height: float) -> np.ndarray:
     """Depth [S, S] that becomes the skull's beyond the face, and bends smoothly where the face ends."""
+    from scipy.ndimage import distance_transform_edt
+
     outside, inside = distance_transform_edt(~face), distance_transform_edt(face)
     whole = depth + smooth_step(outside / (_ROUNDS * height)) * (skull - depth)
     bent = cv2.GaussianBlur(whole, (0, 0), _BENDS * height)

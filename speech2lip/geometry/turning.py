@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from ..shapes import check_shape
 from .camera import Poses
@@ -20,6 +19,8 @@ def rotations_of(angles: np.ndarray, mean: np.ndarray) -> np.ndarray:
     head clockwise as the picture shows it. First roll is applied, then pitch, then yaw, about the head's own axes in
     the mean pose.
     """
+    from scipy.spatial.transform import Rotation
+
     check_shape("angles", angles, None, 3)
     own = Rotation.from_euler("YXZ", np.asarray(angles) * _SIGNS, degrees=True).as_matrix()
     return np.asarray(mean @ own)
@@ -27,6 +28,8 @@ def rotations_of(angles: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 def angles_of(rotations: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """The inverse of `rotations_of`: rotations [N, 3, 3] -> yaw, pitch, roll [N, 3] in degrees."""
+    from scipy.spatial.transform import Rotation
+
     check_shape("rotations", rotations, None, 3, 3)
     own = Rotation.from_matrix(mean.T @ rotations)
     return np.asarray(own.as_euler("YXZ", degrees=True) * _SIGNS)
@@ -34,12 +37,16 @@ def angles_of(rotations: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 def mean_rotation(rotations: np.ndarray) -> np.ndarray:
     """The rotation [3, 3] that is nearest to all of rotations [N, 3, 3]."""
+    from scipy.spatial.transform import Rotation
+
     check_shape("rotations", rotations, None, 3, 3)
     return np.asarray(Rotation.from_matrix(rotations).mean().as_matrix())
 
 
 def poses_of(matrices: np.ndarray) -> Poses:
     """Homogeneous head -> camera transforms [N, 4, 4] as poses."""
+    from scipy.spatial.transform import Rotation
+
     check_shape("matrices", matrices, None, 4, 4)
     return Poses(Rotation.from_matrix(matrices[:, :3, :3]).as_rotvec(), matrices[:, :3, 3])
 
