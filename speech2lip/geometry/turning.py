@@ -72,6 +72,8 @@ class Turn:
     @staticmethod
     def between(was: np.ndarray, wanted: np.ndarray, joint: np.ndarray) -> Turn:
         """Of poses [4, 4] head -> camera; joint: [3] mm in the head's axes."""
+        from scipy.spatial.transform import Rotation
+
         check_shape("was", was, 4, 4)
         check_shape("wanted", wanted, 4, 4)
         rotvec = Rotation.from_matrix(wanted[:3, :3] @ was[:3, :3].T).as_rotvec()
