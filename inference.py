@@ -12,7 +12,7 @@ from speech2lip.threads import settle_threads
 
 settle_threads()
 
-from speech2lip.config import Config, load_config
+from speech2lip.config import Config, load_config, signing_settings
 from speech2lip.errors import run_guarded
 from speech2lip.evaluation.run import check_packages, evaluate
 from speech2lip.rendering.files import render_images
@@ -43,7 +43,8 @@ def render(config: Config, options: argparse.Namespace) -> int:
     target, root = options.output_dir or Path(config.render.output) / config.name, Path(config.data.root)
     folder, layout = target / "postfusion", SubjectLayout(root)
     audio = layout.test_features if options.use_new_audio else None
-    count = render_images(model, root, folder, audio, config.train.device)
+    settings = signing_settings(config) | {"render.label": config.render.label}
+    count = render_images(model, root, folder, audio, config.train.device, settings)
     print(f"{folder}: {count} frames")
     if not options.no_report:
         report(model, root, target / "evaluation", config.train.device, layout.test_audio if audio else None)

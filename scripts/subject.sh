@@ -26,21 +26,19 @@ SUBJECT_SETTINGS+=("$@")
 source scripts/env.sh
 
 join_frames() { # frames folder, audio, video
-    python - "$@" <<'PYTHON'
+    python - "$@" "$SUBJECT_CONFIG" ${SUBJECT_SETTINGS[@]+"${SUBJECT_SETTINGS[@]}"} <<'PYTHON'
 import sys
 from pathlib import Path
 
+from speech2lip.config import load_config
 from speech2lip.errors import run_guarded
-from speech2lip.media.decode import read_frames
-from speech2lip.media.encode import VideoWriter
+from speech2lip.rendering.files import join_frames
 
-frames, audio, target = map(Path, sys.argv[1:])
+frames, audio, target = map(Path, sys.argv[1:4])
 
 
 def join() -> int:
-    with VideoWriter(target, 25.0, audio) as video:
-        for frame in read_frames(frames, 25.0):
-            video.write(frame)
+    join_frames(frames, audio, target, load_config(sys.argv[4], sys.argv[5:]).render)
     return 0
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, types, security (bandit), the import contracts and the fast tests. usage: bash scripts/test.sh [--cov] [pytest options]
+# Lint, types, security (bandit), the import contracts and the fast tests, one process per core. usage: bash scripts/test.sh [--cov] [pytest options]
 # All tests, with those that take over a minute: bash scripts/test.sh --slow
 # With coverage and its gate (fail_under in pyproject.toml): bash scripts/test.sh --cov
 set -euo pipefail
@@ -11,4 +11,6 @@ mypy
 bandit --quiet --recursive --configfile pyproject.toml speech2lip scripts preprocess benchmarks examples train.py inference.py
 [ "${1:-}" != --slow ] || set -- -m "slow or not slow" "${@:2}"
 [ "${1:-}" != --cov ] || set -- --cov=speech2lip "${@:2}"
-exec python -m pytest "$@"
+# Tests wait for files and programs as much as they compute: whole files side by side, each with one thread.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+exec python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"

@@ -6,7 +6,8 @@
     train("dataset/me", "log/me", minutes=30)
     render("log/me/model.pt", "speech.wav", "result.mp4")
 
-`Predictor` and `load_checkpoint` give single frames; `dub` makes somebody speak in some spans of their own video; `subjects` lists who was learned. Importing this package is cheap: what
+`Predictor` and `load_checkpoint` give single frames; `dub` makes somebody speak in some spans of their own video;
+`subjects` lists who was learned; `verify` tells whether a video was made here, and how. Importing this package is cheap: what
 a name needs is imported when it is first used.
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .api import render as render
     from .api import subjects as subjects
     from .api import train as train
+    from .api import verify as verify
     from .errors import UserError as UserError
     from .model.checkpoint import load_checkpoint as load_checkpoint
     from .rendering.predictor import Predictor as Predictor
@@ -30,11 +32,11 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = [
     "Predictor", "UserError", "dub", "export_subject", "import_subject", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
-    "render", "subjects", "train",
+    "render", "subjects", "train", "verify",
 ]  # fmt: skip
 _HOMES = {
     "preprocess": "api", "train": "api", "render": "api", "dub": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
-    "export_subject": "api", "import_subject": "api", "remove_subject": "api",
+    "export_subject": "api", "import_subject": "api", "remove_subject": "api", "verify": "api",
     "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from .subject.records import Subject
 
 if TYPE_CHECKING:
     from .library.listing import ListedSubject
+    from .provenance.verify import Verdict
     from .rendering.dubbing import DubReport
 
 
@@ -77,7 +78,8 @@ def render(
     """Make the person say `audio`, in the video `out` at the source's size; returns its number of frames.
 
     subject: the subject's folder (default: the one that the model was trained on); start: source
-    frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change.
+    frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change. The video carries content
+    credentials (docs/credentials.md), and with `settings={"render.label": "AI-generated"}` a visible mark.
 
         frames = render("log/me/model.pt", "speech.wav", "result.mp4")
     """
@@ -91,6 +93,19 @@ def render(
     return render_video(
         Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start, settings
     )
+
+
+def verify(file: str | Path, certificate: str | Path | None = None) -> Verdict:
+    """What the content credentials of a video or a picture say, and whether it was altered since; see `Verdict`.
+
+    certificate: of somebody else who may have signed it (PEM). Nothing is asked of a network.
+
+        verdict = verify("result.mp4")
+        print(verdict.good, verdict.state, verdict.problems)
+    """
+    from .provenance.verify import verify as run
+
+    return run(Path(file), Path(certificate) if certificate is not None else None)
 
 
 def dub(

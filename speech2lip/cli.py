@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .config import DEVICES, Config, entries, load_settings, parse_setting, preset_names, suggestion
+from .config import (
+    DEVICES,
+    Config,
+    entries,
+    load_settings,
+    parse_setting,
+    preset_names,
+    signing_settings,
+    suggestion,
+)
 from .errors import UserError, run_guarded
 from .files import check_input, check_writable
 from .names import subject_name
@@ -180,6 +189,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_name(parser, "the video's file name")
     _add_streams(parser)
     parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
+    _add_label(parser)
     _add_anyway(parser)
     _add_config(parser)
 
@@ -199,6 +209,7 @@ _VOICE_HELP = "the clip's own speech, where the video has no sound or another (d
 
 def _run(options: argparse.Namespace) -> int:
     from .media.sound import check_sound
+    from .provenance.signing import check_signing
     from .rendering.files import render_video
     from .rendering.output import check_output
     from .training.trainer import fit
@@ -206,6 +217,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.video is None:
         raise UserError("no video was given: speech2lip run --video me.mp4 --audio speech.wav --out result.mp4")
     config = _run_config(options)
+    check_signing(config.render)
     check_input(options.audio, "speech")
     check_sound(options.audio)
     kept = Path(config.data.root).glob("source.*")
@@ -215,7 +227,8 @@ def _run(options: argparse.Namespace) -> int:
     subject = _preprocessed(options, config, options.video, _APART)
     print("\n".join([*_to_learn_from(config, subject), *_findings(options, config)]))
     model = fit(config, options.fresh)
-    count = render_video(model, options.audio, options.out, device=config.train.device)
+    given = signing_settings(config) | {"render.label": config.render.label}
+    count = render_video(model, options.audio, options.out, device=config.train.device, settings=given)
     print(f"how good it is: speech2lip evaluate --name {shlex.quote(config.name)}\n{options.out}: {count} frames")
     return 0
 
@@ -223,7 +236,8 @@ def _run(options: argparse.Namespace) -> int:
 def _run_config(options: argparse.Namespace) -> Config:
     """As of `_subject_config`; training takes `_RUN_MINUTES` where no setting, file or option says how long."""
     name = subject_name(options.video.stem)
-    config = _subject_config(options, name, train__minutes=options.minutes, **_streams(options), **_anyway(options))
+    given = {**_streams(options), **_anyway(options), "render__label": _label(options)}
+    config = _subject_config(options, name, train__minutes=options.minutes, **given)
     usual, train = Config().train, config.train
     asked = options.minutes is not None or {"train.minutes", "train.steps"} & _keys(options)
     if asked or (train.minutes, train.steps) != (usual.minutes, usual.steps):
@@ -458,8 +472,34 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help=DEVICES)
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
-        "OUT is .mkv, .ts, .mp4 or - (Matroska on standard output)"))  # fmt: skip
+        "OUT is .mkv, .ts, .mp4 or - (Matroska on standard output), without content credentials"))  # fmt: skip
+    _add_label(parser)
     parser.add_argument("settings", nargs="*", metavar="render.KEY=value", help="entries of section render to change")
+
+
+_USUAL_LABEL = "AI-generated"
+
+
+def _add_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--label", nargs="?", const=_USUAL_LABEL, metavar="TEXT", help=(
+        f"draw a visible mark into a corner of every frame (TEXT: {_USUAL_LABEL})"))  # fmt: skip
+
+
+def _label(options: argparse.Namespace) -> str | None:
+    """The text of --label. A setting that follows --label is none."""
+    text: str | None = options.label
+    if text is not None and text.partition("=")[0] in {name for name, _, _ in entries()}:
+        options.settings.append(text)
+        return _USUAL_LABEL
+    return text
+
+
+def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings on the command line, and those that other options of `render` stand for."""
+    label = _label(options)
+    given: dict[str, Any] = dict(parse_setting(text) for text in options.settings)
+    kept = {"render.keep_length": True} if options.keep_length else {}
+    return given | kept | ({} if label is None else {"render.label": label})
 
 
 def _render(options: argparse.Namespace) -> int:
@@ -478,8 +518,7 @@ def _render(options: argparse.Namespace) -> int:
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
-    given: dict[str, Any] = dict(parse_setting(text) for text in options.settings)
-    given |= {"render.keep_length": True} if options.keep_length else {}
+    given = _render_settings(options)
     count = render_video(model, options.audio, options.out, options.data, options.device, options.start or 0, given)
     print(f"{options.out}: {count} frames")
     return 0
@@ -506,7 +545,7 @@ def _render_dubbed(options: argparse.Namespace, model: Path) -> int:
     if options.audio is not None:
         check_input(options.audio, "speech")
         check_sound(options.audio)
-    given = dict(parse_setting(text) for text in options.settings)
+    given = _render_settings(options)
     report = render_dubbed(model, options.segments, options.audio, options.out, options.data, options.device, given)
     print(f"{options.out}: {report}")
     return 0
@@ -519,10 +558,44 @@ def _render_live(options: argparse.Namespace, model: Path) -> int:
 
     check_output(options.out, model, *([] if str(options.audio) == "-" else [options.audio]), live=True)
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
-    given = dict(parse_setting(text) for text in options.settings)
+    given = _render_settings(options)
+    print("note: a stream cannot be signed: this video gets no content credentials", file=sys.stderr)
     report = render_live(model, options.data, sound, str(options.out), options.device, options.start or 0, given)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0
+
+
+# ---------------------------------------------------------------- verify
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, nargs="?", help="a video or a picture")
+    parser.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="of somebody else who may have signed it (PEM)"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--my-certificate",
+        action="store_true",
+        help="print your own certificate, to be given to whoever checks your files",
+    )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .provenance.identity import own_signer
+    from .provenance.verify import as_json, lines_of, verify
+
+    if options.my_certificate:
+        signer = own_signer()
+        if signer is None:
+            raise UserError("there is no certificate of yours yet: the first `speech2lip render` makes it")
+        print(signer.chain.decode(), end="")
+        return 0
+    if options.file is None:
+        raise UserError("no file was given: speech2lip verify result.mp4")
+    verdict = verify(options.file, options.certificate)
+    print(as_json(verdict) if options.json else "\n".join(lines_of(verdict)))
+    return 0 if verdict.good else 1
 
 
 # ---------------------------------------------------------------- evaluate
@@ -822,6 +895,9 @@ COMMANDS = {
         "speech2lip render --model log/me/model.pt --audio speech.wav --out result.mp4\n"
         "  speech2lip render --model log/me/model.pt --segments times.srt --audio german.wav --out dubbed.mp4\n"
         "  microphone | speech2lip render --model log/me/model.pt --stream --audio - --out - | player", _add_render, _render,
+    ),
+    "verify": Command(
+        "say who made a video, how, and whether it was altered since", "speech2lip verify result.mp4", _add_verify, _verify,
     ),
     "evaluate": Command(
         "measure a model on its test split, or any generated video, and write a report",

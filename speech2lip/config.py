@@ -30,6 +30,7 @@ BACKENDS = ("mel", "moonshine", "deepspeech", "hubert", "wav2vec2", "phones")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
+LONGEST_LABEL = 40  # characters
 AUTO = "auto"  # how a 0 is written that leaves a number to the program
 
 
@@ -60,9 +61,12 @@ class DataConfig:
     )
     audio_stream: int = key(-1, "the clip's sound, by the number that the file gives it; -1: the main one", -1, 10_000)
     allow_partial: bool = key(False, "go on where only a part of the clip can be decoded")
+    correct_offset: bool = key(
+        True, "move a sound that is clearly late or early to its lips before anything is learned"
+    )
     offset: float = key(
-        0.0, "seconds by which the clip's sound comes later than its picture, as `speech2lip doctor` estimates (negative: earlier); "
-        "it is moved by as much before anything is learned", -2, 2,
+        0.0, "seconds by which the clip's sound comes later than its picture (negative: earlier), where you know better; it is "
+        "moved by as much instead", -2, 2,
     )  # fmt: skip
     test_fraction: float = key(0.1, "last part of the clip, kept for testing and never trained on", 0, 0.5)
     memory_gb: float = key(1.5, "training pictures beyond this live in a memory-mapped file", 0, 1e4)
@@ -308,10 +312,16 @@ class TrainConfig:
     augment: float = key(
         1.0, "strength of disturbances of audio windows (level, tilt, noise, missing bands); 0: none", 0, 10
     )
+    early: float = key(
+        0.12,
+        "seconds at a window's end, at most, that half of the windows lack, as they do live (render.early)",
+        0,
+        0.5,
+    )
     mixup: float = key(0.4, "blends pairs of windows and their mouths while the speech encoder learns; 0: none", 0, 10)
     silent_share: float = key(0.03125, "of the speech batch: windows of silence, which rest the mouth", 0, 0.5)
     articulate: float = key(
-        1.35, "largest factor on the predicted mouth, where it moves too little on unheard speech; 1: none", 1, 3
+        1.6, "largest factor on the predicted mouth, where it moves too little on unheard speech; 1: none", 1, 3
     )
     folds: int = key(3, "parts of the training frames that take turns as unheard speech, to measure that", 2, 20)
     code_noise: float = key(
@@ -360,7 +370,7 @@ class RenderConfig:
         1e5,
     )
     early: float = key(
-        0.06,
+        0.12,
         "live: seconds at the end of a frame's sound that are not waited for; the last sound stands for them",
         0,
         0.4,
@@ -368,6 +378,12 @@ class RenderConfig:
     articulation: float = key(1.0, "factor on the predicted mouth shape", 0, 3)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")
+    label: str = key("", "text of a visible mark in a corner of every frame, such as AI-generated; empty: none")
+    credentials: bool = key(True, "rendered files carry C2PA content credentials, which say that they were generated")
+    signing_key: str = key(
+        "", "PEM file with your own private key that signs them; empty: one that is made on this computer, once"
+    )
+    certificate: str = key("", "PEM file with that key's certificate and those of its issuers, in this order")
 
 
 @dataclass(frozen=True)
@@ -400,6 +416,12 @@ _RENAMED_OF_MODELS = {
 
 
 Settings = Mapping[str, Any]  # entries by dotted key: Python values, or text as on the command line
+_SIGNING = ("render.credentials", "render.signing_key", "render.certificate")
+
+
+def signing_settings(config: Config) -> dict[str, Any]:
+    """How a render is signed: asked of whoever renders, never of a checkpoint, which somebody else may have made."""
+    return {name: value for name, _, value in entries(config) if name in _SIGNING}
 
 
 def preset_names() -> list[str]:
@@ -677,6 +699,8 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
     _check_name(config.name, _origin(origins, "name"))
     _check_backends(config.audio.backend, _origin(origins, "audio.backend"))
     _check_device(config.train.device, _origin(origins, "train.device"))
+    _check_label(config.render.label, _origin(origins, "render.label"))
+    _check_signing(config.render, _origin(origins, "render.signing_key", "render.certificate"))
     lip, sync = config.model.lip, config.sync
     levels = len(config.model.blend.widths)
     if not 2 <= levels <= _MOST_LEVELS:
@@ -721,6 +745,29 @@ def _check_name(name: str, origin: str) -> None:
     size = len(name.encode("utf-8"))
     if size > LONGEST:
         raise UserError(f"{origin}: name is {shown(name)}, which has {size} bytes, allowed are {LONGEST}: shorten it")
+
+
+def _check_label(label: str, origin: str) -> None:
+    """What is drawn into frames: the letters that OpenCV has, and no more than fit."""
+    odd = next((c for c in label if not " " <= c <= "~"), "")
+    if odd:
+        raise UserError(
+            f"{origin}: render.label is {shown(label)}, and {odd!r} cannot be drawn: needed are letters, digits and signs of ASCII"
+        )
+    if len(label) > LONGEST_LABEL:
+        raise UserError(
+            f"{origin}: render.label is {shown(label)}, which has {len(label)} characters, allowed are {LONGEST_LABEL}: shorten it"
+        )
+
+
+def _check_signing(render: RenderConfig, origin: str) -> None:
+    given = {"render.signing_key": render.signing_key, "render.certificate": render.certificate}
+    lacking = [name for name, value in given.items() if not value]
+    if len(lacking) == 1:
+        other = next(name for name in given if name != lacking[0])
+        raise UserError(
+            f"{origin}: {other} is given without {lacking[0]}: give both, or neither for a key of this computer"
+        )
 
 
 def _check_backends(backend: str, origin: str) -> None:

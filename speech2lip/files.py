@@ -48,18 +48,40 @@ def atomic_path(target: Path, follow: bool = False) -> Iterator[Path]:
     """
     suffix = target.suffix
     target = link_target(target) if follow else target
+    with writing(target), draft_beside(target, suffix) as temporary:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+
+
+@contextmanager
+def draft_beside(target: Path, suffix: str) -> Iterator[Path]:
+    """A new file beside `target`, for its writer alone, that goes when the block ends, however it ends."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target.parent)
+    temporary, handle = _temporary(target, suffix)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def place_secret(target: Path, data: bytes) -> None:
+    """Write a file that nobody but its owner may read, whole or not at all. One that is there already stays, also one that
+    another process has just made. UserError where the place takes nothing."""
     with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target.parent)
-        temporary, handle = _temporary(target, suffix)
-        try:
-            yield temporary
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-            if handle is not None:
-                os.close(handle)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with draft_beside(target, target.suffix) as temporary:
+            temporary.write_bytes(data)
+            try:
+                os.link(temporary, target)  # fails where the name is taken
+            except FileExistsError:
+                return
+            except OSError:  # a file system without links
+                if not target.exists():
+                    os.replace(temporary, target)
 
 
 @contextmanager

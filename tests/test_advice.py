@@ -20,6 +20,7 @@ SPEAKERS = {
     "importing/config.py": ("import",), "importing/checkpoint.py": ("import",), "rendering/predictor.py": ("render",),
     "rendering/files.py": ("render",), "rendering/dubbing.py": ("render",), "rendering/live.py": ("render",), "media/pcm.py": ("render",),
     "evaluation": ("evaluate",), "rendering/output.py": ("run", "render"), "weights/fetch.py": ("weights",),
+    "provenance/verify.py": ("verify",), "provenance": ("run", "render"),
 }  # fmt: skip
 _FUNCTIONS = {  # of cli.py
     "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_doctor": ("doctor",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_check_render": ("render",), "_evaluate": ("evaluate",),

@@ -16,7 +16,17 @@ def test_imports_point_one_way_and_make_no_loop():
 
 def test_training_starts_where_only_its_own_packages_are():
     """On a GPU machine: torch, numpy, PyYAML, tqdm and OpenCV, nothing else."""
-    missing = ["av", "mediapipe", "espeakng_loader", "imageio_ffmpeg", "scipy", "tensorboard", "skimage"]
+    missing = [
+        "av",
+        "mediapipe",
+        "espeakng_loader",
+        "imageio_ffmpeg",
+        "scipy",
+        "tensorboard",
+        "skimage",
+        "c2pa",
+        "cryptography",
+    ]
     _import_without(missing, "speech2lip.training.trainer, speech2lip.rendering.predictor")
 
 

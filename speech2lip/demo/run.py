@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import Config
+from ..config import Config, signing_settings
 from ..evaluation.recording import Recorder
 from ..evaluation.run import check_packages, evaluate
 from ..evaluation.view import view_of
@@ -18,6 +18,7 @@ from ..media.decode import read_frames
 from ..media.images import write_image
 from ..metrics.basic import best_lag, correlation
 from ..preparation.pipeline import preprocess
+from ..provenance.signing import check_signing
 from ..rendering.files import join_side_by_side, render_video
 from ..subject.consent import synthetic
 from ..subject.layout import SubjectLayout
@@ -55,6 +56,7 @@ def run_demo(config: Config, out: Path, fresh: bool = False) -> dict[str, float]
     needs("demo", "espeakng_loader")
     check_packages()
     check_weights(config)
+    check_signing(config.render)
     training = 60 * config.train.minutes or 0.15 * config.train.steps
     plan = _Plan(
         {
@@ -70,10 +72,11 @@ def run_demo(config: Config, out: Path, fresh: bool = False) -> dict[str, float]
     model = fit(config, fresh)
     plan.next()
     result, both = out / "generated.mp4", out / "real_and_generated.mp4"
-    count = render_video(model, held_out.with_suffix(".wav"), result, device=config.train.device)
+    voice, signing = held_out.with_suffix(".wav"), signing_settings(config)
+    count = render_video(model, voice, result, device=config.train.device, settings=signing)
     layout = SubjectLayout(config.data.root)
     fps = layout.load_subject().fps
-    join_side_by_side(held_out, result, both, fps, held_out.with_suffix(".wav"))
+    join_side_by_side(held_out, result, both, fps, voice, config.render)
     plan.next()
     evaluate(model, Path(config.data.root), out / "evaluation", device=config.train.device)
     figures = judge(result, held_out, layout, fps)

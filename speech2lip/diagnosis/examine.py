@@ -8,6 +8,7 @@ import numpy as np
 
 from ..config import LearnableConfig
 from ..preparation.learnable import lip_opening, rows_of
+from ..preparation.offset import Offset, estimate_offset
 from . import face, footage, speaking, voice
 from .finding import FATAL, GOOD, POOR, USABLE, WARNING, Finding
 from .material import Material
@@ -28,7 +29,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     forecast: str
     reason: str
-    offset: speaking.Offset
+    offset: Offset
     fps: float
 
     @property
@@ -42,7 +43,7 @@ def examine(material: Material, need: LearnableConfig) -> Diagnosis:
     opening, eyes = lip_opening(material.clip)
     rows = rows_of([material.wav], material.fps, len(opening))
     belongs, told = speaking.belonging(opening, rows, material.fps, need)
-    apart = speaking.estimate_offset(opening, rows, material.fps)
+    apart = estimate_offset(opening, rows, material.fps)
     found = [
         *_of_face(material),
         *_of_footage(material, opening, eyes / material.clip.crop.scale, need),

@@ -18,11 +18,11 @@ from ..errors import UserError
 from ..extras import needs
 from ..files import atomic_path
 from ..media.images import read_image
+from ..preparation.offset import REACH
 from ..subject.layout import SubjectLayout
 from .doctor import Examined
 from .examine import Diagnosis
 from .finding import FATAL, OK, WARNING, Finding, longest
-from .speaking import REACH
 
 FORMAT = 1
 PAGE, RECORD = "report.html", "findings.json"

@@ -54,7 +54,7 @@ def _portable(person: Person) -> dict[str, Any]:
     usual = Config()
     changes = {
         "data.root": f"dataset/{person.name}", "data.video": "", "train.output": usual.train.output,
-        "render.output": usual.render.output, "model.prior": "",
+        "render.output": usual.render.output, "model.prior": "", "render.signing_key": "", "render.certificate": "",
     }  # fmt: skip
     model = load_checkpoint(person.model).config.audio.model
     return changes | ({"audio.model": ""} if os.path.isabs(model) else {})

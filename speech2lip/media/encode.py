@@ -19,7 +19,7 @@ from .pipes import Pipe, pipe_to
 from .sound_writer import EncodedSound, Place, SoundWriter, add_sound
 from .soundtrack import Soundtrack
 from .tags import Tags
-from .yuv import Kept, Planes, padded_to_even, places, repaint, to_yuv420, written_bits
+from .yuv import Kept, Planes, lay_over, padded_to_even, places, repaint, to_yuv420, written_bits
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -156,6 +156,8 @@ class _Encoder:
         frame, pixels = _frame_of(planes)
         if kept is not None:
             repaint(pixels, kept, self.colour)
+            if kept.overlay is not None:
+                lay_over(pixels, kept.overlay, self.colour)
         if self._picture is None:
             self._start(frame.width, frame.height)
         self._put(frame)

@@ -80,11 +80,16 @@ def _is_sound_png(data: bytes) -> bool:
 
 def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
     """Write RGB [H, W, 3] or grey [H, W] uint8; `quality` is JPEG's, with full-resolution colour."""
+    write_bytes(path, encoded_image(path.suffix, image, quality))  # OpenCV's own writing does not notice a full disk
+
+
+def encoded_image(suffix: str, image: np.ndarray, quality: int = 95) -> bytes:
+    """What `write_image` writes into a file with this suffix."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     options = []
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if suffix.lower() in (".jpg", ".jpeg"):
         sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
         options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    done, data = cv2.imencode(path.suffix, bgr, options)
-    assert done, path
-    write_bytes(path, data)  # OpenCV's own writing does not notice a full disk
+    done, data = cv2.imencode(suffix, bgr, options)
+    assert done, suffix
+    return data.tobytes()

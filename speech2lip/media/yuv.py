@@ -23,17 +23,31 @@ Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # Y [H, W], Cb and Cr [H / 2
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """A small picture that lies over every frame.
+
+    image: RGB uint8 [h, w, 3]; alpha: float32 [h, w] in 0..1, how far it covers the frame; corner: its first pixel (x, y) there.
+    h, w and corner are even, so that it shares no chroma with pixels outside.
+    """
+
+    image: np.ndarray
+    alpha: np.ndarray
+    corner: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Kept:
     """A picture that is its source but for what was painted on it.
 
     planes: of `Picture`; painted: RGB uint8 [h, w, 3] from pixel `corner` (x, y), both even, on; original: what was read from the planes
-    there. h and w are even but at the end of the picture; they are 0 where nothing was painted.
+    there. h and w are even but at the end of the picture; they are 0 where nothing was painted; overlay: lies over it all.
     """
 
     planes: np.ndarray
     painted: np.ndarray
     original: np.ndarray
     corner: tuple[int, int]
+    overlay: Overlay | None = None
 
 
 def written_bits(colour: Colour) -> int:
@@ -96,6 +110,25 @@ def repaint(planes: Planes, kept: Kept, colour: Colour) -> None:
         rows, columns = wanted.shape
         target = plane[y // step :, x // step :][:rows, :columns]
         target[:] = np.rint(wanted + stays * (target - was)).clip(0, most)
+
+
+def lay_over(planes: Planes, overlay: Overlay, colour: Colour) -> None:
+    """Put an overlay on the planes of a frame that will be encoded; all samples outside of it stay what they are."""
+    x, y = overlay.corner
+    half = _halved(overlay.alpha)
+    parts = zip(planes, _exact(overlay.image, colour), (overlay.alpha, half, half), (1, 2, 2), strict=True)
+    for plane, wanted, alpha, step in parts:
+        rows, columns = wanted.shape
+        target = plane[y // step :, x // step :][:rows, :columns]
+        target[:] = np.rint(target + alpha * (wanted - target)).clip(0, 2 ** written_bits(colour) - 1)
+
+
+def laid_over(image: np.ndarray, overlay: Overlay) -> np.ndarray:
+    """A copy of an RGB picture, uint8 [H, W, 3], with an overlay on it."""
+    out, (x, y), (rows, columns) = image.copy(), overlay.corner, overlay.alpha.shape
+    target = out[y : y + rows, x : x + columns]
+    target[:] = np.rint(target + overlay.alpha[..., None] * (overlay.image.astype(np.float32) - target))
+    return out
 
 
 def _stay(new: np.ndarray, old: np.ndarray) -> np.ndarray:

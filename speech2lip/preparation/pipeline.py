@@ -132,7 +132,7 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
             (layout.head,), track,
         ),
         Stage(
-            "audio", 4, {"sound": heard, **_chosen(config, "audio", "data.audio_stream", *(["data.offset"] if config.data.offset else []))},
+            "audio", 5, {"sound": heard, **_chosen(config, "audio", "data.audio_stream", "data.correct_offset", "data.offset")},
             (layout.audio, layout.features, layout.features.with_suffix(".json")), listen,
         ),
         Stage(

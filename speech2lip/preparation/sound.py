@@ -13,6 +13,8 @@ from ..files import atomic_path, check_input
 from ..media.facts import Selection
 from ..media.sound import SAMPLE_RATE, load_audio, save_wav
 from ..subject.layout import SubjectLayout
+from .learnable import lip_opening, rows_of
+from .offset import NOTICEABLE, estimate_offset, lateness
 
 
 def sound_source(video: Path, voice: Path | None, own: bool, layout: SubjectLayout) -> Path:
@@ -41,16 +43,31 @@ def moved(wav: np.ndarray, offset: float) -> np.ndarray:
 
 
 def extract_audio(config: Config, sound: Path, layout: SubjectLayout, select: Selection = Selection()) -> None:
-    """Write the clip's sound, moved by `data.offset`, and its feature windows."""
+    """Write the clip's sound, moved to its lips (`data.offset`, `data.correct_offset`), and its feature windows."""
     if config.data.offset and sound.resolve() == layout.audio.resolve():
         raise UserError(
             f"{sound} is the subject's stored sound, which data.offset would move again every time: give the clip's "
             "own speech with --voice FILE, or leave data.offset out"
         )
-    wav = moved(load_audio(sound, select), config.data.offset)
+    wav = load_audio(sound, select)
+    wav = moved(wav, config.data.offset or _found_offset(config, sound, layout, wav))
     backend = make_backend(config.audio)
     windows = extract_windows([wav], config.data.fps, backend, sound)[:]
     if sound.resolve() != layout.audio.resolve():
         with atomic_path(layout.audio) as path:
             save_wav(path, wav)
     save_features(layout.features, windows, backend.params())
+
+
+def _found_offset(config: Config, sound: Path, layout: SubjectLayout, wav: np.ndarray) -> float:
+    """Seconds by which a clip's sound is clearly apart from its lips; 0 where it is not, or where that is not wanted."""
+    if not config.data.correct_offset or sound.resolve() == layout.audio.resolve():  # what is stored was moved already
+        return 0.0
+    opening, _ = lip_opening(layout.load_landmarks())
+    fps = config.data.fps
+    found = estimate_offset(opening, rows_of([wav], fps, len(opening)), fps)
+    seconds = found.frames / fps
+    if not found.clear or abs(seconds) < NOTICEABLE:
+        return 0.0
+    print(f"{sound}: the sound is {lateness(seconds)}, and is moved to its lips (data.correct_offset=false leaves it)")
+    return seconds

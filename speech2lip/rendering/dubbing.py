@@ -15,7 +15,7 @@ from ..audio.rows import FeatureWindows
 from ..config import Settings
 from ..errors import UserError
 from ..extras import needs
-from ..files import atomic_path, check_input, temporary_space
+from ..files import check_input, temporary_space
 from ..media.aac import aac_packets, audible, fits, replaced
 from ..media.coding import coding_of
 from ..media.encode import VideoWriter
@@ -28,11 +28,15 @@ from ..media.soundtrack import own_form
 from ..media.splice import encoded_ranges, packets_of, unlike
 from ..media.spliced import KeptPicture, SplicedWriter
 from ..media.tags import tags_of
+from ..media.yuv import Kept
 from ..progress import bar
+from ..provenance.signing import Signing, signed_output
 from ..voice.synthesis import speech_within
 from .cues import Cue, frame_spans, read_cues
+from .files import signing_of
+from .label import label_overlay, labelled
 from .output import check_lossless, check_output, unwritten
-from .paste import Rendered, untouched
+from .paste import untouched
 from .predictor import Predictor
 from .walk import joined, pictures_in_order
 
@@ -98,6 +102,8 @@ def render_dubbed(
         predictor = stack.enter_context(Predictor.reading(model, root, device, settings))
         check_output(out, model, times, audio, *{cue.audio for cue in cues}, *predictor.read)
         check_lossless(out, predictor.config.render.lossless_sound)
+        spoken = [path for path in (times, audio, *(cue.audio for cue in cues)) if path is not None]
+        signing = signing_of(predictor, model, list(dict.fromkeys(spoken)), 0)
         fps, frames = predictor.subject.fps, predictor.subject.frames
         spans = frame_spans(cues, fps, frames, times)
         with temporary_space():
@@ -106,7 +112,7 @@ def render_dubbed(
         predictor.ease(spans)
         for said in filter(None, (_slower(predictor), _unpainted(predictor, spans))):
             print(said)
-        return _Dubbing(predictor, voices).write(out)
+        return _Dubbing(predictor, voices, signing).write(out)
 
 
 def _check_sounds(cues: Sequence[Cue], times: Path, audio: Path | None) -> None:
@@ -184,8 +190,9 @@ def _check_fits(audio: Path, seconds: float, origin: str) -> None:
 class _Dubbing:
     """A clip and what is said in it."""
 
-    def __init__(self, predictor: Predictor, voices: Sequence[_Voice]):
-        self._predictor, self._voices = predictor, voices
+    def __init__(self, predictor: Predictor, voices: Sequence[_Voice], signing: Signing | None):
+        self._predictor, self._voices, self._signing = predictor, voices, signing
+        self._overlay = label_overlay(predictor.config.render.label, predictor.subject.size)
         self._fps, self._frames = predictor.subject.fps, predictor.subject.frames
         self._spans = joined([(voice.start, voice.stop) for voice in voices])
         self._source, self._select = predictor.source, predictor.select
@@ -202,9 +209,9 @@ class _Dubbing:
         ranges = kept.ranges if kept is not None else ((0, self._frames),)
         count = sum(end - start for start, end in ranges)
         sound, unkept = self._sound()
-        with unwritten(out), atomic_path(out, follow=True) as path, self._writer(path, kept, sound) as video:
+        with unwritten(out), signed_output(out, self._signing) as path, self._writer(path, kept, sound) as video:
             for frame in bar(f"rendering {out.name}", count, "frame", self._rendered(ranges)):
-                video.write(frame.written)
+                video.write(frame)
         spoken = sum(end - start for start, end in self._spans)
         return DubReport(self._frames, spoken, count, why, unkept)
 
@@ -224,23 +231,24 @@ class _Dubbing:
         ranges = tuple(encoded_ranges(packets, self._spans))
         return KeptPicture(self._source, self._select, self._fps, packets, ranges), ""
 
-    def _rendered(self, ranges: Sequence[tuple[int, int]]) -> Iterator[Rendered]:
-        """Frames of the ranges in their order, painted inside the spans."""
+    def _rendered(self, ranges: Sequence[tuple[int, int]]) -> Iterator[np.ndarray | Kept]:
+        """Frames of the ranges in their order, as they are written; inside the spans painted, and with the mark."""
         for start, end in ranges:
             at = start
             for first, last in self._spans:
                 if start <= first and last <= end:
                     yield from self._unchanged(at, first)
-                    yield from self._predictor.render(self._windows(first, last), first, (first, last))
+                    painted = self._predictor.render(self._windows(first, last), first, (first, last))
+                    yield from (labelled(frame.written, self._overlay) for frame in painted)
                     at = last
             yield from self._unchanged(at, end)
 
-    def _unchanged(self, start: int, end: int) -> Iterator[Rendered]:
+    def _unchanged(self, start: int, end: int) -> Iterator[np.ndarray | Kept]:
         if end > start:
             numbers = np.arange(start, end)
             pictures = pictures_in_order(self._predictor.footage, [numbers])
             for number, picture in zip(numbers, pictures, strict=True):
-                yield untouched(picture, int(number))
+                yield untouched(picture, int(number)).written
 
     # ---- sound
 

@@ -18,7 +18,9 @@ from ..config import Settings
 from ..errors import UserError
 from ..media.encode import LiveWriter
 from ..media.sound import SAMPLE_RATE, stream_audio
+from ..media.yuv import Overlay
 from ..model.device import Shares
+from .label import label_overlay, labelled
 from .output import check_output
 from .predictor import LivePainter, Predictor
 
@@ -57,7 +59,8 @@ def render_live(
 
     Ctrl-C ends the video after the last painted frame; a second one ends at once. Time per frame and memory do
     not depend on how long it has run. Only mel and Moonshine features can be made while sound arrives; others
-    need the whole file. settings: keys of section `render` to change.
+    need the whole file. settings: keys of section `render` to change. What is written so has no content credentials: a
+    signature is of a whole file, and the reader of a stream has its beginning already.
     """
     with Predictor.reading(model, root, device, settings) as predictor:
         check_output(Path(out), *predictor.read, live=True)
@@ -77,7 +80,8 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
     shares = Shares.of(predictor.device, at_most=2)  # one listens, one paints
     with closing(LivePainter(predictor, begin, loop)) as painter, shares.restored():
         shares.begin()
-        painting = _Painting(fps, painter, shares)
+        overlay = label_overlay(predictor.config.render.label, predictor.subject.size)
+        painting = _Painting(fps, painter, shares, overlay)
         try:
             with LiveWriter(out, fps, colour=predictor.colour) as writer:
                 ears = _SoundBuffer(
@@ -96,8 +100,8 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
 class _Painting:
     """Frames on their way to the writer, painted in a thread while the next sound is listened to, and what is known of them."""
 
-    def __init__(self, fps: float, painter: LivePainter, shares: Shares):
-        self._fps, self._painter, self._shares = fps, painter, shares
+    def __init__(self, fps: float, painter: LivePainter, shares: Shares, overlay: Overlay | None):
+        self._fps, self._painter, self._shares, self._overlay = fps, painter, shares, overlay
         self._latency: deque[float] = deque(maxlen=REMEMBERED)
         self.frames, self.interrupted, self._busy = 0, False, 0.0
 
@@ -120,7 +124,7 @@ class _Painting:
     def _paint(self, windows: np.ndarray, writer: LiveWriter, ears: _SoundBuffer) -> None:
         begun = time.monotonic()
         for frame in self._painter.paint(windows):
-            writer.write(frame.written)
+            writer.write(labelled(frame.written, self._overlay))
             self._latency.append(time.monotonic() - ears.arrival(self.frames / self._fps))
             self.frames += 1
         self._busy += time.monotonic() - begun

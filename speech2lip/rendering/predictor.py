@@ -15,7 +15,7 @@ import torch
 from ..audio.features import backend_from_params, extract_windows
 from ..audio.rows import FeatureWindows
 from ..background import ordered_map, prefetch
-from ..config import Settings, with_changes
+from ..config import Config, Settings, signing_settings, with_changes
 from ..errors import UserError
 from ..geometry.camera import relative_transforms
 from ..locks import reader_of
@@ -170,9 +170,11 @@ class Predictor:
     def reading(
         cls, model: Path, subject: Path | None, device: str, settings: Settings | None = None
     ) -> Iterator[Predictor]:
-        """As `open`; while the block runs, nobody writes the subject's folder. settings: keys of section `render` to change."""
+        """As `open`; while the block runs, nobody writes the subject's folder. settings: keys of section `render` to change;
+        how files are signed is asked of these alone, not of the checkpoint."""
         checkpoint = load_checkpoint(model)
-        checkpoint = replace(checkpoint, config=with_changes(checkpoint.config, "render", settings or {}))
+        wanted = signing_settings(Config()) | dict(settings or {})
+        checkpoint = replace(checkpoint, config=with_changes(checkpoint.config, "render", wanted))
         layout = SubjectLayout(subject or checkpoint.config.data.root)
         with reader_of(layout.root, "speech2lip render"):
             yield cls(checkpoint, layout, device)

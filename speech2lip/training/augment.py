@@ -42,6 +42,18 @@ def _disturb(windows: Tensor, generator: torch.Generator, spectral: bool, streng
     return out.masked_fill((band >= start) & (band < start + width), 0.0)
 
 
+def hold(windows: Tensor, random: np.random.Generator, rows: int) -> Tensor:
+    """Windows [B, rows, channels] of which half are as if their end had not been heard yet: in place of up to `rows` last rows
+    stands the one before, as in live rendering. 0 changes nothing."""
+    if rows == 0:
+        return windows
+    count, length, channels = windows.shape
+    missing = random.integers(0, rows + 1, count) * (random.random(count) < 0.5)
+    last = torch.from_numpy(length - 1 - missing)[:, None].to(windows.device)
+    taken = torch.minimum(torch.arange(length, device=windows.device)[None], last)
+    return windows.gather(1, taken[:, :, None].expand(-1, -1, channels))
+
+
 def mix(windows: Tensor, codes: Tensor, random: np.random.Generator, strength: float) -> tuple[Tensor, Tensor]:
     """Blend random pairs of samples [B, ...] and of their targets [B, K] alike (mixup, Zhang et al. 2018).
 

@@ -15,7 +15,7 @@ from ..config import Config
 from ..nets.interface import LipSyncModel
 from ..subject.dataset import Batch, SubjectDataset
 from ..subject.index import SubjectIndex
-from .augment import augment
+from .augment import augment, hold
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class Context:
 
     def disturbed_windows(self, frames: Tensor) -> Tensor:
         """Audio windows [B, rows, channels] of frames [B], augmented."""
-        return augment(self.data.windows(frames), self.generator, self.streams, self.config.train.augment)
+        train = self.config.train
+        windows = augment(self.data.windows(frames), self.generator, self.streams, train.augment)
+        return hold(windows, self.random, round(train.early / self.index.subject.audio["step"]) if train.early else 0)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from .ema import Average
 from .optimise import descend, remember
 from .phases import Phase, Position
 
+_CAUTION = 0.4  # of a mouth that is not sure: 1 moves with the least error, 0 as much as the person does
 _PIECE = 512  # frames whose windows, fifty kilobytes each, are taken at once
 
 
@@ -102,9 +103,9 @@ class Calibration:
     """Learns from speech that was not trained on how far the regression is believed beside the encoder, how much too little
     the mouth then moves, and makes up for it.
 
-    A code gets its missing movement back in proportion to its correlation with what speech
-    says: all of it where speech explains it, none where it is a guess, which a gain would
-    only make louder.
+    The factor on a code that has the least error is its correlation with the real one, times the real spread over the
+    predicted. It mumbles: what speech does not explain is missing. The factor that moves as much as the person does is the
+    ratio of the spreads alone. It makes guesses louder. The model goes between the two, by `_CAUTION`.
 
     predicted, regressed: codes [n, K] of each part, by an encoder and a regression that did not hear it; frames: of each part.
     """
@@ -165,6 +166,13 @@ class Calibration:
         for name in ("predicted", "regressed", "frames"):
             setattr(self, name, [t.to(self.context.device) for t in state.get(name, [])])
 
+    def unheard(self) -> tuple[Tensor, Tensor]:
+        """Codes [N, K] that encoder and regression together predict for the training frames, held out, and the real ones."""
+        made, frames = self.codes()
+        if self.model.regression is not None:
+            made = torch.lerp(made, torch.cat(self.regressed), self.model.regression.share)
+        return made, self.model.basis.encode(self.context.data.mouth[frames])
+
     def share(self) -> Tensor:
         """How far each code [K] of the regression is believed: where the held-out error is least."""
         made, frames = self.codes()
@@ -174,15 +182,11 @@ class Calibration:
 
     def gain(self) -> Tensor:
         """Factor [K] on each code, of encoder and regression together."""
-        made, frames = self.codes()
-        if self.model.regression is not None:
-            made = torch.lerp(made, torch.cat(self.regressed), self.model.regression.share)
-        real = self.model.basis.encode(self.context.data.mouth[frames])
-        most = self.context.config.train.articulate - 1
-        missing = (real.std(0) / made.std(0).clamp(min=1e-6) - 1).clamp(0, most)
+        made, real = self.unheard()
         a, b = (x - x.mean(0) for x in (made, real))
         explained = ((a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0)).clamp(min=1e-6)).clamp(min=0)
-        return 1 + explained * missing
+        spread = b.norm(dim=0) / a.norm(dim=0).clamp(min=1e-6)
+        return (explained**_CAUTION * spread).clamp(max=self.context.config.train.articulate)
 
 
 class FoldTraining(SpeechTraining):

@@ -15,12 +15,12 @@ from speech2lip.config import Config, default_config
 from speech2lip.detection import detect
 from speech2lip.diagnosis.doctor import examine_subject
 from speech2lip.diagnosis.report import check_place, render_page, short_lines, times_of
-from speech2lip.diagnosis.speaking import estimate_offset
 from speech2lip.errors import UserError
 from speech2lip.media.encode import VideoWriter
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.preparation import pipeline
 from speech2lip.preparation.learnable import lip_opening, rows_of
+from speech2lip.preparation.offset import estimate_offset
 from speech2lip.preparation.sound import extract_audio, moved
 from speech2lip.subject.layout import SubjectLayout
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from speech2lip.config import default_config
-from speech2lip.diagnosis.speaking import estimate_offset
 from speech2lip.media.sound import load_audio
 from speech2lip.preparation.learnable import lip_opening, rows_of
+from speech2lip.preparation.offset import estimate_offset
 from speech2lip.preparation.pipeline import find_face
 from speech2lip.preparation.sound import moved
 from speech2lip.subject.layout import SubjectLayout

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from speech2lip.audio.backend import Stream
-from speech2lip.training.augment import augment, mix
+from speech2lip.training.augment import augment, hold, mix
 
 
 def test_mixed_samples_keep_their_mouths():
@@ -24,3 +24,15 @@ def test_disturbances_can_be_switched_off():
     for part in (slice(80), slice(80, None)):
         assert 0 < weak[..., part].square().mean() < strong[..., part].square().mean()
     assert strong[..., 80:].std() < 0.12  # what is no spectrum gets a little noise only
+
+
+def test_ends_that_were_not_heard_yet_are_the_row_before():
+    """As live rendering hands them over; at most so many rows, in about half of the windows, and the others as they are."""
+    windows = torch.arange(20.0)[None, :, None].expand(400, -1, 3) + torch.arange(400.0)[:, None, None] * 100
+    held = hold(windows, np.random.default_rng(0), 6)
+    ends = held[:, -1, 0] - windows[:, 0, 0]  # the row that stands at the end
+    missing = (19 - ends).long()
+    assert set(missing.tolist()) == set(range(7)) and 0.35 < (missing > 0).float().mean() < 0.5
+    for k, window in zip(missing.tolist(), held - windows[:, :1], strict=True):
+        assert window[:, 0].tolist() == [min(row, 19 - k) for row in range(20)]
+    assert hold(windows, np.random.default_rng(0), 0) is windows

@@ -1,0 +1,1 @@
+"""Content credentials: what made a rendered file, signed, and read back."""
