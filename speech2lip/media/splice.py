@@ -65,16 +65,16 @@ def packets_of(path: Path, fps: float, select: Selection) -> Packets | str:
             decoded.append(packet.dts)
             clean.append(facts.clean)
         base = stream.time_base
-    number, decoded = free_id(ids), _filled(decoded, shown)
+    number, order = free_id(ids), _filled(decoded, shown)
     place = (np.array(sorted(shown)) - float(begin / base)) * float(base) * fps
     even = len(place) > 0 and np.abs(place - np.arange(len(place))).max() < float(_TOLERATED)
     if not even or abs((begin - zero) * Fraction(fps).limit_denominator(100_000)) > Fraction(1, 2):
         return f"the frames do not come evenly at {fps:.5g} per second"
-    if number is None or (np.diff(decoded) <= 0).any():
+    if number is None or (np.diff(order) <= 0).any():
         return "the packets are in disorder"
     rank = np.argsort(np.argsort(shown, kind="stable"), kind="stable")
     marks = np.array(clean) & (rank == np.arange(len(rank)))  # nothing is shown before that is decoded after
-    return Packets(base, tuple(sorted(shown)), tuple(decoded), rank, marks, zero, configuration, number)
+    return Packets(base, tuple(sorted(shown)), tuple(order), rank, marks, zero, configuration, number)
 
 
 def _filled(decoded: list[int | None], shown: list[int]) -> list[int]:
