@@ -191,7 +191,7 @@ def _check_fits(audio: Path, seconds: float, origin: str) -> None:
 class _Dubbing:
     """A clip and what is said in it."""
 
-    def __init__(self, predictor: Predictor, voices: Sequence[_Voice], signing: Signing | None):
+    def __init__(self, predictor: Predictor, voices: Sequence[_Voice], signing: Signing | None = None):
         self._predictor, self._voices, self._signing = predictor, voices, signing
         self._overlay = label_overlay(predictor.config.render.label, predictor.subject.size)
         self._fps, self._frames = predictor.subject.fps, predictor.subject.frames
