@@ -31,7 +31,7 @@ def spoken(text: str, folder: Path) -> Path:
     if Path(text).is_file():
         return Path(text)
     needs("demo", "espeakng_loader")
-    from speech2lip.demo.speech import synthesize
+    from speech2lip.voice.synthesis import synthesize
 
     save_wav(folder / "speech.wav", synthesize(text).wav)
     return folder / "speech.wav"

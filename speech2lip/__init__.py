@@ -6,8 +6,9 @@
     train("dataset/me", "log/me", minutes=30)
     render("log/me/model.pt", "speech.wav", "result.mp4")
 
-`listen` says how far a sound lies from the training's; `Predictor` and `load_checkpoint` give single frames; `subjects`
-lists who was learned; `verify` tells whether a video was made here, and how. Importing this package is cheap: what
+`Predictor` and `load_checkpoint` give single frames; `dub` makes somebody speak in some spans of their own video;
+`listen` says how far a sound lies from the training's; `subjects` lists who was learned; `verify` tells whether a video was
+made here, and how. Importing this package is cheap: what
 a name needs is imported when it is first used.
 """
 
@@ -15,7 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import dub as dub
     from .api import export_subject as export_subject
+    from .api import head_motion as head_motion
     from .api import import_subject as import_subject
     from .api import listen as listen
     from .api import preprocess as preprocess
@@ -31,12 +34,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Predictor", "UserError", "export_subject", "import_subject", "listen", "load_checkpoint", "preprocess", "remove_subject", "rename_subject",
-    "render", "subjects", "train", "verify",
+    "Predictor", "UserError", "dub", "export_subject", "head_motion", "import_subject", "listen", "load_checkpoint", "preprocess",
+    "remove_subject", "rename_subject", "render", "subjects", "train", "verify",
 ]  # fmt: skip
 _HOMES = {
-    "preprocess": "api", "train": "api", "render": "api", "listen": "api", "UserError": "errors", "subjects": "api", "rename_subject": "api",
-    "export_subject": "api", "import_subject": "api", "remove_subject": "api", "verify": "api",
+    "preprocess": "api", "train": "api", "render": "api", "dub": "api", "listen": "api", "UserError": "errors", "subjects": "api",
+    "rename_subject": "api", "export_subject": "api", "head_motion": "api", "import_subject": "api", "remove_subject": "api",
+    "verify": "api",
     "Predictor": "rendering.predictor", "load_checkpoint": "model.checkpoint",
 }  # fmt: skip
 

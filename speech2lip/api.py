@@ -18,6 +18,7 @@ from .subject.records import Subject
 if TYPE_CHECKING:
     from .library.listing import ListedSubject
     from .provenance.verify import Verdict
+    from .rendering.dubbing import DubReport
     from .rendering.listening import Impression
 
 
@@ -73,28 +74,90 @@ def train(
 
 def render(
     model: str | Path, audio: str | Path, out: str | Path, subject: str | Path | None = None, start: int = 0,
-    device: str = "auto", settings: Settings | None = None,
+    device: str = "auto", settings: Settings | None = None, pose: str | Path | float = "source",
 ) -> int:  # fmt: skip
     """Make the person say `audio`, in the video `out` at the source's size; returns its number of frames.
 
     subject: the subject's folder (default: the one that the model was trained on); start: source
     frame to begin on; device: auto, cpu or cuda; settings: keys of section `render` to change, such as those of the
-    command's options: render.silence, render.articulation, render.steady and render.loop. The video carries content
-    credentials (docs/credentials.md), and with `settings={"render.label": "AI-generated"}` a visible mark.
+    command's options: render.silence, render.articulation, render.steady, render.loop and render.label; pose: of the head: "hold",
+    "source", a factor on the clip's own motion, or a file that it follows: JSON of `head_motion`, a subject's folder, a video.
+    The video carries content credentials (docs/credentials.md).
 
         frames = render("log/me/model.pt", "speech.wav", "result.mp4")
         render("log/me/model.pt", "speech.wav", "calm.mp4", settings={"render.silence": "natural", "render.loop": [100, 349]})
     """
     from .media.sound import check_sound
+    from .preparation.motion import motion_file
     from .rendering.files import render_video
     from .rendering.output import check_output
+    from .rendering.posing import check_pose, pose_settings
 
     check_input(Path(audio), "speech")
     check_sound(Path(audio))
     check_output(Path(out), Path(audio))
-    return render_video(
-        Path(model), Path(audio), Path(out), Path(subject) if subject is not None else None, device, start, settings
-    )
+    given = {**pose_settings(str(pose)), **(settings or {})}
+    check_pose(str(given.get("render.pose", "source")))
+    folder = Path(subject) if subject is not None else None
+    with motion_file(str(given.get("render.pose", "source"))) as readable:
+        given["render.pose"] = readable
+        return render_video(Path(model), Path(audio), Path(out), folder, device, start, given)
+
+
+def head_motion(source: str | Path, out: str | Path, settings: Settings | None = None) -> int:
+    """Write how a head moves as JSON, for `pose` of `render`; returns the number of frames.
+
+    source: a subject's folder, or a video of a head; settings: entries to change, for a video.
+
+        head_motion("dataset/me", "me.json")
+    """
+    from .preparation.motion import motion_of_video
+    from .rendering.posing import motion_of
+    from .subject.layout import SubjectLayout
+    from .subject.motion import write_motion
+
+    path = Path(source)
+    known = SubjectLayout(path).subject.is_file()
+    motion = motion_of(path) if known else motion_of_video(load_settings(None, settings or {}), path)
+    write_motion(Path(out), motion)
+    return len(motion)
+
+
+def verify(file: str | Path, certificate: str | Path | None = None) -> Verdict:
+    """What the content credentials of a video or a picture say, and whether it was altered since; see `Verdict`.
+
+    certificate: of somebody else who may have signed it (PEM). Nothing is asked of a network.
+
+        verdict = verify("result.mp4")
+        print(verdict.good, verdict.state, verdict.problems)
+    """
+    from .provenance.verify import verify as run
+
+    return run(Path(file), Path(certificate) if certificate is not None else None)
+
+
+def dub(
+    model: str | Path, segments: str | Path, out: str | Path, audio: str | Path | None = None,
+    subject: str | Path | None = None, device: str = "auto", settings: Settings | None = None,
+) -> DubReport:  # fmt: skip
+    """Make the person speak in some spans of the source alone; returns what was written into the video `out`.
+
+    segments: a .srt, .vtt or .csv file of spans; audio: what is said, at the source's times; without it the sound that
+    the .csv names, or the spans' text in a built-in voice; others: as of `render`. Outside the spans picture and sound are the
+    source's, and the result has as many frames ([dubbing](docs/dubbing.md)).
+
+        report = dub("log/me/model.pt", "times.srt", "dubbed.mp4", audio="german.wav")
+        print(report)
+    """
+    from .media.sound import check_sound
+    from .rendering.dubbing import render_dubbed
+
+    sound = Path(audio) if audio is not None else None
+    if sound is not None:
+        check_input(sound, "speech")
+        check_sound(sound)
+    folder = Path(subject) if subject is not None else None
+    return render_dubbed(Path(model), Path(segments), sound, Path(out), folder, device, settings)
 
 
 def listen(model: str | Path, audio: str | Path, subject: str | Path | None = None, device: str = "auto") -> Impression:
@@ -109,19 +172,6 @@ def listen(model: str | Path, audio: str | Path, subject: str | Path | None = No
     check_input(Path(audio), "speech")
     check_sound(Path(audio))
     return next(run(Path(model), [Path(audio)], Path(subject) if subject is not None else None, device))
-
-
-def verify(file: str | Path, certificate: str | Path | None = None) -> Verdict:
-    """What the content credentials of a video or a picture say, and whether it was altered since; see `Verdict`.
-
-    certificate: of somebody else who may have signed it (PEM). Nothing is asked of a network.
-
-        verdict = verify("result.mp4")
-        print(verdict.good, verdict.state, verdict.problems)
-    """
-    from .provenance.verify import verify as run
-
-    return run(Path(file), Path(certificate) if certificate is not None else None)
 
 
 def subjects(root: str | Path = "dataset", log: str | Path = "log") -> list[ListedSubject]:

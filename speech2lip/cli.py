@@ -6,7 +6,8 @@ import argparse
 import io
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -462,11 +463,14 @@ def _model(options: argparse.Namespace) -> Path:
 def _add_render(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
-    parser.add_argument("--audio", type=Path, required=True, help="what the person shall say")
+    parser.add_argument("--audio", type=Path, help="what the person shall say")
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
-    parser.add_argument(
-        "--start", type=int, default=0, help="source frame to start on (default 0, or the loop's first)"
-    )
+    parser.add_argument("--start", type=int, help="source frame to start on (default 0, or the loop's first)")
+    parser.add_argument("--segments", type=Path, metavar="TIMES", help=(
+        "dub the source: speak in the spans of a .srt, .vtt or .csv file alone. AUDIO is then heard at its own times; without it, "
+        "sound that the .csv names or the spans' text is"))  # fmt: skip
+    parser.add_argument("--keep-length", action="store_true", help=(
+        "as many frames as the source: silence follows shorter sound, longer sound is refused"))  # fmt: skip
     parser.add_argument(
         "--loop", metavar="A:B", help="walk forth and back from source frame A to B (default: the whole clip)"
     )
@@ -474,6 +478,9 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
         "where nobody speaks: the mouth rests (close), keeps small movement (natural), or follows the sound (off)"))  # fmt: skip
     parser.add_argument("--articulation", type=float, help="factor on the movement of the mouth (default 1)")
     parser.add_argument("--steady", type=float, help="how much lips are smoothed over time, 0 to 1 (default 0)")
+    parser.add_argument("--pose", metavar="POSE", help=(
+        "the head: hold: keeps still; a number: moves as in the clip, calmer (below 1) or stronger (above 1); FILE: follows a "
+        "motion: JSON of `speech2lip pose`, a subject's folder, or a video of a head (default: source, as in the clip)"))  # fmt: skip
     parser.add_argument("--device", default="auto", help=DEVICES)
     parser.add_argument("--stream", action="store_true", help=(
         "render while the audio arrives: AUDIO is - (16 kHz, 16-bit mono PCM on standard input) or a growing WAV file, "
@@ -501,8 +508,11 @@ def _label(options: argparse.Namespace) -> str | None:
 
 def _render(options: argparse.Namespace) -> int:
     model = _model(options)
+    _check_render(options)
     if options.stream:
         return _render_live(options, model)
+    if options.segments is not None:
+        return _render_dubbed(options, model)
     from .media.sound import check_sound
     from .rendering.files import render_video
     from .rendering.output import check_output
@@ -512,21 +522,54 @@ def _render(options: argparse.Namespace) -> int:
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
-    given = _render_settings(options)
-    count = render_video(model, options.audio, options.out, options.data, options.device, options.start, given)
+    with _posed(options) as given:
+        count = render_video(model, options.audio, options.out, options.data, options.device, options.start or 0, given)
     print(f"{options.out}: {count} frames")
     return 0
 
 
+def _check_render(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if options.segments is None and options.audio is None:
+        raise UserError("no sound was given: speech2lip render --name NAME --audio speech.wav --out result.mp4")
+    dubs = options.segments is not None
+    apart = [
+        ("--stream", options.stream and options.keep_length, "--keep-length"), ("--segments", dubs and options.stream, "--stream"),
+        ("--segments", dubs and options.start is not None, "--start"), ("--segments", dubs and options.loop is not None, "--loop"),
+        ("--segments", dubs and options.pose is not None, "--pose"),
+        ("--segments", dubs and str(options.audio) == "-", "--audio -"),
+    ]  # fmt: skip
+    for one, together, other in apart:
+        if together:
+            raise UserError(f"{one} and {other} do not go together: leave one of them out")
+
+
+def _render_dubbed(options: argparse.Namespace, model: Path) -> int:
+    from .media.sound import check_sound
+    from .rendering.dubbing import render_dubbed
+
+    if options.audio is not None:
+        check_input(options.audio, "speech")
+        check_sound(options.audio)
+    given = _render_settings(options)
+    report = render_dubbed(model, options.segments, options.audio, options.out, options.data, options.device, given)
+    print(f"{options.out}: {report}")
+    return 0
+
+
 def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Entries of section render that options and key=value change; the latter win, but for --label."""
-    label = _label(options)
+    """Entries of section render that options and key=value change; the latter win."""
+    from .rendering.posing import pose_settings
+
     by_option = {f"render.{name}": getattr(options, name) for name in ("silence", "articulation", "steady")}
+    by_option["render.label"] = _label(options)
     if options.loop is not None:
         by_option["render.loop"] = _stretch(options.loop)
+    if options.keep_length:
+        by_option["render.keep_length"] = True
+    by_option |= {} if options.pose is None else pose_settings(options.pose)
     given = {name: value for name, value in by_option.items() if value is not None}
-    given |= dict(parse_setting(text) for text in options.settings)
-    return given | ({} if label is None else {"render.label": label})
+    return given | dict(parse_setting(text) for text in options.settings)
 
 
 def _stretch(text: str) -> tuple[int, int]:
@@ -537,6 +580,23 @@ def _stretch(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
+@contextmanager
+def _posed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The settings of `render`, in which a video whose head is followed is a file of its motion."""
+    from .rendering.posing import check_pose
+
+    given = _render_settings(options)
+    pose = str(given.get("render.pose", "source"))
+    check_pose(pose)
+    if pose in ("source", "hold"):
+        yield given
+        return
+    from .preparation.motion import motion_file
+
+    with motion_file(pose) as readable:
+        yield given | {"render.pose": readable}
+
+
 def _render_live(options: argparse.Namespace, model: Path) -> int:
     from .media.pcm import sound_of_growing_file, sound_of_stream
     from .rendering.live import render_live
@@ -544,34 +604,11 @@ def _render_live(options: argparse.Namespace, model: Path) -> int:
 
     check_output(options.out, model, *([] if str(options.audio) == "-" else [options.audio]), live=True)
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
-    given = _render_settings(options)
     print("note: a stream cannot be signed: this video gets no content credentials", file=sys.stderr)
-    report = render_live(model, options.data, sound, str(options.out), options.device, options.start, given)
+    with _posed(options) as given:
+        report = render_live(model, options.data, sound, str(options.out), options.device, options.start or 0, given)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0
-
-
-# ---------------------------------------------------------------- listen
-
-
-def _add_listen(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
-    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="files with sound")
-    parser.add_argument("--device", default="auto", help=DEVICES)
-
-
-def _listen(options: argparse.Namespace) -> int:
-    from .media.sound import check_sound
-    from .rendering.listening import listen
-
-    model = _model(options)
-    for file in options.audio:
-        check_input(file, "speech")
-        check_sound(file)
-    for impression in listen(model, options.audio, options.data, options.device):
-        print(impression, flush=True)
-    return 0
 
 
 # ---------------------------------------------------------------- verify
@@ -605,6 +642,62 @@ def _verify(options: argparse.Namespace) -> int:
     verdict = verify(options.file, options.certificate)
     print(as_json(verdict) if options.json else "\n".join(lines_of(verdict)))
     return 0 if verdict.good else 1
+
+
+# ---------------------------------------------------------------- listen
+
+
+def _add_listen(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("--data", type=Path, help="the subject's folder (default: the one it was trained on)")
+    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="files with sound")
+    parser.add_argument("--device", default="auto", help=DEVICES)
+
+
+def _listen(options: argparse.Namespace) -> int:
+    from .media.sound import check_sound
+    from .rendering.listening import listen
+
+    model = _model(options)
+    for file in options.audio:
+        check_input(file, "speech")
+        check_sound(file)
+    for impression in listen(model, options.audio, options.data, options.device):
+        print(impression, flush=True)
+    return 0
+
+
+# ---------------------------------------------------------------- pose
+
+
+def _add_pose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--video", type=Path, help="a video of a head")
+    parser.add_argument("--data", type=Path, help="a subject's folder, instead of --video")
+    parser.add_argument("--name", help="name of a subject, instead of --data: dataset/NAME")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    _add_config(parser)
+
+
+def _pose(options: argparse.Namespace) -> int:
+    from .preparation.motion import motion_of_video
+    from .rendering.posing import motion_of
+    from .subject.motion import write_motion
+
+    given = [value for value in (options.video, options.data, options.name) if value is not None]
+    if len(given) != 1:
+        raise UserError("give one of --video, --data and --name: whose motion shall be written")
+    if options.out.suffix.lower() != ".json":
+        raise UserError(f"--out {options.out} is no JSON file: give a name that ends in .json")
+    check_writable(options.out)
+    if options.video is not None:
+        motion = motion_of_video(_config(options), options.video)
+    else:
+        named = None if options.name is None else load_settings(None, {"name": options.name}).name
+        motion = motion_of(options.data if named is None else Path("dataset") / named)
+    write_motion(options.out, motion)
+    print(f"{options.out}: {len(motion)} frames\nnext: speech2lip render --model MODEL --audio SPEECH --out result.mp4 "
+          f"--pose {shlex.quote(str(options.out))}")  # fmt: skip
+    return 0
 
 
 # ---------------------------------------------------------------- evaluate
@@ -902,14 +995,19 @@ COMMANDS = {
     "render": Command(
         "make the person say new audio",
         "speech2lip render --model log/me/model.pt --audio speech.wav --out result.mp4\n"
+        "  speech2lip render --model log/me/model.pt --segments times.srt --audio german.wav --out dubbed.mp4\n"
         "  microphone | speech2lip render --model log/me/model.pt --stream --audio - --out - | player", _add_render, _render,
+    ),
+    "verify": Command(
+        "say who made a video, how, and whether it was altered since", "speech2lip verify result.mp4", _add_verify, _verify,
     ),
     "listen": Command(
         "say how far sound lies from the speech that a model was trained on",
         "speech2lip listen --name me --audio speech.wav other.wav", _add_listen, _listen,
     ),
-    "verify": Command(
-        "say who made a video, how, and whether it was altered since", "speech2lip verify result.mp4", _add_verify, _verify,
+    "pose": Command(
+        "write how a head moves, as JSON for `render --pose`", "speech2lip pose --name me --out me.json\n"
+        "  speech2lip pose --video head.mp4 --out head.json", _add_pose, _pose,
     ),
     "evaluate": Command(
         "measure a model on its test split, or any generated video, and write a report",

@@ -355,6 +355,15 @@ class RenderConfig:
     hdr: str = key("sdr", "HDR sources: tone-mapped to sdr, or kept in 10 bit with their tags", choices=("sdr", "keep"))
     batch: int = key(8, "frames at once, shared by the threads that paint", 1, 256)
     fade: int = key(4, "frames over which the mouth is left to the source where something comes in front of it", 0, 100)
+    ease: int = key(4, "frames at the ends of a dubbed span over which the mouth leaves the source's own shape", 0, 100)
+    voice: str = key("en-us", "espeak-ng's name of the built-in voice, for spans with text and no sound of their own")
+    keep_length: bool = key(
+        False, "as many frames as the source: silence follows sound that is shorter, and longer sound is refused"
+    )
+    lossless_sound: bool = key(
+        False, "write sound without loss (FLAC in .mp4 and .mkv, ALAC in .mov), so that outside of dubbed spans no sample changes; "
+        "render.crf=0 does that to the picture",
+    )  # fmt: skip
     clear_seconds: float = key(
         4.0,
         "stretch without such frames, or others without this person's face, that is long enough for the walk to stay in it",
@@ -379,6 +388,12 @@ class RenderConfig:
         _EVER,
     )
     steady: float = key(0.0, "how much lips are smoothed over time; live, 1 makes them about 40 ms late", 0, 1)
+    pose: str = key(
+        "source", "the head's motion: source: the clip's own; hold: one pose; or a file whose motion it follows: JSON (docs/pose.md), "
+        "or another subject's folder",
+    )  # fmt: skip
+    pose_scale: float = key(1.0, "factor on that motion: below 1 it is calmer, above 1 stronger", 0, 3)
+    pose_limit: float = key(15.0, "degrees that a head is turned from how its source frame shows it, at most", 0, 30)
     amp: bool = key(True, "bfloat16 where the device computes in it")
     output: str = key("rendering_result", "folder of rendered frames")
     label: str = key("", "text of a visible mark in a corner of every frame, such as AI-generated; empty: none")
@@ -751,14 +766,6 @@ def _check_name(name: str, origin: str) -> None:
         raise UserError(f"{origin}: name is {shown(name)}, which has {size} bytes, allowed are {LONGEST}: shorten it")
 
 
-def _check_loop(loop: tuple[int, ...], origin: str) -> None:
-    """render.loop: nothing, or the first and the last frame."""
-    if loop and (len(loop) != 2 or loop[0] > loop[1]):
-        raise UserError(
-            f"{origin}: render.loop is {shown(list(loop))}, needed are its first and last frame, such as [100, 349]"
-        )
-
-
 def _check_label(label: str, origin: str) -> None:
     """What is drawn into frames: the letters that OpenCV has, and no more than fit."""
     odd = next((c for c in label if not " " <= c <= "~"), "")
@@ -779,6 +786,14 @@ def _check_signing(render: RenderConfig, origin: str) -> None:
         other = next(name for name in given if name != lacking[0])
         raise UserError(
             f"{origin}: {other} is given without {lacking[0]}: give both, or neither for a key of this computer"
+        )
+
+
+def _check_loop(loop: tuple[int, ...], origin: str) -> None:
+    """render.loop: nothing, or the first and the last frame."""
+    if loop and (len(loop) != 2 or loop[0] > loop[1]):
+        raise UserError(
+            f"{origin}: render.loop is {shown(list(loop))}, needed are its first and last frame, such as [100, 349]"
         )
 
 

@@ -18,12 +18,12 @@ SPEAKERS = {
     "library": ("subjects",), "subject/consent.py": ("preprocess", "run"), "subject/schema.py": ("preprocess", "run"),
     "training/prior.py": ("prior",), "diagnosis/report.py": ("doctor",), "diagnosis": PREPARING, "preparation": PREPARING, "training": TRAINING, "demo": ("demo",), "importing/dataset.py": ("import",),
     "importing/config.py": ("import",), "importing/checkpoint.py": ("import",), "rendering/predictor.py": ("render",),
-    "rendering/files.py": ("inference.py",), "rendering/live.py": ("render",), "media/pcm.py": ("render",),
+    "rendering/files.py": ("render",), "rendering/dubbing.py": ("render",), "rendering/live.py": ("render",), "rendering/posing.py": ("render",), "media/pcm.py": ("render",),
     "evaluation": ("evaluate",), "rendering/output.py": ("run", "render"), "weights/fetch.py": ("weights",),
     "provenance/verify.py": ("verify",), "provenance": ("run", "render"),
 }  # fmt: skip
 _FUNCTIONS = {  # of cli.py
-    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_doctor": ("doctor",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_stretch": ("render",), "_evaluate": ("evaluate",),
+    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_doctor": ("doctor",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_check_render": ("render",), "_stretch": ("render",), "_pose": ("pose",), "_evaluate": ("evaluate",),
     "_model": ("render", "evaluate", "listen"), "_demo": ("demo",), "_import": ("import",), "_prior": ("prior",), "_export_subject": ("subjects",), "_check_training": ("run",),
 }  # fmt: skip
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]*")

@@ -405,5 +405,5 @@ def test_a_published_configuration_keeps_names_and_numbers(tmp_path):
 def test_table_shows_a_section_or_what_was_changed():
     config = default_config(["train.batch=4"])
     assert as_table(config, only_changed=True).startswith("train.batch = 4  (default 8)")
-    assert as_table(config, "render").count("\nrender.") == 16 and "train." not in as_table(config, "render")
+    assert as_table(config, "render").count("\nrender.") == 23 and "train." not in as_table(config, "render")
     assert as_table(config, "rend") == ""

@@ -108,7 +108,7 @@ def test_speech_models_come_from_this_computer_unless_the_user_said_yes(monkeypa
 
 def test_the_process_that_speaks_ends_by_itself(monkeypatch):
     """Whatever becomes of the process that started it."""
-    from speech2lip.demo import espeak
+    from speech2lip.voice import espeak
 
     asked = []
     monkeypatch.setattr(espeak.signal, "alarm", asked.append)

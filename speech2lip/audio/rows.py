@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import Protocol
 
@@ -140,6 +140,11 @@ class FeatureWindows:
         seconds = frames[:, None] / self.fps + self.offsets  # of these alone: live, the count has no end
         parts = [rows.at(seconds) for rows in self.streams]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, 2)
+
+    def part(self, first: int, count: int) -> FeatureWindows:
+        """The windows of `count` frames from number `first` on."""
+        streams = tuple(replace(rows, start=rows.start - first / self.fps) for rows in self.streams)
+        return replace(self, streams=streams, count=count)
 
 
 def resample_rows(rows: np.ndarray, rate: float, new_rate: float, count: int) -> np.ndarray:

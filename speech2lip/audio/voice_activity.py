@@ -222,3 +222,10 @@ def _eased(share: np.ndarray) -> np.ndarray:
     """0..1 with slopes of 0 at both ends (smoothstep)."""
     share = np.clip(share, 0, 1)
     return np.asarray(share * share * (3 - 2 * share))
+
+
+def presence_in_sound(pieces: Iterable[np.ndarray], fps: float, count: int) -> np.ndarray:
+    """How far each of `count` frames belongs to speech, [count] in 0..1, by a 16 kHz sound in pieces [N]."""
+    heard = SpeechPresence()
+    heard.push(speech_probability(pieces))
+    return heard.at(np.arange(count) / fps)

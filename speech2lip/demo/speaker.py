@@ -18,9 +18,10 @@ from ..geometry.camera import Poses
 from ..media.encode import VideoWriter
 from ..media.sound import SAMPLE_RATE, save_wav
 from ..progress import track
+from ..voice.synthesis import synthesize
 from .picture import FrameState, paint
 from .render import HeadRenderer
-from .speech import mouth_track, synthesize
+from .speech import mouth_track
 
 TRAINING_SENTENCES = (
     "The quick brown fox jumps over the lazy dog, but my mum prefers warm bread and butter.",

@@ -1,46 +1,12 @@
-"""Speech with phoneme timings from espeak-ng, and the mouth movements that belong to it."""
+"""The mouth movements that belong to speech."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
-from ..media.sound import SAMPLE_RATE
-from .espeak import LIMIT
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """wav: float32 [samples] at 16 kHz; phonemes: (start seconds, espeak mnemonic) in order."""
-
-    wav: np.ndarray
-    phonemes: tuple[tuple[float, str], ...]
-
-    @property
-    def duration(self) -> float:
-        return len(self.wav) / SAMPLE_RATE
-
-
-def synthesize(text: str, voice: str = "en-us", words_per_minute: int = 160) -> Utterance:
-    """Speak `text` with espeak-ng; the same text always gives the same samples."""
-    root = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-m", "speech2lip.demo.espeak", voice, str(words_per_minute), text]
-    run = subprocess.run(command, cwd=root, capture_output=True, timeout=2 * LIMIT)
-    if run.returncode != 0:
-        reason = run.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise RuntimeError(f"espeak-ng could not speak {text[:40]!r} ({''.join(reason)})")
-    header, _, samples = run.stdout.partition(b"\n")
-    facts = json.loads(header)
-    wav = np.frombuffer(samples, "<i2").astype(np.float32) / 32768
-    divisor = np.gcd(facts["rate"], SAMPLE_RATE)
-    wav = resample_poly(wav, SAMPLE_RATE // divisor, facts["rate"] // divisor).astype(np.float32)
-    return Utterance(wav, tuple((start, name) for start, name in facts["phonemes"]))
+from ..voice.synthesis import Utterance
 
 
 @dataclass(frozen=True)

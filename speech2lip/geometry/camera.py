@@ -107,6 +107,12 @@ def unproject(pixels: np.ndarray, depth: np.ndarray, camera: Intrinsics) -> np.n
     return np.concatenate([xy, np.ones_like(xy[..., :1])], -1) * depth[..., None]
 
 
+def pixel_rays(camera: Intrinsics, size: int) -> np.ndarray:
+    """Directions [size, size, 3] in which the pixels of a square picture look; z is 1."""
+    pixels = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float64)
+    return unproject(pixels, np.ones((size, size)), camera)
+
+
 def pixel_to_grid(pixels: Tensor, width: int, height: int) -> Tensor:
     """Pixel coordinates [..., 2] (x, y) -> grid_sample coordinates, align_corners=True."""
     size = pixels.new_tensor([width - 1, height - 1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from ..background import Worker
 from ..errors import UserError
 from .facts import Colour
 from .pipes import Pipe, pipe_to
+from .sound_writer import EncodedSound, Place, SoundWriter, add_sound
 from .soundtrack import Soundtrack
+from .tags import Tags
 from .yuv import Kept, Planes, lay_over, padded_to_even, places, repaint, to_yuv420, written_bits
 
 if TYPE_CHECKING:
@@ -29,27 +31,28 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="_Encoder")
 _NTSC = tuple(Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120))
 _SAME_RATE = 5e-6  # relative; an hour at a rate that is off by so much is off by less than a frame
-_BITS = 192_000  # of sound, per second
-_PIECE = 1024  # samples that AAC encodes at once
 _DEEP = "yuv420p10le"
 _LIVE_RATE = 16_000  # of the sound that live rendering hears
 
 
 @dataclass(frozen=True)
 class Container:
-    """A kind of file: ffmpeg's name of its format, the codec of its sound, options of the muxer."""
+    """A kind of file: ffmpeg's name of its format, the codec of its sound, and of sound without loss (""; none), options of
+    the muxer."""
 
     format: str
     sound: str = "aac"
     options: dict[str, str] = field(default_factory=dict)
+    lossless: str = ""
 
 
 _FASTSTART = {"movflags": "+faststart"}
 _FRAGMENTS = {"movflags": "frag_every_frame+empty_moov+default_base_moof+skip_trailer"}
 _CLUSTERS = {"cluster_time_limit": "0"}  # else a second of frames waits for its end
 CONTAINERS = {  # of whole videos
-    ".mp4": Container("mp4", options=_FASTSTART), ".m4v": Container("mp4", options=_FASTSTART),
-    ".mov": Container("mov", options=_FASTSTART), ".mkv": Container("matroska"), ".ts": Container("mpegts"),
+    ".mp4": Container("mp4", options=_FASTSTART, lossless="flac"), ".m4v": Container("mp4", options=_FASTSTART, lossless="flac"),
+    ".mov": Container("mov", options=_FASTSTART, lossless="alac"), ".mkv": Container("matroska", lossless="flac"),
+    ".ts": Container("mpegts"),
 }  # fmt: skip
 LIVE_CONTAINERS = {
     ".mkv": Container("matroska", "pcm_s16le", _CLUSTERS),  # sound as it is: an encoder would hold some back
@@ -78,7 +81,7 @@ class _Encoder:
 
     def __init__(self, out: Path | str, fps: float | Fraction, kind: Container, colour: Colour):
         self.out, self.rate, self.colour = out, exact_rate(fps), colour
-        self.frames = 0
+        self.frames, self.tags = 0, Tags()
         self._kind, self._shown = kind, 0
         self._file: OutputContainer | None = None
         self._picture: VideoStream | None = None
@@ -124,11 +127,14 @@ class _Encoder:
     def _end_sound(self) -> None:
         """All frames are encoded, and no more sound will come."""
 
-    def _start(self, width: int, height: int) -> None:
+    def _opened(self) -> OutputContainer:
         import av  # here, so that training starts where it is missing
 
         options = {**self._kind.options, "flush_packets": "1"}
-        self._file = av.open(self._target(), "w", format=self._kind.format, container_options=options)
+        return av.open(self._target(), "w", format=self._kind.format, container_options=options)
+
+    def _start(self, width: int, height: int) -> None:
+        self._file = self._opened()
         colour = self.colour
         tags = {"colorspace": colour.matrix, "color_primaries": colour.primaries, "color_trc": colour.transfer}
         tags["color_range"] = "pc" if colour.full_range else "tv"
@@ -142,6 +148,7 @@ class _Encoder:
         self._picture.codec_context.time_base = 1 / self.rate
         self._picture.codec_context.thread_type = self._THREADS
         self._sound = self._sound_stream(self._file)
+        set_tags(self.tags, self._file, self._picture, self._sound)
 
     def _encode(self, image: np.ndarray | Kept) -> None:
         kept = image if isinstance(image, Kept) else None
@@ -153,6 +160,10 @@ class _Encoder:
                 lay_over(pixels, kept.overlay, self.colour)
         if self._picture is None:
             self._start(frame.width, frame.height)
+        self._put(frame)
+
+    def _put(self, frame: VideoFrame) -> None:
+        """Encode the next frame."""
         assert self._picture is not None
         frame.pts, frame.time_base = self._shown, 1 / self.rate
         self._shown += 1
@@ -191,20 +202,20 @@ class _Encoder:
 
 
 class VideoWriter(_Encoder):
-    """H.264 (yuv420p, even size), the index in front, with optional sound (AAC); written atomically by the caller.
+    """H.264 (yuv420p, even size), the index in front, with optional sound; written atomically by the caller.
 
-    `audio` is any file with sound, which is cut, or followed by silence, to the length of the picture.
-    colour: what the RGB values of the frames mean; the file is tagged with it.
+    `audio` is any file with sound, which is cut, or followed by silence, to the length of the picture; or what writes sound.
+    colour: what the RGB values of the frames mean; the file is tagged with it. tags: what else it says about itself.
     """
 
     def __init__(
-        self, path: Path, fps: float | Fraction, audio: Path | None = None, *, crf: int = 15, preset: str = "veryfast",
-        colour: Colour = Colour(),
+        self, path: Path, fps: float | Fraction, audio: Path | SoundWriter | None = None, *, crf: int = 15,
+        preset: str = "veryfast", colour: Colour = Colour(), tags: Tags = Tags(),
     ):  # fmt: skip
         super().__init__(path, fps, container_of(path), colour)
-        self.crf, self.preset = crf, preset
-        self._track = Soundtrack(audio) if audio is not None else None
-        self._heard = 0  # samples
+        self.crf, self.preset, self.tags = crf, preset, tags
+        self._track: SoundWriter | None = EncodedSound(Soundtrack(audio)) if isinstance(audio, Path) else audio
+        self._zero = Fraction(0)  # seconds of the file at which picture and sound begin
 
     def _options(self) -> dict[str, str]:
         return {"preset": self.preset, "crf": str(self.crf)}
@@ -212,33 +223,20 @@ class VideoWriter(_Encoder):
     def _sound_stream(self, file: OutputContainer) -> AudioStream | None:
         if self._track is None:
             return None
-        stream = _add_sound(file, self._kind.sound, self._track.rate, self._track.layout)
-        stream.bit_rate = _BITS
-        return stream
+        return self._track.open(file, Place(self._kind.sound, self._kind.lossless, self._zero))
 
     def _encode(self, image: np.ndarray | Kept) -> None:
         super()._encode(image)
-        self._hear(_PIECE)
+        self._hear()
 
-    def _hear(self, least: int) -> None:
-        """Encode the sound of the frames so far, in pieces of at least so many samples: an encoder's frame."""
-        from av.audio.frame import AudioFrame
-
-        if self._track is None or self._sound is None:
-            return
-        until = round(self._shown / self.rate * self._track.rate)
-        while until - self._heard >= least:
-            size = min(_PIECE, until - self._heard)
-            frame = AudioFrame.from_ndarray(self._track.take(size), "fltp", self._track.layout)
-            frame.sample_rate, frame.pts = self._track.rate, self._heard
-            frame.time_base = Fraction(1, self._track.rate)
-            self._heard += size
-            self._mux(self._sound.encode(frame))
+    def _hear(self) -> None:
+        """Write the sound of the frames so far."""
+        if self._track is not None:
+            self._mux(self._track.until(self._shown / self.rate))
 
     def _end_sound(self) -> None:
-        if self._track is not None and self._sound is not None:
-            self._hear(1)
-            self._mux(self._sound.encode(None))
+        if self._track is not None:
+            self._mux(self._track.end(self._shown / self.rate))
 
     def _release(self) -> None:
         super()._release()
@@ -306,7 +304,7 @@ class LiveWriter(_Encoder):
         return {**speed, "crf": str(self.crf)}
 
     def _sound_stream(self, file: OutputContainer) -> AudioStream | None:
-        return _add_sound(file, self._kind.sound, _LIVE_RATE, "mono")
+        return add_sound(file, self._kind.sound, _LIVE_RATE, "mono")  # type: ignore[no-any-return]
 
     def _encode(self, image: np.ndarray | Kept) -> None:
         super()._encode(image)
@@ -350,10 +348,12 @@ def _without_loss(options: dict[str, str]) -> dict[str, str]:
     return {"qp" if key == "crf" and value == "0" else key: value for key, value in options.items()}
 
 
-def _add_sound(file: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
-    stream: Any = file.add_stream(codec, rate)
-    stream.layout, stream.codec_context.time_base = layout, Fraction(1, rate)
-    return stream  # type: ignore[no-any-return]
+def set_tags(tags: Tags, file: OutputContainer, picture: VideoStream, sound: AudioStream | None) -> None:
+    """Before anything is written."""
+    file.metadata.update(tags.file)
+    picture.metadata.update(tags.video)
+    if sound is not None:
+        sound.metadata.update(tags.audio)
 
 
 def live_container_of(out: str) -> Container:

@@ -6,12 +6,13 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..errors import UserError
 from .container import audio_stream, open_media, origin, read_errors
+from .facts import Selection
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -19,22 +20,42 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 _KEPT = (44100, 48000)  # rates; others become the last one. A piece of AAC, 1024 samples, is then shorter than a frame
+_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # that AAC has
+_LAYOUTS = {  # channels as files have them, and as they are written; others become stereo
+    **{name: name for name in ("mono", "stereo", "3.0", "4.0", "5.0", "5.1")}, "5.0(side)": "5.0", "5.1(side)": "5.1",
+}  # fmt: skip
+
+
+class Sound(Protocol):
+    """What is written as the sound of a video. rate: samples per second; layout: FFmpeg's name of the channels; bits: per
+    second of AAC, or 0, where it is written without loss."""
+
+    rate: int
+    layout: str
+    bits: int
+
+    def take(self, count: int) -> np.ndarray:
+        """The next `count` samples, float32 [channels, count]."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Soundtrack:
-    """A file's main sound, mono or stereo, at 44.1 or 48 kHz; sample 0 is the same moment as everywhere.
+    """A file's main sound, or the selected one; sample 0 is the same moment as everywhere.
 
-    A stream that begins later, and gaps, are silence; so is everything after its end.
+    rate, layout: how it is given; by default mono or stereo at 44.1 or 48 kHz, whichever is nearest to what it is. A stream that
+    begins later, and gaps, are silence; so is everything after its end.
     """
 
-    def __init__(self, path: Path):
-        self.rate, self.layout = _facts(path)
-        self._pieces = _pieces(path, self.rate, self.layout)
+    def __init__(
+        self, path: Path, rate: int = 0, layout: str = "", select: Selection = Selection(), bits: int = 192_000
+    ):
+        usual_rate, usual_layout = (rate, layout) if rate and layout else _facts(path, select)
+        self.rate, self.layout, self.bits = rate or usual_rate, layout or usual_layout, bits
+        self.channels = channels_of(self.layout)
+        self._pieces = _pieces(path, self.rate, self.layout, select)
         self._rest = np.zeros((self.channels, 0), np.float32)
-
-    @property
-    def channels(self) -> int:
-        return 1 if self.layout == "mono" else 2
 
     def take(self, count: int) -> np.ndarray:
         """The next `count` samples, float32 [channels, count]."""
@@ -53,28 +74,47 @@ class Soundtrack:
         self._pieces.close()
 
 
+def channels_of(layout: str) -> int:
+    """How many channels a layout has."""
+    from av.audio.layout import AudioLayout
+
+    return int(AudioLayout(layout).nb_channels)
+
+
+def own_form(path: Path, select: Selection = Selection()) -> tuple[int, str]:
+    """Rate and layout in which a file's sound is written without being converted, where that is possible."""
+    with _opened(path, select) as (_, stream):
+        context = stream.codec_context
+        rate = context.sample_rate if context.sample_rate in _RATES else _KEPT[-1]
+        layout = _LAYOUTS.get(context.layout.name) or ("mono" if context.channels == 1 else "stereo")
+        return rate, layout
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+def _opened(path: Path, select: Selection) -> Iterator[tuple[InputContainer, AudioStream]]:
     with open_media(path) as container:
-        stream = audio_stream(container, path)
+        stream = audio_stream(container, path, select.audio)
         if stream is None:
             raise UserError(f"{path} has no audio track: give a file with speech")
         yield container, stream
 
 
-def _facts(path: Path) -> tuple[int, str]:
-    with _opened(path) as (_, stream):
+def _facts(path: Path, select: Selection) -> tuple[int, str]:
+    with _opened(path, select) as (_, stream):
         context = stream.codec_context
         rate = context.sample_rate if context.sample_rate in _KEPT else _KEPT[-1]
         return rate, "mono" if context.channels == 1 else "stereo"
 
 
-def _pieces(path: Path, rate: int, layout: str) -> Generator[np.ndarray, None, None]:
+def _pieces(path: Path, rate: int, layout: str, select: Selection) -> Generator[np.ndarray, None, None]:
     """Decoded sound, float32 [channels, n]; `aresample` puts it where its time stamps say."""
     from av.error import BlockingIOError, EOFError
     from av.filter import Graph
 
-    with _opened(path) as (container, stream), closing(_decoded(container, stream, origin(container, path))) as frames:
+    with (
+        _opened(path, select) as (container, stream),
+        closing(_decoded(container, stream, origin(container, path, select))) as frames,
+    ):
         graph: Graph | None = None
         for frame in frames:
             graph = graph or _graph(frame, rate, layout)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio.voice_activity import SpeechPresence, speech_probability
+from ..audio.voice_activity import presence_in_sound
 from ..facemesh import opening_of_points
 from ..media.sound import stream_saved
 from ..nets.shape import ShapeBasis
@@ -34,9 +34,7 @@ def presence_in(audio: Path, fps: float, count: int) -> np.ndarray:
     folder has none, all of them."""
     if not audio.is_file():
         return np.ones(count, np.float32)
-    heard = SpeechPresence()
-    heard.push(speech_probability(stream_saved(audio)))
-    return heard.at(np.arange(count) / fps)
+    return presence_in_sound(stream_saved(audio), fps, count)
 
 
 def resting_mouths(layout: SubjectLayout, track: Track, frames: np.ndarray, fps: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ _LONGEST_LIST = 16
 
 @dataclass(frozen=True)
 class Statement:
-    """model, audio, source: SHA-256 of the files, hexadecimal (of a folder of frames: `content_hash`); subject: of `subject.json` without
+    """model, audio, source: SHA-256 of the files, hexadecimal (of a folder of frames: `content_hash`; audio of several files: of their
+    digests); subject: of `subject.json` without
     name and consent, and of the track; start: first source frame; settings: of section `render`; consent: of the person who
     was learned, None where the subject does not say; unhashed: of `boxes`, empty where there are none."""
 
@@ -58,17 +59,23 @@ class Statement:
 
 
 def statement_of(
-    model: Path, layout: SubjectLayout, subject: Subject, audio: Path, render: RenderConfig, start: int
+    model: Path, layout: SubjectLayout, subject: Subject, spoken: Sequence[Path], render: RenderConfig, start: int
 ) -> Statement:
-    """The statement of a render with these files and settings."""
+    """The statement of a render with these files and settings; spoken: what says what is said, one file or several."""
     settings = {k: v for k, v in asdict(render).items() if k not in _PRIVATE}
+    settings["pose"] = render.pose if render.pose in ("source", "hold") else "file"
     subject_hash = hashlib.sha256(facts_of(layout.subject))
     subject_hash.update(bytes.fromhex(content_hash(layout.track)))
     record = read_record(layout.source_record)
     source = record.sha256 if record is not None else content_hash(layout.source_path(subject))
     return Statement(
-        content_hash(model), subject_hash.hexdigest(), content_hash(audio), source, start, settings, subject.consent
+        content_hash(model), subject_hash.hexdigest(), _hash_of(spoken), source, start, settings, subject.consent
     )
+
+
+def _hash_of(files: Sequence[Path]) -> str:
+    digests = [content_hash(path) for path in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(bytes.fromhex("".join(digests))).hexdigest()
 
 
 def statement_from(raw: Any) -> Statement | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from ..media.decode import read_frames
 from ..media.encode import VideoWriter
 from ..media.images import encoded_image, frame_files
 from ..media.sound import SAMPLE_RATE, load_audio, save_wav
+from ..media.sound_writer import EncodedSound
+from ..media.soundtrack import Soundtrack
+from ..media.tags import tags_of
 from ..media.yuv import laid_over
 from ..progress import bar
 from ..provenance.signing import Signing, check_signing, signed_output
@@ -22,9 +27,9 @@ from ..provenance.statement import statement_of
 from ..provenance.verify import verify
 from ..subject.index import parse_subject
 from .label import label_overlay, labelled
-from .output import check_output, unwritten
+from .output import check_lossless, check_output, unwritten
 from .predictor import Predictor
-from .silence import Windows
+from .silence import HeardSpeech, Windows
 
 
 def render_video(
@@ -34,38 +39,62 @@ def render_video(
     """Render `audio` on the subject's frames into the video `out`; returns its number of frames.
 
     root: the subject's folder (default: the one that the model was trained on); first: source frame to
-    begin on; frames are walked forth and back; settings: keys of section `render` to change.
+    begin on; frames are walked forth and back; settings: keys of section `render` to change. The file has the source's title,
+    time of recording and language of the picture, and the language of the sound.
     """
     with Predictor.reading(model, root, device, settings) as predictor:
         check_output(out, audio, *predictor.read)
         predictor.check_start(first)
-        signing = _signing(predictor, model, audio, first)
-        windows = predictor.features(audio)
+        signing = signing_of(predictor, model, [audio], first)
         render = predictor.config.render
-        quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour}
+        check_lossless(out, render.lossless_sound)
+        windows = predictor.features(audio)
         if (near := predictor.familiarity(windows)) and near.warning:
             print(near.warning)
+        if render.keep_length:
+            windows = _as_long(windows, predictor, audio)
+        source = tags_of(predictor.source, predictor.select)
+        tags = replace(source, audio=tags_of(audio).audio)
+        quality: dict[str, Any] = {"crf": render.crf, "preset": render.preset, "colour": predictor.colour, "tags": tags}
         loop, begin = predictor.walk(first, len(windows))
-        if said := predictor.unpainted(begin, len(windows), loop):
+        posing = predictor.posing(first, loop)
+        if said := predictor.unpainted(begin, len(windows), loop) if posing is None else posing.note:
             print(said)
-        frames, overlay = predictor.render(windows, begin, loop), label_overlay(render.label, predictor.subject.size)
+        frames = predictor.render(windows, begin, loop, posing=posing)
+        overlay = label_overlay(render.label, predictor.subject.size)
         with (
             unwritten(out),
             signed_output(out, signing) as path,
-            VideoWriter(path, predictor.subject.fps, audio, **quality) as video,
+            VideoWriter(path, predictor.subject.fps, _track(audio, render.lossless_sound), **quality) as video,
         ):
             for frame in bar(f"rendering {out.name}", len(windows), "frame", frames):
                 video.write(labelled(frame.written, overlay))
+        if posing is not None and (said := posing.remark()):
+            print(said)
         return len(windows)
 
 
-def _signing(predictor: Predictor, model: Path, audio: Path, first: int) -> Signing | None:
-    """What signs the files of a render; None where its settings say that nothing shall."""
+def signing_of(predictor: Predictor, model: Path, spoken: Sequence[Path], first: int) -> Signing | None:
+    """What signs the files of a render; None where its settings say that nothing shall. spoken: the files that say what is said."""
     render = predictor.config.render
     identity = check_signing(render)
     if identity is None:
         return None
-    return Signing(identity, statement_of(model, predictor.layout, predictor.subject, audio, render, first))
+    return Signing(identity, statement_of(model, predictor.layout, predictor.subject, spoken, render, first))
+
+
+def _as_long(windows: HeardSpeech, predictor: Predictor, audio: Path) -> HeardSpeech:
+    """Windows for every frame of the source; UserError where the sound is longer by more than a frame."""
+    frames, fps = predictor.subject.frames, predictor.subject.fps
+    if len(windows) > frames + 1:
+        raise UserError(
+            f"{audio} lasts {len(windows) / fps:.2f} s and the source {frames / fps:.2f} s: shorten the sound, or leave out --keep-length"
+        )
+    return windows.part(0, frames)
+
+
+def _track(audio: Path, lossless: bool) -> EncodedSound:
+    return EncodedSound(Soundtrack(audio, bits=0) if lossless else Soundtrack(audio))
 
 
 def render_images(
@@ -79,7 +108,7 @@ def render_images(
     """
     with Predictor.reading(model, root, device, settings) as predictor:
         audio = predictor.layout.audio if new_audio is None else new_audio
-        return _render_images(predictor, folder, new_audio, _signing(predictor, model, audio, 0))
+        return _render_images(predictor, folder, new_audio, signing_of(predictor, model, [audio], 0))
 
 
 def _render_images(predictor: Predictor, folder: Path, new_audio: Path | None, signing: Signing | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -80,7 +81,10 @@ def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, fi
     fps = predictor.subject.fps
     loop, begin = predictor.walk(first, 2 * predictor.subject.frames)  # without end
     shares = Shares.of(predictor.device, at_most=2)  # one listens, one paints
-    with closing(LivePainter(predictor, begin, loop)) as painter, shares.restored():
+    posing = predictor.posing(first, loop)
+    if posing is not None and posing.note:
+        print(posing.note, file=sys.stderr)
+    with closing(LivePainter(predictor, begin, loop, posing)) as painter, shares.restored():
         shares.begin()
         overlay = label_overlay(predictor.config.render.label, predictor.subject.size)
         painting = _Painting(fps, painter, shares, overlay)

@@ -74,6 +74,14 @@ def check_other_file(out: Path, source: Path) -> None:
         raise UserError(f"--out {out} is the input{known or ' itself'}: it would be overwritten, give another name")
 
 
+def check_lossless(out: Path, wanted: bool) -> None:
+    """Refuse a kind of video that has no sound without loss, where that is wanted."""
+    if wanted and not container_of(out).lossless:
+        raise UserError(
+            f"{out} cannot hold sound without loss (render.lossless_sound): give a name that ends in .mp4, .mkv or .mov"
+        )
+
+
 @contextmanager
 def unwritten(out: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM inside the block say that `out` was not written."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,9 @@ from ..audio.voice_activity import SpeechPresence, VoiceDetector
 from ..background import ordered_map, prefetch
 from ..config import Config, Settings, signing_settings, with_changes
 from ..errors import UserError
-from ..geometry.camera import relative_transforms
+from ..facemesh import FACE_OVAL
+from ..geometry.camera import Poses, relative_transforms
+from ..geometry.turning import poses_of
 from ..locks import reader_of
 from ..media.facts import Colour, VideoFacts
 from ..media.planes import Picture, carried_bits
@@ -31,15 +34,18 @@ from ..nets.compositor import ObservedRegion, cropped
 from ..nets.exemplars import Pictures, Seen
 from ..nets.speech2lip import Speech2Lip
 from ..subject.dataset import cut_picture, load_grids
-from ..subject.index import load_canonical, region_of
+from ..subject.index import load_canonical, region_of, region_origins
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.outline import face_areas
 from ..subject.source import clip_of
 from .paste import Rendered, paste_back, untouched
+from .posing import Learned, Posing, is_posed
 from .silence import CALM_SECONDS, STEADY_SECONDS, Delivery, HeardSpeech, LiveDelivery, Windows, presence_of
 from .walk import (
     Footage,
+    Walked,
     clear_stretch,
+    eased,
     endless_runs,
     forth_and_back,
     longest_clear,
@@ -61,13 +67,24 @@ _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 @dataclass(frozen=True)
 class _Batch:
     """Frames to be painted at once: pictures and their numbers [B], embeddings and codes of what is said; given: lip images
-    [B, 3, h, w] instead of the model's."""
+    [B, 3, h, w] instead of the model's; poses: [B, 4, 4] that heads are given, where they are moved."""
 
     pictures: list[Picture]
     sources: np.ndarray
     embedding: torch.Tensor
     codes: torch.Tensor
     given: torch.Tensor | None = None
+    poses: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Where the region lies in frames [B], and how heads stand in them: origins [B, 2] fine pixel; the rest as of `ObservedRegion`."""
+
+    origins: np.ndarray
+    transform: torch.Tensor
+    exposure: torch.Tensor
+    face: torch.Tensor | None
 
 
 class Predictor:
@@ -91,8 +108,9 @@ class Predictor:
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = checkpoint.config
         canonical = load_canonical(layout, self.subject)
-        pose = self.track.poses.matrices()[self.subject.canonical_frame]
-        self.transforms = torch.from_numpy(relative_transforms(self.track.poses, pose)).float()
+        self._canonical = canonical
+        self._pose = self.track.poses.matrices()[self.subject.canonical_frame]
+        self.transforms = torch.from_numpy(relative_transforms(self.track.poses, self._pose)).float()
         self.subject, self.origins = region_of(self.subject, self.track.poses, canonical, self.model.region)
         if self.model.space.scale != self.subject.fine_scale / self.subject.coarse:
             raise UserError(
@@ -101,6 +119,7 @@ class Predictor:
         self.faces = face_areas(self.subject, self.track, canonical.depth, self.origins)
         self.exposure = torch.from_numpy(self.track.exposure).float() * torch.tensor([1.0, 1 / 255])[:, None]
         self.share = painted_share(self.track.clear, self.track.hidden, self.subject.shots, self.config.render.fade)
+        self.own = np.zeros(self.subject.frames, np.float32)
         with torch.no_grad():
             self.depth = self.model.space.depth()
         self.rest = self._rest() if self.config.render.silence != "off" else None
@@ -166,6 +185,20 @@ class Predictor:
         least = max(1, round(self.config.render.clear_seconds * self.subject.fps))
         start, end = clear_stretch(self.track.clear, first, count, least)
         return (start, end), first if start <= first < end else start
+
+    def posing(self, first: int = 0, loop: tuple[int, int] | None = None) -> Posing | None:
+        """How heads are moved in a walk of `loop` from `first`; None where `render.pose` leaves them as they are.
+
+        UserError for a file that holds no motion, and for models that paint through stored correspondences.
+        """
+        render = self.config.render
+        if not is_posed(render):
+            return None
+        if self.model.region != "mouth":
+            raise UserError("the published model knows the clip's own poses alone: render with render.pose=source")
+        depth = self.depth.float().cpu().numpy().astype(np.float64)
+        person = Learned(self.layout, self.subject, self.track, self._canonical, depth)
+        return Posing(render, person, first, loop or (0, self.subject.frames))
 
     def unpainted(self, first: int, count: int, loop: tuple[int, int]) -> str:
         """A sentence about frames that a walk of `count` frames from `first` inside `loop` leaves as they are, and how to
@@ -244,6 +277,12 @@ class Predictor:
         frames = np.flatnonzero(train if train.any() else self.track.clear)
         return rest_of(self.model.basis, resting_mouths(self.layout, self.track, frames, self.subject.fps))
 
+    def ease(self, spans: Sequence[tuple[int, int]]) -> None:
+        """From now on frames [start, end) of each span are painted so that nothing jumps at its ends: there the mouth has the
+        shape that it has in the source, and over `render.ease` frames takes the one that is heard."""
+        self.own, share = eased(spans, self.subject.frames, self.config.render.ease)
+        self.share = np.asarray(self.share * share, np.float32)
+
     @torch.no_grad()
     def delivery(self, causal: bool = False) -> Delivery:
         """How predicted mouths become those that are shown, as section `render` of the configuration says."""
@@ -274,22 +313,35 @@ class Predictor:
             for p in np.array_split(np.arange(len(windows)), len(windows) // _HEARD_AT_ONCE + 1)
         ]
         embedding, codes = (torch.cat(p) for p in zip(*parts, strict=True))
-        return embedding, codes * self.config.render.articulation if self.model.predicts_shape else codes
+        if not self.model.predicts_shape:
+            return embedding, codes
+        return embedding, codes * self.config.render.articulation
+
+    @torch.no_grad()
+    def as_in_source(self, codes: torch.Tensor, order: np.ndarray) -> torch.Tensor:
+        """Codes [N, K] of frames `order` [N], as far as `ease` asks for it those of the source's own mouth."""
+        own = torch.from_numpy(self.own[order]).to(self.device)[:, None]
+        if (own > 0).any():
+            at = torch.from_numpy(order).to(self.device)
+            measured = self.model.measured_codes(torch.from_numpy(self.track.mouth[order]).float().to(self.device), at)
+            codes = codes + own * (measured - codes)
+        return codes
 
     def render(
         self, windows: Windows, first: int = 0, loop: tuple[int, int] | None = None,
-        lips: LipImages | None = None,
+        lips: LipImages | None = None, posing: Posing | None = None,
     ) -> Iterator[Rendered]:  # fmt: skip
         """Frames for `windows`, painted on source frames first, first + 1, ..., walked forth
         and back inside `loop` [start, end) (default: the whole clip). Where `windows` say that nobody speaks, the mouth rests.
 
-        lips: paste these lip images, whatever is said; the controls of an evaluation.
+        lips: paste these lip images, whatever is said; the controls of an evaluation; posing: walk and move heads as it
+        says instead.
         """
         start, end = loop or (0, self.subject.frames)
         if end - start < 1:
             raise UserError(f"subject {self.subject.name} has no frames to paint on in [{start}, {end})")
         order = forth_and_back(len(windows), first - start, end - start) + start
-        frames = prefetch(pictures_in_order(self.footage, runs_of(order)), _AHEAD)
+        frames = prefetch(self._frames(order) if posing is None else posing.frames(self.footage), _AHEAD)
         shares = Shares.of(self.device)
 
         def batches() -> Iterator[_Batch]:
@@ -297,18 +349,29 @@ class Predictor:
                 windows, order, max(1, self.config.render.batch // shares.count)
             ):
                 given = None if lips is None else lips(numbers)
-                yield _Batch([next(frames) for _ in numbers], order[numbers], embedding, codes, given)
+                yield _batch([next(frames) for _ in numbers], embedding, codes, given)
 
         with closing(frames):
-            yield from self._side_by_side(batches(), shares)
+            yield from self._side_by_side(batches(), shares, self.painter(posing))
 
-    def _side_by_side(self, batches: Iterator[_Batch], shares: Shares) -> Iterator[Rendered]:
+    def _frames(self, order: np.ndarray) -> Iterator[Walked]:
+        """Source frames in order, whose heads stay as they are."""
+        for picture, source in zip(pictures_in_order(self.footage, runs_of(order)), order, strict=True):
+            yield Walked(picture, int(source))
+
+    def painter(self, posing: Posing | None) -> Callable[[_Batch], list[Rendered]]:
+        """What paints batches: on frames as they are, or on frames whose heads are moved."""
+        return self.painted if posing is None else partial(self._painted_moved, posing)
+
+    def _side_by_side(
+        self, batches: Iterator[_Batch], shares: Shares, paint: Callable[[_Batch], list[Rendered]]
+    ) -> Iterator[Rendered]:
         """Paint batches, in as many threads as there are shares of the processor."""
         if shares.count == 1:
             for batch in batches:
-                yield from self.painted(batch)
+                yield from paint(batch)
             return
-        painted = ordered_map(self.painted, batches, shares.count, shares.count, shares.begin)
+        painted = ordered_map(paint, batches, shares.count, shares.count, shares.begin)
         with shares.restored(), closing(painted):
             for done in painted:
                 yield from done
@@ -325,6 +388,7 @@ class Predictor:
             found = self.codes(windows[around], order[around] if self.model.predicts_shape else around)
             inside = slice(start - around[0], start - around[0] + len(numbers))
             embedding, codes = (part[inside] for part in delivery(*found, presence[around]))
+            codes = self.as_in_source(codes, order[numbers])
             for at in range(0, len(numbers), size):
                 yield numbers[at : at + size], embedding[at : at + size], codes[at : at + size]
 
@@ -341,21 +405,39 @@ class Predictor:
         grids = load_grids(self.layout, frames, self.subject.crop.size) if self.model.region == "crop" else None
         return None if grids is None else grids.to(self.device)
 
-    def observe(self, pictures: list[Picture], sources: np.ndarray) -> tuple[np.ndarray, ObservedRegion]:
-        """The region around the mouth in source frames, whose numbers are `sources` [B].
+    def stand(self, sources: np.ndarray) -> Stand:
+        """Of source frames [B] as they are."""
+        at = torch.from_numpy(sources)
+        face = None if self.faces is None else self.faces(sources).to(self.device)
+        return Stand(
+            self.origins[sources], self.transforms[at].to(self.device), self.exposure[at].to(self.device), face
+        )
+
+    def _moved_stand(self, sources: np.ndarray, poses: Poses, landmarks: np.ndarray) -> Stand:
+        """Of source frames [B] whose heads were moved; landmarks: [B, 478, 2]."""
+        canonical, at = self._canonical, torch.from_numpy(sources)
+        origins = region_origins(self.subject, poses, canonical.depth, canonical.lip, self._pose)
+        transform = torch.from_numpy(relative_transforms(poses, self._pose)).float()
+        face = None if self.faces is None else self.faces.at(poses, landmarks[:, FACE_OVAL], origins).to(self.device)
+        return Stand(origins, transform.to(self.device), self.exposure[at].to(self.device), face)
+
+    def observe(
+        self, pictures: list[Picture], sources: np.ndarray, stand: Stand | None = None
+    ) -> tuple[np.ndarray, ObservedRegion]:
+        """The region around the mouth in source frames, whose numbers are `sources` [B]; stand: of heads that were moved.
 
         Returns its pixels [B, R, R, 3] uint8, and the region as networks see it, `coarse` times smaller.
         """
+        stand = stand or self.stand(sources)
         subject, coarse = self.subject, self.subject.coarse
-        size, origins, at = subject.region_size, self.origins[sources], torch.from_numpy(sources)
+        size, origins = subject.region_size, stand.origins
         pixels = np.stack([cut_picture(p, subject.fine, o, size) for p, o in zip(pictures, origins, strict=True)])
         shape = (size // coarse, size // coarse)
         small = np.stack([cv2.resize(p.astype(np.float32), shape, interpolation=cv2.INTER_AREA) for p in pixels])
         drawn = ObservedRegion(
             torch.from_numpy(small).to(self.device).permute(0, 3, 1, 2) / 255,
-            torch.from_numpy(origins).float().to(self.device) / coarse, self.transforms[at].to(self.device),
-            self.exposure[at].to(self.device), self._grids(sources),
-            face=self.faces(sources).to(self.device) if self.faces is not None else None,
+            torch.from_numpy(origins).float().to(self.device) / coarse, stand.transform, stand.exposure,
+            self._grids(sources), face=stand.face,
         )  # fmt: skip
         return pixels, drawn
 
@@ -411,29 +493,53 @@ class Predictor:
                 done[k] = frame
         return done
 
+    @torch.no_grad()
+    def _painted_moved(self, posing: Posing, batch: _Batch) -> list[Rendered]:
+        """Frames whose heads are moved first, and whose mouths are then painted in the new poses."""
+        assert batch.poses is not None
+        sources, posed = (
+            batch.sources,
+            [Walked(*one) for one in zip(batch.pictures, map(int, batch.sources), batch.poses, strict=True)],
+        )
+        moved = [posing.repose(one) for one in posed]
+        pictures, landmarks = [picture for picture, _ in moved], np.stack([done.landmarks for _, done in moved])
+        stand = self._moved_stand(sources, poses_of(batch.poses), landmarks)
+        observed = self.observe(pictures, sources, stand)
+        given = None if batch.given is None else batch.given.to(self.device)
+        share = torch.from_numpy(self.share[sources]).to(self.device)[:, None, None, None]
+        finished = self.finish(*observed, batch.embedding, batch.codes, given, share if (share < 1).any() else None)
+        painted = self.pasted(pictures, sources, finished, stand.origins)
+        return [posing.rendered(one, frame) for one, frame in zip(posed, painted, strict=True)]
+
     def pasted(
-        self, pictures: list[Picture], sources: np.ndarray, finished: tuple[torch.Tensor, torch.Tensor, tuple[int, int]]
-    ) -> list[Rendered]:
-        """What `finish` gave, put back into the source frames."""
+        self, pictures: list[Picture], sources: np.ndarray,
+        finished: tuple[torch.Tensor, torch.Tensor, tuple[int, int]], origins: np.ndarray | None = None,
+    ) -> list[Rendered]:  # fmt: skip
+        """What `finish` gave, put back into the source frames; origins: [B, 2] of regions that lie elsewhere than in these."""
         blended, mask, corner = finished
         if not torch.isfinite(blended).all():
             raise UserError(_NO_NUMBERS.format(frame=int(sources[0])))
         pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         masks = mask[:, 0].cpu().numpy()
+        origins = self.origins[sources] if origins is None else origins
         return [
-            paste_back(p, pixels[i], masks[i], self.origins[sources[i]] + corner, self.subject.fine, int(sources[i]))
+            paste_back(p, pixels[i], masks[i], origins[i] + corner, self.subject.fine, int(sources[i]))
             for i, p in enumerate(pictures)
         ]
 
 
 class LivePainter:
-    """Paints windows as they arrive on frames first, first + 1, ..., walked forth and back inside `loop` [start, end)."""
+    """Paints windows as they arrive on frames first, first + 1, ..., walked forth and back inside `loop` [start, end), or as `posing`
+    says."""
 
-    def __init__(self, predictor: Predictor, first: int = 0, loop: tuple[int, int] | None = None):
-        self._predictor, self._first = predictor, first
-        self._start, self._end = loop or (0, predictor.subject.frames)
+    def __init__(
+        self, predictor: Predictor, first: int = 0, loop: tuple[int, int] | None = None, posing: Posing | None = None
+    ):
+        self._predictor, self._paint = predictor, predictor.painter(posing)
+        start, end = loop or (0, predictor.subject.frames)
         self._frames = prefetch(
-            pictures_in_order(predictor.footage, endless_runs(first, self._start, self._end)), _AHEAD
+            _endless(predictor.footage, first, start, end) if posing is None else posing.frames(predictor.footage),
+            _AHEAD,
         )
         self._done = 0
         self._deliver = LiveDelivery(predictor.delivery(causal=True))
@@ -444,17 +550,30 @@ class LivePainter:
         for part in np.array_split(np.arange(len(windows)), len(windows) // predictor.config.render.batch + 1):
             if not len(part):
                 continue
-            order = (
-                forth_and_back(len(part), self._first - self._start, self._end - self._start, self._done) + self._start
-            )
+            frames = [next(self._frames) for _ in part]
+            order = np.array([frame.source for frame in frames])
             numbers = self._done + np.arange(len(part))
             found = predictor.codes(windows[part], order if predictor.model.predicts_shape else numbers)
             embedding, codes = self._deliver(*found, presence[part])
-            yield from predictor.painted(_Batch([next(self._frames) for _ in part], order, embedding, codes))
+            yield from self._paint(_batch(frames, embedding, codes))
             self._done += len(part)
 
     def close(self) -> None:
         self._frames.close()
+
+
+def _endless(footage: Footage, first: int, start: int, end: int) -> Iterator[Walked]:
+    """Frames from `first` on, walked forth and back inside [start, end) without end."""
+    for run in endless_runs(first, start, end):
+        for picture, source in zip(pictures_in_order(footage, [run]), run, strict=True):
+            yield Walked(picture, int(source))
+
+
+def _batch(
+    frames: list[Walked], embedding: torch.Tensor, codes: torch.Tensor, given: torch.Tensor | None = None
+) -> _Batch:
+    poses = None if frames[0].pose is None else np.stack([frame.pose for frame in frames if frame.pose is not None])
+    return _Batch([f.picture for f in frames], np.array([f.source for f in frames]), embedding, codes, given, poses)
 
 
 def _painted_box(mask: torch.Tensor) -> tuple[slice, slice]:

@@ -30,6 +30,12 @@ class HeardSpeech:
         """Windows of the frames that a slice or indices choose."""
         return self.windows[frames]
 
+    def part(self, first: int, count: int) -> HeardSpeech:
+        """Of `count` frames from number `first` on; after the sound's end nobody speaks."""
+        assert isinstance(self.windows, FeatureWindows)
+        known = self.presence[first : first + count]
+        return HeardSpeech(self.windows.part(first, count), np.pad(known, (0, count - len(known))))
+
 
 Windows = np.ndarray | FeatureWindows | HeardSpeech
 

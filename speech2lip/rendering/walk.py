@@ -71,6 +71,37 @@ def painted_share(clear: np.ndarray, hidden: np.ndarray, shots: Sequence[tuple[i
     return share
 
 
+def eased(spans: Sequence[tuple[int, int]], frames: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """What happens at the ends of spans [start, end) of a clip: how far the mouth keeps its own shape, and how far frames are
+    painted, [T] float32 each.
+
+    Inside, the shape is left over `length` frames, and painting begins within the first half of them, while both mouths are
+    alike. Nothing happens at the ends of the clip, nor where spans touch.
+    """
+    own, share = np.zeros(frames, np.float32), np.ones(frames, np.float32)
+    for start, end in joined(spans):
+        position = np.arange(start, end)
+        depth = np.full(end - start, np.inf)
+        if start > 0:
+            depth = position - start + 1.0
+        if end < frames:
+            depth = np.minimum(depth, end - position)
+        own[start:end] = np.clip(1 - depth / (length + 1), 0, 1)
+        share[start:end] = np.clip(depth / (length // 2 + 1), 0, 1)
+    return own, share
+
+
+def joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in their order, those that touch as one."""
+    out: list[tuple[int, int]] = []
+    for start, end in spans:
+        if out and out[-1][1] >= start:
+            out[-1] = out[-1][0], max(end, out[-1][1])
+        else:
+            out.append((start, end))
+    return out
+
+
 def runs_of(order: np.ndarray) -> Iterator[np.ndarray]:
     """Indices that move by one at a time, cut where they turn round."""
     position = 0
@@ -92,6 +123,14 @@ def endless_runs(first: int, start: int, end: int) -> Iterator[np.ndarray]:
         yield np.arange(start + 1, end)
     while True:
         yield np.array([start])
+
+
+class Walked(NamedTuple):
+    """A source frame, its number, and the pose [4, 4] head -> camera that its head is given (None: it stays as it is)."""
+
+    picture: Picture
+    source: int
+    pose: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,14 @@ def region_of(subject: Subject, poses: Poses, canonical: CanonicalImages, region
     return subject, region_origins(subject, poses, canonical.depth, canonical.lip)
 
 
-def region_origins(subject: Subject, poses: Poses, depth: np.ndarray, lip_mask: np.ndarray) -> np.ndarray:
-    """[T, 2] int: fine pixel where the region must start so that the warped lip mask lies in its middle."""
-    spots = _corners_in_frames(subject, poses, depth, lip_mask)
+def region_origins(
+    subject: Subject, poses: Poses, depth: np.ndarray, lip_mask: np.ndarray, canonical: np.ndarray | None = None
+) -> np.ndarray:
+    """[T, 2] int: fine pixel where the region must start so that the warped lip mask lies in its middle.
+
+    canonical: [4, 4] pose of the canonical frame, where the poses are not those of the whole clip.
+    """
+    spots = _corners_in_frames(subject, poses, depth, lip_mask, canonical)
     middle = ((spots.min(1) + spots.max(1)) / 2 + 0.5) * subject.fine_scale - 0.5
     return np.asarray(np.round(middle - (subject.region_size - 1) / 2).astype(np.int64))
 
@@ -131,12 +136,15 @@ def frames_alike(index: SubjectIndex, count: int = 8, apart: float = 1.0) -> np.
     return torch.cat(alike).numpy()
 
 
-def _corners_in_frames(subject: Subject, poses: Poses, depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _corners_in_frames(
+    subject: Subject, poses: Poses, depth: np.ndarray, mask: np.ndarray, canonical: np.ndarray | None = None
+) -> np.ndarray:
     """[T, 4, 2] crop pixels at which every frame shows the corners of a canonical mask."""
     ys, xs = np.nonzero(mask > _OUTSIDE)
     corners = np.array([(x, y) for x in (xs.min(), xs.max()) for y in (ys.min(), ys.max())], np.float32)
     depth = depth[corners[:, 1].astype(int), corners[:, 0].astype(int)]
-    transform = relative_transforms(poses, poses.matrices()[subject.canonical_frame])
+    pose = poses.matrices()[subject.canonical_frame] if canonical is None else canonical
+    transform = relative_transforms(poses, pose)
     return warp_to_observed(
         torch.from_numpy(corners).expand(len(poses), -1, -1), torch.from_numpy(depth).expand(len(poses), -1),
         torch.from_numpy(transform).float(), subject.camera,

@@ -53,10 +53,13 @@ class FaceAreas:
 
     def __call__(self, frames: np.ndarray) -> Tensor:
         """[B, 2, r, r] float32 in 0..1 of frames [B], in a quarter of the region's resolution."""
-        swept = self._swept(self._poses[frames])
+        return self.at(self._poses[frames], self._landmarks[frames], self._origins[frames])
+
+    def at(self, poses: Poses, oval: np.ndarray, origins: np.ndarray) -> Tensor:
+        """As of frames whose heads stand so; oval: [B, 36, 2] landmarks of the face's outline; origins: [B, 2]."""
         size = self._subject.region_size // _COARSE
-        areas = np.stack([self._area(int(f), s, size) for f, s in zip(frames, swept, strict=True)])
-        return torch.from_numpy(areas).float() / 255
+        placed = zip(oval, self._swept(poses), origins, strict=True)
+        return torch.from_numpy(np.stack([self._area(*one, size) for one in placed])).float() / 255
 
     def _swept(self, poses: Poses) -> np.ndarray:
         transform = torch.from_numpy(relative_transforms(poses, self._canonical)).float()
@@ -66,11 +69,11 @@ class FaceAreas:
         )
         return spots.numpy()
 
-    def _area(self, frame: int, swept: np.ndarray, size: int) -> np.ndarray:
+    def _area(self, oval: np.ndarray, swept: np.ndarray, origin: np.ndarray, size: int) -> np.ndarray:
         """[2, size, size] uint8."""
         area, both, reach = np.zeros((size, size), np.uint8), [], max(self._reach / 2, 0.3)
-        for points in (self._landmarks[frame], swept):
-            fine = (points + 0.5) * self._subject.fine_scale - 0.5 - self._origins[frame]
+        for points in (oval, swept):
+            fine = (points + 0.5) * self._subject.fine_scale - 0.5 - origin
             spots = ((fine + 0.5) / _COARSE - 0.5) * 2**_DRAWN
             hull = cv2.convexHull(spots.round().astype(np.int32))
             cv2.fillConvexPoly(area, hull, 255, cv2.LINE_AA, _DRAWN)

@@ -23,10 +23,10 @@ from speech2lip.audio.features import (
 from speech2lip.audio.phones import PHONES, phone_segments
 from speech2lip.audio.rows import FeatureWindows, Rows, chunks_at_silence, resample_rows, window_offsets
 from speech2lip.config import AudioConfig
-from speech2lip.demo.speech import synthesize
 from speech2lip.errors import UserError
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 from speech2lip.nets.pretrained.deepspeech import DeepSpeechNet, net_of_state, state_from_graph
+from speech2lip.voice.synthesis import synthesize
 
 SIZES = {"inputs": 494, "widths": (24, 20, 28), "cell": 12, "last": 16, "outputs": 29}
 

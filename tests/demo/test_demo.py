@@ -6,9 +6,10 @@ from speech2lip.demo.head import SKIN, build_head, hair_mask
 from speech2lip.demo.picture import Painter, working_size
 from speech2lip.demo.render import FrameState, HeadRenderer
 from speech2lip.demo.speaker import TRAINING_SENTENCES, Script, render_frames, write_script
-from speech2lip.demo.speech import mouth_track, synthesize, viseme_of
+from speech2lip.demo.speech import mouth_track, viseme_of
 from speech2lip.geometry.rasterizer_cpu import visible
 from speech2lip.metrics.basic import best_lag, correlation
+from speech2lip.voice.synthesis import synthesize
 
 
 def _state(opening: float) -> FrameState:

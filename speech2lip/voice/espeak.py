@@ -1,4 +1,4 @@
-"""espeak-ng in a process of its own: `python -m speech2lip.demo.espeak VOICE WORDS_PER_MINUTE TEXT`.
+"""espeak-ng in a process of its own: `python -m speech2lip.voice.espeak VOICE WORDS_PER_MINUTE TEXT`.
 
 The library keeps hidden state between utterances; a fresh process makes speech a function of its
 text. Writes one line of JSON (rate, phonemes with their seconds), then 16-bit samples.
