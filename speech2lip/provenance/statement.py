@@ -25,6 +25,7 @@ _PRIVATE = (
 )  # settings that name places, or do not change a picture
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBERS = (bool, int, float, str)
+_LONGEST_LIST = 16
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,17 @@ def statement_from(raw: Any) -> Statement | None:
     digests = [values[name] for name in ("model", "subject", "audio", "source")]
     sound = all(isinstance(v, str) and _DIGEST.fullmatch(v) for v in digests) and isinstance(values["unhashed"], str)
     settings = values["settings"]
-    plain = isinstance(settings, Mapping) and all(isinstance(v, _NUMBERS) for v in settings.values())
+    plain = isinstance(settings, Mapping) and all(map(_is_plain, settings.values()))
     if not sound or not plain or not isinstance(values["start"], int):
         return None
     return _with_consent(values)
+
+
+def _is_plain(value: Any) -> bool:
+    """A number, a text, or a short list of numbers, as settings are."""
+    if isinstance(value, (list, tuple)):
+        return len(value) <= _LONGEST_LIST and all(isinstance(v, (int, float)) for v in value)
+    return isinstance(value, _NUMBERS)
 
 
 def _with_consent(values: dict[str, Any]) -> Statement | None:
