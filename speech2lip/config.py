@@ -347,7 +347,12 @@ class RenderConfig:
     preset: str = key("veryfast", "of x264: how long it searches", choices=X264_PRESETS)
     hdr: str = key("sdr", "HDR sources: tone-mapped to sdr, or kept in 10 bit with their tags", choices=("sdr", "keep"))
     batch: int = key(8, "frames at once, shared by the threads that paint", 1, 256)
-    fade: int = key(4, "frames over which the mouth is left to the source where something comes in front of it", 0, 100)
+    fade: int = key(
+        4,
+        "frames over which the mouth is left to the source where something comes in front of it, or the face is lost",
+        0,
+        100,
+    )
     clear_seconds: float = key(
         4.0,
         "stretch without such frames, or others without this person's face, that is long enough for the walk to stay in it",
