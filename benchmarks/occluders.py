@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 
 from benchmarks.trial import add_budget, budget, facts, model_file
+from speech2lip.canonical.occlusion import _even, _grown, _without_light, shrunk
 from speech2lip.config import Config, default_config
 from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
 from speech2lip.detection.detect import FaceMesh
@@ -40,7 +41,7 @@ from speech2lip.facemesh import LIPS, LIPS_INNER, interocular, mouth_opening
 from speech2lip.files import atomic_path
 from speech2lip.media.decode import read_frames
 from speech2lip.media.encode import VideoWriter
-from speech2lip.media.images import write_image
+from speech2lip.media.images import read_image, write_image
 from speech2lip.metrics.image import ssim_map
 from speech2lip.metrics.texture import detail, inside, texture
 from speech2lip.model.checkpoint import load_checkpoint
@@ -53,6 +54,7 @@ from speech2lip.training.trainer import Trainer
 KINDS = ("microphone", "cup", "hand")
 SHARE = 1 / 3  # of the clip's frames
 _IN = 6  # frames in which a thing comes and goes
+_PLANTED, _FEW = 8, 5  # grey levels by which a planted pixel differs; pixels below which nothing is said of a frame
 _ENOUGH = 60  # pixels of a thing, from which on SSIM inside it means something
 _COLOURS = {"microphone": (45, 45, 52), "cup": (226, 222, 214)}
 
@@ -238,6 +240,65 @@ def against(with_it: dict[int, np.ndarray], without: dict[int, np.ndarray]) -> d
     return {**dict(zip(("texture", "red", "green", "blue"), (a / b).tolist(), strict=True)), "frames": len(both)}
 
 
+# ---------------------------------------------------------------- pixel by pixel
+
+
+def masks(layouts: dict[str, SubjectLayout], hidden: np.ndarray) -> str:
+    """Table of how much of what is in front a mask from the rest of the mouth's model would cut out, and how much of the mouth that
+    shows it would take with it. The model knows which frames are clear: the best case."""
+    lips, mask, exposure = _small_lips(layouts["planted"], hidden.shape[0])
+    clean = _small_lips(layouts["clean"], hidden.shape[0], lips.shape[1:3])[0]
+    known = np.flatnonzero(lips.any((1, 2, 3)) & clean.any((1, 2, 3)))
+    truth = (np.abs(lips.astype(int) - clean).mean(3) > _PLANTED) & mask
+    counts = np.ones((len(lips), int(mask.sum())), bool)
+    usual = np.median(_even(lips[known], exposure[known], mask), axis=0)
+    even = _without_light(_even(lips, exposure, mask), counts, usual, mask)
+    clear = known[~hidden[known]]
+    model = _grown(even[clear], counts[clear], Config().face.hidden)
+    times = model.distance(even) / model.noise
+    rows = [
+        "| times the noise | grown by | of the thing cut out | frames with 98 % of it cut out | of the mouth that shows, lost |",
+        "|---|---|---|---|---|",
+    ]
+    for far in (2, 3, 4):
+        for grown in (0, 1, 2):
+            cut, lost = [], []
+            for k in known[hidden[known]]:
+                front = _front(times[k] > far, mask, grown)
+                if truth[k].sum() > _FEW:
+                    cut.append(front[truth[k]].mean())
+                    lost.append(front[mask & ~truth[k]].mean())
+            rows.append(
+                f"| {far} | {grown} | {np.mean(cut):.0%} | {np.mean(np.array(cut) > 0.98):.0%} | {np.mean(lost):.0%} |"
+            )
+    return "\n".join(rows)
+
+
+def _front(foreign: np.ndarray, mask: np.ndarray, grown: int) -> np.ndarray:
+    """Foreign pixels [P] of a mask [H, W] as a picture [H, W] bool: closed, without specks, grown."""
+    out = np.zeros(mask.shape, np.uint8)
+    out[mask] = foreign
+    out = cv2.morphologyEx(out, cv2.MORPH_CLOSE, np.ones((3, 3)))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(out)
+    out[stats[labels, cv2.CC_STAT_AREA] < 4] = 0
+    return cv2.dilate(out, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1,) * 2)) > 0
+
+
+def _small_lips(
+    layout: SubjectLayout, frames: int, shape: tuple[int, ...] = ()
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Small lip images [T, h, w, 3], black where there is none; the mask [h, w] bool; exposure [T, 2, 3]."""
+    subject, track = layout.load_subject(), layout.load_track()
+    pictures = {k: shrunk(read_image(layout.lip_image(k))) for k in np.flatnonzero(track.valid)}
+    shape = tuple(shape) or next(iter(pictures.values())).shape[:2]
+    out = np.zeros((frames, *shape, 3), np.uint8)
+    for k, picture in pictures.items():
+        out[k] = cv2.resize(picture, shape[::-1])
+    box = subject.lip_box
+    mask = read_image(layout.lip_mask)[box.top : box.top + box.height, box.left : box.left + box.width, 0]
+    return out, cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA) > 127, track.exposure
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -250,6 +311,9 @@ def main() -> int:
         help="a video of one person (default: the synthetic speaker, three sentences); settings of both trainings",
     )
     parser.add_argument("--out", type=Path, default=Path("rendering_result/occluders"), help="folder for everything")
+    parser.add_argument(
+        "--masks", action="store_true", help="only ask how well what is in front could be cut out, pixel by pixel"
+    )
     parser.add_argument("--again", action="store_true", help="measure the models that are there, without training")
     add_budget(parser)
     options = parser.parse_intermixed_args()
@@ -269,6 +333,9 @@ def run(options: argparse.Namespace) -> int:
         plant(layouts["clean"], planted, options.out / "planted.mp4")
     preprocess(configs["planted"], options.out / "planted.mp4")
     hidden = _same_frames(layouts)
+    if options.masks:
+        print(masks(layouts, hidden))
+        return 0
     for config in configs.values():
         if not (options.again and model_file(config).is_file()) and not Trainer(config, fresh=True).run():
             raise KeyboardInterrupt

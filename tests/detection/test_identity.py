@@ -52,7 +52,9 @@ def test_the_network_computes_what_another_runtime_computes():
 
 
 def test_what_the_package_carries_is_what_the_converter_makes(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("convert_face_identity", _ROOT / "scripts" / "convert_face_identity.py")
+    spec = importlib.util.spec_from_file_location(
+        "convert_face_identity", _ROOT / "scripts" / "convert_face_identity.py"
+    )
     convert = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, convert)  # where dataclasses look for it
     spec.loader.exec_module(convert)
@@ -69,7 +71,7 @@ def test_what_the_package_carries_is_what_the_converter_makes(tmp_path, monkeypa
         made["a.weight.bytes"].shape == (18, 4) and made["a.weight.bytes"][9, 0] == 4
     )  # the second input's first weight
     assert float(made["a.weight.zero_point"]) == 2 and (made["a.gain"] == 2).all() and (made["a.offset"] == 1).all()
-    assert made["final.weight"].tolist() == [[0, 2, 4], [1, 3, 5]]
+    assert made["final.weight"].tolist() == [[0, 3], [1, 4], [2, 5]]
     (tmp_path / "face_recognition_model.bin").write_bytes(data[:-1])
     with pytest.raises(ValueError, match="cut short"):
         convert.read_arrays(tmp_path)
