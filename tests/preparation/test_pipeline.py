@@ -81,6 +81,22 @@ def test_a_finished_folder_is_kept_whole(subject_config, clip, capsys):
     assert SubjectLayout(subject_config.data.root).subject.stat().st_mtime_ns == before
 
 
+def test_a_choice_of_face_that_is_none_costs_a_finished_folder_nothing(subject_config, clip, tmp_path):
+    layout = SubjectLayout(subject_config.data.root)
+    before = layout.subject.read_bytes(), layout.stages.read_bytes()
+    for face, message in (("7", "there is no face 7: 1 person was found"), (str(tmp_path / "no.jpg"), r"no\.jpg")):
+        config = replace(subject_config, data=replace(subject_config.data, face=face))
+        with pytest.raises(UserError, match=message):
+            preprocess(config, clip / "speaker.mp4")
+        assert (layout.subject.read_bytes(), layout.stages.read_bytes()) == before
+    named = replace(subject_config, data=replace(subject_config.data, face="1"))
+    assert preprocess(named, clip / "speaker.mp4").face == 1 and layout.subject.read_bytes() == before[0]
+
+
+def test_a_picture_of_a_face_enters_by_the_number_that_it_means(inputs):
+    assert _redone(inputs, "data.face=2") == [] and stages_of(Config(), *inputs)[1].chosen is not dict
+
+
 def test_a_clip_enters_by_its_content(inputs, tmp_path):
     """Moved and renamed it is the same; what was cut anew is another."""
     clip, layout = inputs
