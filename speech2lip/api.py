@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 def preprocess(
     video: str | Path, out: str | Path, voice: str | Path | None = None, name: str | None = None,
-    config: str | Path | None = None, settings: Settings | None = None, consent: bool = False,
+    config: str | Path | None = None, settings: Settings | None = None, consent: bool = False, face: int | str | Path = "",
 ) -> Subject:  # fmt: skip
     """Turn a video of one person talking into a subject's folder `out`; returns its record.
 
     video: a file, or a folder of numbered frames; voice: the clip's own speech, where the video has no
     sound; name: of the subject (default: the folder's name); config: a preset's name or a YAML file;
     settings: entries to change; consent: the person agreed, which is recorded in `subject.json` (otherwise what is
-    recorded there stays, or that nobody was asked). Stages that were finished with the same input are kept; a folder that was
+    recorded there stays, or that nobody was asked); face: whose, where several people are seen: a number on the sheet
+    `out`/people.jpg, or a picture of the person (default: number 1, the one seen most). Stages that were finished with the same input are kept; a folder that was
     made from another clip is refused.
 
         subject = preprocess("me.mp4", "dataset/me", settings={"data.fps": 29.97})
@@ -41,7 +42,12 @@ def preprocess(
     from .subject.consent import said_so, unasked
 
     label = subject_name(Path(out).resolve().name) if name is None else name
-    given = {"name": label, "data.root": str(out), **(settings or {})}
+    given = {
+        "name": label,
+        "data.root": str(out),
+        **({"data.face": str(face)} if face != "" else {}),
+        **(settings or {}),
+    }
     speech = Path(voice) if voice is not None else None
     return run(
         load_settings(config, given),

@@ -129,7 +129,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_streams(parser: argparse.ArgumentParser) -> None:
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--face", metavar="N|PICTURE", help="whose face, where several people are seen: a number on the sheet of people (people.jpg in "
+        "the subject's folder), or a picture of the person (default: the one seen most)",
+    )  # fmt: skip
     parser.add_argument(
         "--video-stream", type=int, metavar="N", help="the clip's picture, by the file's number (default: the main one)"
     )
@@ -138,8 +142,12 @@ def _add_streams(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _streams(options: argparse.Namespace) -> dict[str, int | None]:
-    return {"data__video_stream": options.video_stream, "data__audio_stream": options.audio_stream}
+def _choices(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "data__face": options.face,
+        "data__video_stream": options.video_stream,
+        "data__audio_stream": options.audio_stream,
+    }
 
 
 def _config(options: argparse.Namespace, **given: Any) -> Config:
@@ -189,7 +197,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         f"training time (default {_RUN_MINUTES:g}, unless train.minutes or train.steps is given)"))  # fmt: skip
     _add_consent(parser)
     _add_name(parser, "the video's file name")
-    _add_streams(parser)
+    _add_choices(parser)
     parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
     _add_label(parser)
     _add_anyway(parser)
@@ -238,7 +246,7 @@ def _run(options: argparse.Namespace) -> int:
 def _run_config(options: argparse.Namespace) -> Config:
     """As of `_subject_config`; training takes `_RUN_MINUTES` where no setting, file or option says how long."""
     name = subject_name(options.video.stem)
-    given = {**_streams(options), **_anyway(options), "render__label": _label(options)}
+    given = {**_choices(options), **_anyway(options), "render__label": _label(options)}
     config = _subject_config(options, name, train__minutes=options.minutes, **given)
     usual, train = Config().train, config.train
     asked = options.minutes is not None or {"train.minutes", "train.steps"} & _keys(options)
@@ -292,13 +300,13 @@ def _add_preprocess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="the subject's folder (default: data.root, or else dataset/NAME)")
     _add_consent(parser)
     _add_name(parser, "the folder's or the video's name")
-    _add_streams(parser)
+    _add_choices(parser)
     _add_anyway(parser)
     _add_config(parser)
 
 
 def _preprocess(options: argparse.Namespace) -> int:
-    given = {**_streams(options), **_anyway(options)}
+    given = {**_choices(options), **_anyway(options)}
     config = _config(options, **given)
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:
@@ -362,7 +370,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice", type=Path, help=_VOICE_HELP)
     parser.add_argument("--out", type=Path, help="folder of the report (default: dataset/NAME/doctor)")
     _add_name(parser, "the video's file name")
-    _add_streams(parser)
+    _add_choices(parser)
     parser.add_argument("--anyway", action="store_true", help="end with status 0 also for a clip that cannot work")
     _add_config(parser)
 
@@ -375,7 +383,11 @@ def _doctor(options: argparse.Namespace) -> int:
     if video is None:
         raise UserError("no video was given: speech2lip doctor me.mp4")
     known = is_subject(video)
-    config = _config(options) if known else _subject_config(options, subject_name(video.stem), **_streams(options))
+    if known and options.face is not None:
+        raise UserError(
+            f"{video} is a finished subject, whose face is chosen: give the video to --video for another --face"
+        )
+    config = _config(options) if known else _subject_config(options, subject_name(video.stem), **_choices(options))
     out = options.out or (video if known else Path(config.data.root)) / "doctor"
     check_place(out)
     check_writable(out / "report.html")

@@ -57,6 +57,10 @@ class DataConfig:
         0.0, "frames per second of the subject; auto: the source's own, or the half or third of a high rate. Sources of any rate "
         "are resampled by time", 1, 240, auto=True,
     )  # fmt: skip
+    face: str = key(
+        "", "whose face is learned where several people are seen: a number on the sheet of people (people.jpg), or a picture of that "
+        "person; nothing: number 1, the one seen most"
+    )  # fmt: skip
     video_stream: int = key(
         -1, "the clip's picture, by the number that the file gives it; -1: the main one", -1, 10_000
     )
@@ -98,8 +102,8 @@ class FaceConfig:
     max_crop: int = key(640, "a larger square around the head is stored shrunk to this many pixels", 64, 4096)
     jpeg_quality: int = key(95, "quality of the stored face crops", 50, 100)
     same_person: float = key(
-        0.8, "how unlike the most alike faces of two shots may be and still be one person's; the shots of others than the one with "
-        "most frames are not learned. Measured: at most 0.41 for one person, at least 1.2 for two", 0, 100,
+        0.45, "how far apart the most alike sightings of two faces may be and still be one person's (distance of embeddings; "
+        "docs/experiments/whose-face.md)", 0, 100,
     )  # fmt: skip
     max_gap: float = key(0.4, "seconds without a face that tracking bridges", 0, 60)
     smooth: float = key(1.0, "factor on the measured pose noise: 0 keeps raw poses, above 1 smooths more", 0, 100)
@@ -354,7 +358,12 @@ class RenderConfig:
     preset: str = key("veryfast", "of x264: how long it searches", choices=X264_PRESETS)
     hdr: str = key("sdr", "HDR sources: tone-mapped to sdr, or kept in 10 bit with their tags", choices=("sdr", "keep"))
     batch: int = key(8, "frames at once, shared by the threads that paint", 1, 256)
-    fade: int = key(4, "frames over which the mouth is left to the source where something comes in front of it", 0, 100)
+    fade: int = key(
+        4,
+        "frames over which the mouth is left to the source where something comes in front of it, or the face is lost",
+        0,
+        100,
+    )
     ease: int = key(4, "frames at the ends of a dubbed span over which the mouth leaves the source's own shape", 0, 100)
     voice: str = key("en-us", "espeak-ng's name of the built-in voice, for spans with text and no sound of their own")
     keep_length: bool = key(

@@ -39,7 +39,7 @@ SETTINGS = (
     "train.validation_frames=4", "train.validate_every=0.5", "train.speech_batch=16", "model.lip.width=32", "model.lip.layers=3",
     "model.lip.skip_after=1", "model.lip.audio_width=32", "model.blend.widths=[8,8]",
 )  # fmt: skip
-STAGES = ("frames", "track", "audio", "canonical", "speech", "training", "rendering", "evaluation")
+STAGES = ("people", "frames", "track", "audio", "canonical", "speech", "training", "rendering", "evaluation")
 _OURS = (".lock", "stages.json")  # what may differ: who was here, and seconds
 
 

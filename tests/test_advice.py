@@ -16,7 +16,7 @@ PACKAGE = ROOT / "speech2lip"
 PREPARING, TRAINING = ("run", "preprocess", "doctor"), ("run", "train", "demo", "train.py")
 SPEAKERS = {
     "library": ("subjects",), "subject/consent.py": ("preprocess", "run"), "subject/schema.py": ("preprocess", "run"),
-    "training/prior.py": ("prior",), "diagnosis/report.py": ("doctor",), "diagnosis": PREPARING, "preparation": PREPARING, "training": TRAINING, "demo": ("demo",), "importing/dataset.py": ("import",),
+    "training/prior.py": ("prior",), "detection/choice.py": PREPARING, "diagnosis/report.py": ("doctor",), "diagnosis": PREPARING, "preparation": PREPARING, "training": TRAINING, "demo": ("demo",), "importing/dataset.py": ("import",),
     "importing/config.py": ("import",), "importing/checkpoint.py": ("import",), "rendering/predictor.py": ("render",),
     "rendering/files.py": ("render",), "rendering/dubbing.py": ("render",), "rendering/live.py": ("render",), "rendering/posing.py": ("render",), "media/pcm.py": ("render",),
     "evaluation": ("evaluate",), "rendering/output.py": ("run", "render"), "weights/fetch.py": ("weights",),

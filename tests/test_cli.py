@@ -136,6 +136,19 @@ def _stop(opened: list, stages: list) -> None:
     raise UserError("seen")
 
 
+def test_a_finished_folder_has_its_face(capsys, tmp_path):
+    (tmp_path / "subject.json").write_text("{}")
+    assert "whose face is chosen" in _fails(capsys, "doctor", tmp_path, "--face", "2")
+
+
+def test_a_choice_of_face_is_looked_at_before_anything_slow(capsys, tmp_path, tone):
+    video = _video(tmp_path / "a.mp4", 80, tone)
+    for command in ("preprocess", "doctor"):
+        place = ["--out", tmp_path / "s"] if command == "preprocess" else [f"data.root={tmp_path / 's'}"]
+        assert "numbered from 1" in _fails(capsys, command, "--video", video, "--face", "0", *place)
+    assert not (tmp_path / "s").exists()
+
+
 def test_audio_shorter_than_a_frame(capsys, tmp_path, model_path, subject_config):
     save_wav(tmp_path / "a.wav", np.zeros(300))
     arguments = ["render", "--model", model_path, "--audio", tmp_path / "a.wav", "--out", tmp_path / "o.mp4"]

@@ -2,63 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UserError
+from ..subject.people import overlap
 from ..subject.records import Crop
+
+_SAME = 0.2  # overlap of two boxes in neighbouring samples from which on they may be one face
 
 
 @dataclass(frozen=True)
 class ShotFace:
-    """The face that stands for a shot: on which samples it is seen [K], which box it is there [K], and the boxes
-    themselves [K, 4]; K is 0 in a shot without a face."""
+    """A face that is followed within a shot: on which samples it is seen [K], which box it is there [K], and the boxes
+    themselves [K, 4]."""
 
     samples: np.ndarray
     places: np.ndarray
     boxes: np.ndarray
 
+    @property
+    def size(self) -> float:
+        """Of a face that is large, and there for long, much."""
+        return float(self.boxes[:, 3].sum())
 
-def shot_faces(samples: list[tuple[int, np.ndarray]], shots: list[tuple[int, int]]) -> list[ShotFace]:
-    """The largest, most persistent face of every shot.
+    def part(self, which: slice | np.ndarray) -> ShotFace:
+        return ShotFace(self.samples[which], self.places[which], self.boxes[which])
+
+
+def shot_faces(samples: Sequence[tuple[int, np.ndarray]], shots: Sequence[tuple[int, int]]) -> list[list[ShotFace]]:
+    """The faces of every shot, the largest and most persistent one first.
 
     samples: (frame index, boxes [K, 4]) in order. Within a shot, boxes that overlap from
-    sample to sample form a candidate; the one with the greatest summed size stands for
-    the shot.
+    sample to sample are one face.
     """
-    return [_shot_face([(n, s[1]) for n, s in enumerate(samples) if start <= s[0] < end]) for start, end in shots]
+    numbers = np.searchsorted([frame for frame, _ in samples], np.array(shots))
+    return [_followed([(n, samples[n][1]) for n in range(start, end)]) for start, end in numbers]
 
 
-def _shot_face(samples: list[tuple[int, np.ndarray]]) -> ShotFace:
+def _followed(samples: list[tuple[int, np.ndarray]]) -> list[ShotFace]:
     """samples: (number of the sample, boxes) of one shot."""
-    candidates: list[list[tuple[int, int, np.ndarray]]] = []
+    tracks: list[list[tuple[int, int, np.ndarray]]] = []
     for number, boxes in samples:
-        for place, box in enumerate(boxes):
-            match = max(candidates, key=lambda c: _overlap(c[-1][2], box), default=None)
-            if match is not None and _overlap(match[-1][2], box) > 0.2:
-                match.append((number, place, box))
-            else:
-                candidates.append([(number, place, box)])
-    best = max(candidates, key=lambda c: sum(float(b[3]) for _, _, b in c), default=[])
-    numbers, places = (np.array([b[k] for b in best], int) for k in (0, 1))
-    return ShotFace(numbers, places, np.array([b for _, _, b in best]).reshape(-1, 4))
+        alike = [
+            (float(overlap(t[-1][2], box)), k, place) for k, t in enumerate(tracks) for place, box in enumerate(boxes)
+        ]
+        free, taken = set(range(len(boxes))), set()
+        for common, k, place in sorted(alike, key=lambda x: (-x[0], -tracks[x[1]][-1][0])):
+            if common > _SAME and place in free and k not in taken:
+                tracks[k].append((number, place, boxes[place]))
+                free.discard(place)
+                taken.add(k)
+        tracks += [[(number, place, boxes[place])] for place in sorted(free)]
+    faces = [ShotFace(*(np.array(column) for column in zip(*track, strict=True))) for track in tracks]
+    return sorted(faces, key=lambda face: -face.size)
 
 
-def dominant_face(faces: list[ShotFace]) -> np.ndarray:
-    """Boxes [N, 4] of one person's shots; those whose face is less than half as large as the typical one are left out."""
-    chosen = [face.boxes for face in faces if len(face.boxes)]
-    if not chosen:
-        raise UserError("no face was found in the video: give a clip in which one person's face is well visible")
-    typical = np.median(np.concatenate(chosen)[:, 3])
-    return np.concatenate([c for c in chosen if np.median(c[:, 3]) > 0.5 * typical])
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes (left, top, width, height)."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[:2] + a[2:], b[:2] + b[2:])
-    common = float(np.prod((high - low).clip(0)))
-    return common / (float(a[2] * a[3] + b[2] * b[3]) - common + 1e-9)
+def usual_boxes(tracks: Sequence[np.ndarray]) -> np.ndarray:
+    """Boxes [N, 4] of one person's tracks [K, 4]; those whose face is less than half as large as the typical one are left out."""
+    typical = np.median(np.concatenate(tracks)[:, 3])
+    return np.concatenate([boxes for boxes in tracks if np.median(boxes[:, 3]) > 0.5 * typical])
 
 
 def head_crop(boxes: np.ndarray, width: int, height: int, max_size: int) -> Crop:

@@ -1,84 +1,96 @@
-"""Whose face: how unlike two sightings are, and which shots of a clip show the same person.
+"""Whose face: how unlike two sightings are, and which faces of a clip are one person's.
 
-No recognition network is needed to tell the few people of one clip apart: the proportions of the
-part of the face that speech leaves alone, and the pattern of light and dark on it.
+A network for recognising faces, which the package carries, gives every sighting an embedding (dlib's, `nets/pretrained/face_identity.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from ..facemesh import EYE_OUTER, LANDMARKS, MESH_POINTS, MOUTH, rigid_points
-from ..geometry.sampling import sample_bilinear
+from ..facemesh import LANDMARKS, NOSE_BASE
+from ..nets.pretrained.face_identity import SIDE, FaceIdentity, state_from_bundled
 from ..shapes import check_shape
+from ..subject.people import EMBEDDING
+from ..weights.bundled import load_bundled
 
-_SKIN = np.setdiff1d(np.arange(MESH_POINTS), MOUTH)
-_BLUR = 0.04  # sigma of the picture, as a share of the distance between the eyes
-_DARK = 16.0  # grey levels added before the logarithm, so that noise in black hair does not count
-# Root mean square distance of proportions (in distances between the eyes), and one minus the
-# correlation of patterns, that count as one each: half-way between one person's and two people's.
-_SHAPE_UNIT = 0.03
-_PATTERN_UNIT = 0.2
-
-
-@dataclass(frozen=True)
-class Look:
-    """One sighting: points [468, 3] of the face mesh, pattern [N] of its skin (mean 0, length 1)."""
-
-    points: np.ndarray
-    pattern: np.ndarray
+# Where the network expects the corners of the eyes and the nose's base: dlib's five points for a square with a margin of a quarter.
+_POINTS = np.array([263, 362, 33, 133, NOSE_BASE])
+_PLACES = (
+    0.25 + np.array([(0.8596, 0.2135), (0.6461, 0.2290), (0.1206, 0.2137), (0.3341, 0.2291), (0.4901, 0.6278)])
+) / 1.5 * SIDE  # fmt: skip
+JUMP = 0.6  # apart, from which on neighbouring sightings of one track are two people's: the network's own bound
 
 
-def look_at(image: np.ndarray, landmarks: np.ndarray) -> Look:
-    """What identifies the face of `landmarks` [478, 3] in RGB uint8 `image` [H, W, 3]."""
+def look_at(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The embedding [EMBEDDING] float32 of the face of `landmarks` [478, 3] in RGB uint8 `image` [H, W, 3]."""
+    import torch
+
+    chip = aligned(image, landmarks)
+    with torch.no_grad():
+        return np.asarray(_network()(torch.from_numpy(chip).permute(2, 0, 1)[None].float())[0].numpy())
+
+
+def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The face upright in a square, as the network sees it: [SIDE, SIDE, 3] uint8."""
     check_shape("landmarks", landmarks, LANDMARKS, 3)
-    points = landmarks[:MESH_POINTS].astype(np.float64)
-    apart = float(np.linalg.norm(np.diff(points[EYE_OUTER], axis=0)))
-    soft = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), max(_BLUR * apart, 0.5))
-    shade = np.log(sample_bilinear(soft, points[_SKIN, :2]) + _DARK)
-    shade -= shade.mean()
-    return Look(points, shade / max(float(np.linalg.norm(shade)), 1e-6))
+    points = landmarks[_POINTS, :2].astype(np.float64)
+    a, b = points - points.mean(0), _PLACES - _PLACES.mean(0)
+    along, across = (a * b).sum(), (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()
+    turn = np.array([[along, -across], [across, along]]) / (a**2).sum()
+    matrix = np.column_stack([turn, _PLACES.mean(0) - turn @ points.mean(0)])
+    smaller = np.sqrt(np.linalg.det(turn)) < 1
+    return np.asarray(
+        cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    )
 
 
-def unlike(looks: Sequence[Look]) -> np.ndarray:
-    """How unlike sightings are: [N, N], 0 for the same; shape in one rigid frame plus pattern of skin."""
-    shapes = _in_one_frame(np.stack([x.points for x in looks]))
-    squared = (shapes**2).sum((1, 2))
-    flat = shapes.reshape(len(shapes), -1)
-    apart = np.sqrt((squared[:, None] + squared - 2 * flat @ flat.T).clip(0) / shapes.shape[1])
-    patterns = np.stack([x.pattern for x in looks])
-    return np.asarray(apart / _SHAPE_UNIT + (1 - patterns @ patterns.T) / _PATTERN_UNIT)
+@cache
+def _network() -> FaceIdentity:
+    network = FaceIdentity()
+    network.load_state_dict(state_from_bundled(load_bundled("face_identity")))
+    return network.eval()
 
 
-def _in_one_frame(points: np.ndarray) -> np.ndarray:
-    """Points [N, 468, 3] that speech leaves alone, turned, shifted and scaled onto the first face's: [N, K, 3]."""
-    rigid = rigid_points(points[0])
-    centred = points[:, rigid] - points[:, rigid].mean(1, keepdims=True)
-    target = centred[0] / np.linalg.norm(np.diff(points[0, EYE_OUTER], axis=0))
-    u, s, vt = np.linalg.svd(np.einsum("nki,kj->nij", centred, target))
-    signs = np.ones((len(points), 3))
-    signs[:, 2] = np.sign(np.linalg.det(u @ vt))
-    scale = (s * signs).sum(1) / (centred**2).sum((1, 2))
-    return np.asarray(scale[:, None, None] * (centred @ ((u * signs[:, None]) @ vt)))
+def unlike(looks: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+    """How far embeddings [N, EMBEDDING] are from others [M, EMBEDDING] (default: from each other): [N, M], 0 for the same."""
+    check_shape("looks", looks, None, EMBEDDING)
+    others = looks if others is None else others
+    squared = (looks**2).sum(1)[:, None] + (others**2).sum(1) - 2 * looks @ others.T
+    return np.asarray(np.sqrt(squared.clip(0)))
 
 
-def group_people(sightings: Sequence[Sequence[Look]], threshold: float) -> np.ndarray:
-    """Number of the person in each group of sightings (a shot's face): [G], -1 where there is no sighting.
+def group_people(sightings: Sequence[np.ndarray], threshold: float) -> np.ndarray:
+    """Number of the person in each group of sightings [L, EMBEDDING] (a face that was followed): [G], -1 where there is none.
 
     Groups are one person's whose most alike sightings are not more unlike than `threshold`, directly
     or through others: a person turns and is lit in many ways, but not suddenly between all shots.
     """
-    looks = [look for group in sightings for look in group]
-    if not looks:
+    counts = [len(group) for group in sightings]
+    if not sum(counts):
         return np.full(len(sightings), -1)
-    owner = np.repeat(np.arange(len(sightings)), [len(group) for group in sightings])
+    owner = np.repeat(np.arange(len(sightings)), counts)
     linked = np.zeros((len(sightings), len(sightings)), bool)
-    rows, columns = np.nonzero(unlike(looks) <= threshold)
+    rows, columns = np.nonzero(unlike(np.concatenate([group for group in sightings if len(group)])) <= threshold)
     linked[owner[rows], owner[columns]] = True
     person = connected_components(linked, directed=False)[1]
-    return np.where([len(group) > 0 for group in sightings], person, -1)
+    return np.where(np.array(counts) > 0, person, -1)
+
+
+def plain(looks: np.ndarray) -> np.ndarray:
+    """Which sightings [L, EMBEDDING] of one track in a row count, [L] bool: not one alone that is like neither neighbour, which are like
+    each other: a blur, or a hand."""
+    out = np.ones(len(looks), bool)
+    apart = unlike(looks)
+    for k in range(1, len(looks) - 1):
+        out[k] = not (apart[k, k - 1] > JUMP and apart[k, k + 1] > JUMP and apart[k - 1, k + 1] <= JUMP)
+    return out
+
+
+def changes(looks: np.ndarray) -> np.ndarray:
+    """Sightings [L, EMBEDDING] of one track at which another person stands where the one before stood: indices."""
+    return np.flatnonzero(np.diagonal(unlike(looks), 1) > JUMP) + 1

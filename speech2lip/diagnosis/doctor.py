@@ -11,7 +11,7 @@ from ..config import Config
 from ..errors import UserError
 from ..media.probe import probe
 from ..media.sound import load_audio
-from ..preparation.pipeline import find_face, open_clip
+from ..preparation.pipeline import check_face, find_face, open_clip
 from ..preparation.source import selection
 from ..subject.layout import SubjectLayout, source_selection
 from ..subject.records import Subject
@@ -42,7 +42,7 @@ def examine_video(config: Config, video: Path, voice: Path | None, remedy: str) 
     sound."""
     layout = SubjectLayout(config.data.root)
     if is_subject(layout.root):
-        open_clip(config, video, voice, remedy)  # refuses another clip than the folder's
+        check_face(config, open_clip(config, video, voice, remedy), layout)  # refuses another clip, and another face
         return examine_subject(config, layout.root, voice)
     clip, config = find_face(config, video, voice, remedy)
     return Examined(examine(measure(config, video, clip.sound, layout, video.name, None), config.learnable), layout)

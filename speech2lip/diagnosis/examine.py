@@ -80,7 +80,7 @@ def _of_footage(material: Material, opening: np.ndarray, eyes: float, need: Lear
         *([] if hidden is None else [hidden]),
         footage.cuts(clip.shots, fps),
         footage.people_in_turn(clip),
-        footage.people_at_once(material.crowd),
+        footage.people_at_once(material.crowd, clip.face),
         footage.still(opening, eyes, need),
         footage.repeats(material.pixels, fps),
         footage.faded(material.pixels),

@@ -28,6 +28,7 @@ _FROZEN = 0.5  # seconds without change that are a freeze and no pulldown
 _FADED = 0.6  # of the usual brightness of its shot's clip, below which a frame is faded
 _FADED_NOTE, _FADED_WARNING = 0.002, 0.10  # share of frames
 _SLOW, _FAST = 20.0, 31.0  # frames per second: speech is faster than the first, the second is halved
+_OTHER = "For another one give --face NUMBER, as on people.jpg, or --face PICTURE."
 _UNEVEN = 0.02  # share by which the average rate may differ from that of evenly spaced frames
 
 
@@ -80,22 +81,27 @@ def people_in_turn(clip: ClipLandmarks) -> Finding:
     if count == 1:
         return Finding("people_in_turn", OK, "all shots show one person")
     share = float(others.mean())
-    text = f"{count} people take turns; {share:.0%} of the frames show others than the one who is learned"
+    text = f"{count} people are seen; {share:.0%} of the frames show others than number {clip.face}, who is learned"
     severity = WARNING if share > _OTHERS_WARNING else NOTE
     return Finding(
-        "people_in_turn", severity, text, "Cut the clip so that only the person to learn is in it.", spans_of(others)
+        "people_in_turn",
+        severity,
+        text,
+        f"{_OTHER} Best of all, cut the clip so that only that person is in it.",
+        spans_of(others),
     )
 
 
-def people_at_once(crowd: np.ndarray) -> Finding:
-    """Whether a picture shows several faces; crowd: [K, 2] of sampled frames their number and their faces."""
+def people_at_once(crowd: np.ndarray, number: int = 1) -> Finding:
+    """Whether a picture shows several faces; crowd: [K, 2] of sampled frames their number and their faces; number: of the
+    person who is learned."""
     several = crowd[crowd[:, 1] > 1, 0] if len(crowd) else np.zeros(0, int)
     share = len(several) / max(len(crowd), 1)
     if share <= _CROWD:
         return Finding("people_at_once", OK, "one face is in the picture")
-    text = f"{share:.0%} of the frames show several faces; the largest one is learned"
+    text = f"{share:.0%} of the frames show several faces; that of number {number} is learned"
     spans = tuple((int(k), int(k) + 1) for k in several)
-    return Finding("people_at_once", NOTE, text, "Make sure that the voice is that of the largest face.", spans)
+    return Finding("people_at_once", NOTE, text, f"Make sure that the voice is that person's. {_OTHER}", spans)
 
 
 def still(opening: np.ndarray, eyes: float, need: LearnableConfig) -> Finding:

@@ -138,7 +138,13 @@ def _bars(diagnosis: Diagnosis) -> list[dict[str, float]]:
 
 def _entry(finding: Finding, layout: SubjectLayout, fps: float) -> dict[str, Any]:
     middles = [(start + end) // 2 for start, end in longest(finding.spans, _MOST)]
-    return {"finding": finding, "times": times_of(finding, fps), "pictures": _pictures(layout, middles, fps)}
+    sheet = layout.sheet if finding.name.startswith("people_") and layout.sheet.is_file() else None
+    return {
+        "sheet": None if sheet is None else _uri(read_image(sheet)),
+        "finding": finding,
+        "times": times_of(finding, fps),
+        "pictures": _pictures(layout, middles, fps),
+    }
 
 
 def _overview(layout: SubjectLayout, fps: float) -> list[tuple[str, str]]:
@@ -152,8 +158,12 @@ def _pictures(layout: SubjectLayout, frames: list[int], fps: float) -> list[tupl
     for frame in frames:
         image = read_image(layout.face_image(frame))
         small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-        assert done
-        uri = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
-        out.append((f"{frame / fps:.2f} s, frame {frame}", uri))
+        out.append((f"{frame / fps:.2f} s, frame {frame}", _uri(small)))
     return out
+
+
+def _uri(image: np.ndarray) -> str:
+    """A picture [H, W, 3] as a data URI."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    assert done
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..detection.crop import head_crop
+from ..detection.crop import head_crop, usual_boxes
 from ..detection.detect import FaceMesh
 from ..detection.survey import survey_clip
 from ..errors import UserError
@@ -41,7 +41,8 @@ def evaluate_pair(generated: Path, real: Path, kept: Path) -> Result:
     if said := unlike_lengths(generated, real, fps):
         print(f"warning: {said}", file=sys.stderr)
     found = survey_clip(real, fps, LEAST)
-    crop = head_crop(found.boxes, found.width, found.height, _MAX_CROP)
+    boxes = usual_boxes([track.boxes for track in found.people[0].tracks])
+    crop = head_crop(boxes, *found.size, _MAX_CROP)
     pretrained = load_pretrained_metrics(fps)
     recorders = {
         name: Recorder(kept / "pair" / name, pretrained.syncnet is not None, pretrained.lpips)

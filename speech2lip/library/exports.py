@@ -73,7 +73,7 @@ def _subject_members(layout: SubjectLayout, subject: Subject) -> Iterator[tuple[
     _check_features(layout, subject)
     source = layout.source_path(subject)
     kept, frames = _carried_source(layout, source)
-    plain = {layout.subject, layout.source_record, source}
+    plain = {layout.subject, layout.source_record, source, layout.people, layout.sheet}  # of others nothing leaves
     for path in sorted_out(layout.root, subject_files(layout))[0]:
         if path.is_symlink():
             raise UserError(f"{path} is a link, and an archive holds files alone: preprocess the video again")

@@ -12,6 +12,7 @@ from ..files import save_arrays
 from ..geometry.camera import Intrinsics, Poses
 from ..geometry.rasterizer import make_rasterizer
 from ..media.images import read_image
+from ..metrics.basic import runs
 from ..subject.layout import SubjectLayout
 from ..subject.records import ClipLandmarks
 from ..subject.schema import AGAIN, HEAD
@@ -52,13 +53,21 @@ def track_clip(config: Config, layout: SubjectLayout) -> None:
 def _observations(config: Config, layout: SubjectLayout, found: ClipLandmarks) -> ClipObservations:
     width, height = found.size
     x, y = found.crop.to_crop(np.array([(width - 1) / 2, (height - 1) / 2]))
-    segments = bridge(found.seen, found.shots, round(config.face.max_gap * config.data.fps))
+    segments = bridge(found.seen, _stretches(found), round(config.face.max_gap * config.data.fps))
     side = float(max(width, height) * found.crop.scale)
 
     def images(frame: int) -> np.ndarray:
         return read_image(layout.face_image(frame))
 
     return ClipObservations(found.landmarks, found.seen, segments, (float(x), float(y)), side, images)
+
+
+def _stretches(found: ClipLandmarks) -> list[tuple[int, int]]:
+    """Ranges [start, end) over whose gaps the face may be followed: never across a cut, nor where another face may be before it."""
+    if not (found.person == 0).any():
+        return list(found.shots)
+    own = found.person == 0
+    return [(a + x, a + y) for a, b in found.shots for x, y in runs(own[a:b])]
 
 
 def _track(config: Config, clip: ClipObservations) -> HeadTrack:

@@ -1,4 +1,4 @@
-"""Stage: decode at full size, cut the head out, find landmarks of every frame."""
+"""Stages: who is seen in a clip; then decode at full size, cut the chosen head out, find landmarks of every frame."""
 
 from __future__ import annotations
 
@@ -12,50 +12,61 @@ import numpy as np
 
 from ..background import AHEAD, OrderedPool, prefetch
 from ..config import Config
-from ..detection.crop import head_crop
+from ..detection.alone import OneFace
+from ..detection.choice import chosen_number
+from ..detection.crop import head_crop, usual_boxes
 from ..detection.detect import FaceMesh
-from ..detection.survey import MIN_FRAMES, Survey, survey_clip
+from ..detection.sheet import told, write_sheet
+from ..detection.survey import MIN_FRAMES, survey_clip
 from ..errors import UserError
 from ..facemesh import LANDMARKS
 from ..media.decode import read_frames
 from ..media.images import write_image
 from ..progress import track as progress
 from ..subject.layout import SubjectLayout
+from ..subject.people import ClipPeople
 from ..subject.records import ClipLandmarks, Crop, extract
 from .source import selection
 
 
-def find_landmarks(config: Config, video: Path, layout: SubjectLayout) -> None:
-    """Keep the head's square of every frame as JPEG, and its landmarks."""
-    survey = survey_clip(video, config.data.fps, select=selection(config), same_person=config.face.same_person)
-    _tell_people(survey, config.data.fps)
-    crop = head_crop(survey.boxes, survey.width, survey.height, config.face.max_crop)
+def find_people(config: Config, video: Path, layout: SubjectLayout) -> None:
+    """Find out whom the clip shows; of several draw the sheet of people."""
+    select = selection(config)
+    found = survey_clip(video, config.data.fps, select=select, same_person=config.face.same_person)
+    layout.save_people(found)
+    write_sheet(layout.sheet, found, video, config.data.fps, select)
+
+
+def chosen_face(config: Config, layout: SubjectLayout, picture: np.ndarray | None) -> dict[str, int]:
+    """The number of the face that `data.face` asks for, among the people that were found, as an input of the next stage; said where
+    there are several. picture: embedding of the face in a picture that was given."""
+    found = layout.load_people()
+    number = chosen_number(found, config.data.face, picture, layout.sheet)
+    if len(found.people) > 1:
+        own = found.people[number - 1]
+        print(
+            f"people: {len(found.people)} people are seen ({layout.sheet}); number {number} is learned, "
+            f"{told(own, found.frames, config.data.fps)}, and others stay as they are; another one: --face NUMBER, or --face PICTURE"
+        )
+    return {"face": number}
+
+
+def find_landmarks(config: Config, video: Path, layout: SubjectLayout, number: int) -> None:
+    """Keep the head's square of every frame as JPEG, and the landmarks of the person of this number."""
+    people = layout.load_people()
+    boxes = usual_boxes([track.boxes for track in people.people[number - 1].tracks])
+    crop = head_crop(boxes, *people.size, config.face.max_crop)
     shutil.rmtree(layout.face_images, ignore_errors=True)
     layout.face_images.mkdir(parents=True)
-    patches = _cut_out(config, video, crop, (survey.width, survey.height))
+    patches = _cut_out(config, video, crop, people.size)
     with closing(FaceMesh()) as mesh, closing(patches), OrderedPool(2) as writer:
-        points = []
-        starts = {start for start, _ in survey.shots if start > 0}
-        others = survey.left_out(survey.frames)
-        for index, patch in enumerate(progress(patches, "landmarks", survey.frames)):
-            if index in starts:
-                mesh.reset()
-            points.append(None if others[index : index + 1].any() else mesh(patch))
+        points, look = [], OneFace(mesh, people, number, crop)
+        for index, patch in enumerate(progress(patches, "landmarks", people.frames)):
+            points.append(look(index, patch))
             writer.submit(_keep, layout.face_image(index), patch, points[-1], config.face.jpeg_quality)
         sharpness = writer.results()
     _check_seen(points, video, config.data.fps)
-    layout.save_landmarks(_record(survey, crop, points, sharpness))
-
-
-def _tell_people(survey: Survey, fps: float) -> None:
-    """Say whose face is learned where several people take turns."""
-    person = survey.person_of_frames(survey.frames)
-    if person.max(initial=0) > 0:
-        first = int(np.argmax(person == 0)) / fps
-        print(
-            f"people: {person.max() + 1} people are seen; the one seen first at {first:.1f} s, in {(person == 0).sum() / fps:.1f} of "
-            f"{len(person) / fps:.1f} s, is learned, and frames of others stay as they are"
-        )
+    layout.save_landmarks(_record(people, number, crop, points, sharpness, look.person))
 
 
 def _cut_out(config: Config, video: Path, crop: Crop, size: tuple[int, int]) -> Generator[np.ndarray, None, None]:
@@ -79,16 +90,19 @@ def _check_seen(points: list[np.ndarray | None], video: Path, fps: float) -> Non
         )
 
 
-def _record(survey: Survey, crop: Crop, points: list[np.ndarray | None], sharpness: list[float]) -> ClipLandmarks:
-    empty = np.zeros((LANDMARKS, 3), np.float32)
+def _record(
+    people: ClipPeople, number: int, crop: Crop, points: list[np.ndarray | None], sharpness: list[float], person: np.ndarray
+) -> ClipLandmarks:  # fmt: skip
+    empty, count = np.zeros((LANDMARKS, 3), np.float32), len(points)
     return ClipLandmarks(
         landmarks=np.stack([empty if p is None else p for p in points]),
         seen=np.array([p is not None for p in points]),
         sharpness=np.array(sharpness),
-        shots=tuple((a, min(b, len(points))) for a, b in survey.shots if a < len(points)),
+        shots=tuple((a, min(b, count)) for a, b in people.shots if a < count),
         crop=crop,
-        size=(survey.width, survey.height),
-        person=survey.person_of_frames(len(points)),
+        size=people.size,
+        person=np.concatenate([person, np.full(max(count - len(person), 0), -1)])[:count],
+        face=number,
     )
 
 

@@ -137,7 +137,7 @@ def _facts(
         lip_size=_lip_size(region.box, scale, most, coarse),
         region_size=_region_size(view, region, head.poses[tracked.valid], scale, coarse),
         audio=make_backend(config.audio).params(), stream=config.data.video_stream, fine_size=fine, outline=config.face.outline,
-        coarse=coarse,
+        coarse=coarse, face=clip.face,
     )  # fmt: skip
 
 

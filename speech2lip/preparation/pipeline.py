@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from ..audio.features import make_backend
 from ..config import MORPHABLE, Config
+from ..detection.choice import check_choice
+from ..errors import UserError
 from ..files import check_input, check_writable
 from ..locks import writer_of
 from ..media.images import frame_files
@@ -20,12 +23,14 @@ from ..subject.records import Consent, Subject
 from ..subject.source import content_hash
 from ..weights.wanted import PREPROCESS, check_weights
 from .head import track_clip
-from .landmarks import find_landmarks
+from .landmarks import chosen_face, find_landmarks, find_people
 from .learnable import check_learnable, check_sound_to_learn
 from .lips import make_canonical
 from .sound import extract_audio, sound_source
 from .source import Clip, check_clip, frame_rate, kept_path, restore_source, selection, sound_selection
-from .stages import Stage, run_stages
+from .stages import Stage, run_stages, up_to_date
+
+_LOOKING = 2  # stages that look at the picture
 
 
 def preprocess(
@@ -47,9 +52,10 @@ def preprocess(
     answer = consent(recorded(layout))
     make_backend(config.audio)  # here, so that a missing package or model is found before the slow stages
     check_writable(layout.subject)
+    stages = stages_of(config, clip, layout)
     layout.root.mkdir(parents=True, exist_ok=True)
     with writer_of(layout.root, "speech2lip preprocess"):
-        run_stages(stages_of(config, clip, layout), layout.stages, layout.subject)
+        run_stages(stages, layout.stages, layout.subject)
         restore_source(clip, layout)
         if said := note(answer, video):
             print(said)
@@ -66,7 +72,7 @@ def _labelled(layout: SubjectLayout, name: str, consent: Consent) -> Subject:
 
 
 def find_face(config: Config, video: Path, voice: Path | None, remedy: str) -> tuple[Clip, Config]:
-    """Run the first stage alone, which the others find finished: landmarks and pictures of every frame in `data.root`.
+    """Run the first stages alone, which the others find finished: people, landmarks and pictures of every frame in `data.root`.
 
     As `preprocess`, but for the refusal of clips from which nothing can be learned. Returns the clip, and the configuration with its rate.
     """
@@ -74,10 +80,21 @@ def find_face(config: Config, video: Path, voice: Path | None, remedy: str) -> t
     clip = open_clip(config, video, voice, remedy)
     config = replace(config, data=replace(config.data, fps=clip.fps))
     check_writable(layout.landmarks)
+    stages = stages_of(config, clip, layout)[:_LOOKING]
     layout.root.mkdir(parents=True, exist_ok=True)
     with writer_of(layout.root, "speech2lip doctor"):
-        run_stages(stages_of(config, clip, layout)[:1], layout.stages, layout.subject)
+        run_stages(stages, layout.stages, layout.subject)
     return clip, config
+
+
+def check_face(config: Config, clip: Clip, layout: SubjectLayout) -> None:
+    """Refuse a choice of face (`data.face`) that a finished folder was not made with."""
+    config = replace(config, data=replace(config.data, fps=clip.fps))
+    if config.data.face and not up_to_date(stages_of(config, clip, layout)[:_LOOKING], layout.stages):
+        raise UserError(
+            f"{layout.root} is finished with another choice of face (number {layout.load_subject().face}): give this one another name "
+            f"with --name, or make the folder anew with `speech2lip preprocess --face {shlex.quote(config.data.face)}`"
+        )
 
 
 def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> Clip:
@@ -108,7 +125,12 @@ def _check_place(layout: SubjectLayout, video: Path, sound: Path, remedy: str) -
 def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
     """All stages; each names what enters it, so that nothing is redone or kept wrongly."""
     video, sound = clip.video, clip.sound
+    picture = check_choice(config.data.face)
     heard = clip.sha256 if sound == video else content_hash(sound)
+
+    @cache
+    def choice() -> dict[str, int]:
+        return chosen_face(config, layout, picture)
 
     @cache
     def check() -> None:  # at the beginning of whichever stage comes first after the frames
@@ -124,8 +146,12 @@ def stages_of(config: Config, clip: Clip, layout: SubjectLayout) -> list[Stage]:
 
     return [
         Stage(
-            "frames", 6, {"video": clip.sha256, **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.max_crop", "face.jpeg_quality", "face.same_person")},
-            (layout.landmarks, layout.face_images), lambda: find_landmarks(config, video, layout),
+            "people", 1, {"video": clip.sha256, **_chosen(config, "data.fps", "data.video_stream", "data.allow_partial", "face.same_person")},
+            (layout.people,), lambda: find_people(config, video, layout),
+        ),
+        Stage(
+            "frames", 7, _chosen(config, "face.max_crop", "face.jpeg_quality"),
+            (layout.landmarks, layout.face_images), lambda: find_landmarks(config, video, layout, choice()["face"]), chosen=choice,
         ),
         Stage(
             "track", 2, {**_chosen(config, "face.tracker", "face.smooth", "face.max_gap", "photometric"), **_tracker(config)},

@@ -23,7 +23,8 @@ class Stage:
 
     version: raised whenever the code computes something else, so that old results are not kept;
     inputs: everything that enters, by name (results of earlier stages enter by themselves);
-    outputs: files that are there when it has finished; labelled: one of them is a `subject.json`, whose labels may change.
+    outputs: files that are there when it has finished; labelled: one of them is a `subject.json`, whose labels may change;
+    chosen: further inputs, which are known only when the stages before are finished.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Stage:
     outputs: tuple[Path, ...]
     work: Callable[[], None]
     labelled: Path | None = None
+    chosen: Callable[[], Mapping[str, Any]] = dict
+
+    def key(self, before: str) -> str:
+        """Identity of its result: of its code, of what enters, and of the stages before it, which are finished."""
+        content = [before, self.name, self.version, {**self.inputs, **self.chosen()}]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def run_stages(stages: Sequence[Stage], marks: Path, result: Path) -> None:
@@ -44,7 +51,7 @@ def run_stages(stages: Sequence[Stage], marks: Path, result: Path) -> None:
     """
     done, before = _read_marks(marks), ""
     for number, stage in enumerate(stages):
-        key = _key(stage, before)
+        key = stage.key(before)
         before = key
         mark = done.get(stage.name, {})
         if mark.get("key") == key:
@@ -60,6 +67,17 @@ def run_stages(stages: Sequence[Stage], marks: Path, result: Path) -> None:
         seconds = round(time.monotonic() - start, 3)
         done[stage.name] = {"key": key, "seconds": seconds, "outputs": outputs_of(stage)}
         _write_marks(marks, done)
+
+
+def up_to_date(stages: Sequence[Stage], marks: Path) -> bool:
+    """Whether stages would be kept as they are."""
+    done, before = _read_marks(marks), ""
+    for stage in stages:
+        before = stage.key(before)
+        mark = done.get(stage.name, {})
+        if mark.get("key") != before or mark["outputs"] != outputs_of(stage):
+            return False
+    return True
 
 
 def stage_seconds(marks: Path) -> dict[str, float]:
@@ -85,12 +103,6 @@ def outputs_of(stage: Stage) -> str:
         else:
             digest.update(b" nothing ")
     return digest.hexdigest()
-
-
-def _key(stage: Stage, before: str) -> str:
-    """Identity of a stage's result: of its code, of what enters, and of the stages before it."""
-    content = [before, stage.name, stage.version, dict(stage.inputs)]
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _read_marks(path: Path) -> dict[str, dict[str, Any]]:

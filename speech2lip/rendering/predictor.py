@@ -118,7 +118,7 @@ class Predictor:
             )
         self.faces = face_areas(self.subject, self.track, canonical.depth, self.origins)
         self.exposure = torch.from_numpy(self.track.exposure).float() * torch.tensor([1.0, 1 / 255])[:, None]
-        self.share = painted_share(self.track.clear, self.track.hidden, self.subject.shots, self.config.render.fade)
+        self.share = painted_share(self.track.clear, self.subject.shots, self.config.render.fade)
         self.own = np.zeros(self.subject.frames, np.float32)
         with torch.no_grad():
             self.depth = self.model.space.depth()

@@ -55,18 +55,18 @@ def _clear_runs(clear: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def painted_share(clear: np.ndarray, hidden: np.ndarray, shots: Sequence[tuple[int, int]], fade: int) -> np.ndarray:
+def painted_share(clear: np.ndarray, shots: Sequence[tuple[int, int]], fade: int) -> np.ndarray:
     """How far every frame is painted, [T] float32: 0 where it is not clear, 1 elsewhere, rising over `fade` frames
-    beside hidden ones; never across a cut.
+    beside those that are not; never across a cut.
 
-    clear: [T] bool, frames whose mouth is seen; hidden: [T] bool, something is in front of it.
+    clear: [T] bool, frames whose mouth is seen: it is this person's, and nothing is in front of it.
     """
     share = clear.astype(np.float32)
     for start, end in shots:
-        if hidden[start:end].any():
+        if not clear[start:end].all():
             from scipy.ndimage import distance_transform_edt  # here, so that training starts where it is missing
 
-            away = distance_transform_edt(~hidden[start:end])
+            away = distance_transform_edt(clear[start:end])
             share[start:end] *= np.clip(away / (fade + 1), 0, 1)
     return share
 

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..files import atomic_path, save_arrays
 from ..geometry.camera import Poses
 from ..media.facts import Selection
+from .people import PEOPLE, ClipPeople, people_from_arrays, people_to_arrays
 from .records import ClipLandmarks, Crop, Subject, Track, subject_from_json
 from .schema import AGAIN, CLIP_LANDMARKS, TRACK
 from .source import check_kept, read_record
@@ -48,6 +49,8 @@ class SubjectLayout:
         self.subject = self.root / "subject.json"
         self.track = self.root / "track.npz"
         self.landmarks = self.root / "landmarks.npz"
+        self.people = self.root / "people.npz"
+        self.sheet = self.root / "people.jpg"
         self.head = self.root / "head.npz"
         self.stages = self.root / "stages.json"
         self.source_record = self.root / "source.json"
@@ -75,7 +78,7 @@ class SubjectLayout:
     @property
     def written(self) -> tuple[Path, ...]:
         """Everything that preprocessing writes, but for the copy of the source; folders are emptied first."""
-        files = (self.landmarks, self.head, self.stages, self.source_record, self.parsing)
+        files = (self.people, self.sheet, self.landmarks, self.head, self.stages, self.source_record, self.parsing)
         sound = (self.audio, self.features, self.features.with_suffix(".json"))
         return (*self.canonical_files, *files, *sound, self.face_images, self.lip_images, self.mouth_images)
 
@@ -127,20 +130,32 @@ class SubjectLayout:
             mouth=track.mouth.astype(np.float32), hidden=track.hidden,
         )  # fmt: skip
 
+    def load_people(self) -> ClipPeople:
+        """Everybody who was found in the clip."""
+        data = read_npz(self.people, PEOPLE, {}, AGAIN)
+        try:
+            return people_from_arrays(data)
+        except ValueError as error:
+            raise UserError(f"{self.people} is damaged ({error}): {AGAIN}") from error
+
+    def save_people(self, found: ClipPeople) -> None:
+        save_arrays(self.people, **people_to_arrays(found))
+
     def load_landmarks(self) -> ClipLandmarks:
         data = read_npz(self.landmarks, CLIP_LANDMARKS, {}, AGAIN)
         width, height = map(int, data["size"])
         shots = tuple((int(a), int(b)) for a, b in data["shots"])
         crop = Crop(*map(int, data["crop"]))
         return ClipLandmarks(
-            data["landmarks"], data["seen"], data["sharpness"], shots, crop, (width, height), data["person"]
-        )
+            data["landmarks"], data["seen"], data["sharpness"], shots, crop, (width, height), data["person"],
+            int(data.get("face", 1)),
+        )  # fmt: skip
 
     def save_landmarks(self, clip: ClipLandmarks) -> None:
         crop = clip.crop
         save_arrays(
             self.landmarks, landmarks=clip.landmarks, seen=clip.seen, sharpness=clip.sharpness, shots=np.array(clip.shots),
-            crop=np.array([crop.x, crop.y, crop.side, crop.size]), size=np.array(clip.size), person=clip.person,
+            crop=np.array([crop.x, crop.y, crop.side, crop.size]), size=np.array(clip.size), person=clip.person, face=np.array(clip.face),
         )  # fmt: skip
 
     def source_path(self, subject: Subject) -> Path:

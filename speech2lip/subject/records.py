@@ -81,7 +81,7 @@ class Subject:
     fine_size: pixels of the crop's side at which mouths are kept and drawn (0: they are cut from the stored crops);
     outline: how far, as a share of the lips' width, the region reaches beyond the face's outline (0: it is not cut there);
     coarse: fine pixels from which on networks draw; finer detail is that of real mouths (1: networks draw everything);
-    consent: None in folders of a time when nobody was asked.
+    consent: None in folders of a time when nobody was asked; face: number of the person among those in the clip.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Subject:
     outline: float = 0.0
     coarse: int = 1
     consent: Consent | None = None
+    face: int = 1
     version: int = FORMAT_VERSION
 
     @property
@@ -126,7 +127,8 @@ class ClipLandmarks:
 
     landmarks: [T, 478, 3] float32 FaceMesh's, in crop pixels (0 where no face was found); seen: [T]
     bool; sharpness: [T], any unit; shots: [start, end) between cuts; crop: the stored square; size:
-    source (width, height); person: [T] int, who is seen (0: the one who is learned; 1, 2, ...: others; -1: nobody).
+    source (width, height); person: [T] int, who is seen (0: the one who is learned; 1, 2, ...: others; -1: nobody, or the one who is
+    learned behind or before another face); face: number of the one who is learned, among the people of the clip.
     """
 
     landmarks: np.ndarray
@@ -136,6 +138,7 @@ class ClipLandmarks:
     crop: Crop
     size: tuple[int, int]
     person: np.ndarray
+    face: int = 1
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,7 @@ def subject_from_json(raw: Mapping[str, Any]) -> Subject:
         "outline": 0.0,
         "coarse": 1,
         "consent": None,
+        "face": 1,
         **raw,
     }  # older folders, and imported ones, have none
     known = {f.name for f in fields(Subject)}
@@ -193,6 +197,7 @@ def subject_from_json(raw: Mapping[str, Any]) -> Subject:
         stream=schema.whole("stream", raw["stream"], -1, 10_000), fine_size=fine_size,
         outline=schema.number("outline", raw["outline"], 0, 10), coarse=schema.whole("coarse", raw["coarse"], 1, 64),
         consent=None if raw["consent"] is None else Consent(**schema.consent(raw["consent"])),
+        face=schema.whole("face", raw["face"], 1, LONGEST_CLIP),
     )  # fmt: skip
 
 

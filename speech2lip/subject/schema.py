@@ -40,6 +40,7 @@ CLIP_LANDMARKS = {
     "crop": Entry((4,), "iu", -LARGEST_PICTURE, 2 * LARGEST_PICTURE),
     "size": Entry((2,), "iu", 1, LARGEST_PICTURE),
     "person": Entry(("T",), "iu", -1, LONGEST_CLIP),
+    "face": Entry((), "iu", 1, LONGEST_CLIP, optional=True),  # older folders have none
 }
 HEAD = {
     "rotvec": TRACK["rotvec"],

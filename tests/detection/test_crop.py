@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from speech2lip.detection.crop import dominant_face, head_crop, shot_faces
+from speech2lip.detection.crop import head_crop, shot_faces, usual_boxes
 
 
 def test_the_larger_more_persistent_face_is_chosen():
@@ -11,8 +11,13 @@ def test_the_larger_more_persistent_face_is_chosen():
     samples = [
         (i * 10, np.stack([small, big + [i, i, 0, 0]]) if i % 3 else np.stack([big + [i, i, 0, 0]])) for i in range(10)
     ]
-    boxes = dominant_face(shot_faces(samples, [(0, 100)]))
-    assert len(boxes) == 10 and (boxes[:, 2] == 80).all()
+    ((first, *_),) = shot_faces(samples, [(0, 100)])
+    assert len(first.boxes) == 10 and (first.boxes[:, 2] == 80).all()
+
+
+def test_shots_in_which_the_face_is_small_do_not_widen_the_square():
+    large, small = np.tile([10.0, 10, 80, 80], (5, 1)), np.tile([300.0, 10, 30, 30], (2, 1))
+    assert (usual_boxes([large, small])[:, 2] == 80).all() and len(usual_boxes([large, small * 2])) == 7
 
 
 def test_head_crop_holds_the_head_and_shrinks_large_ones():

@@ -48,7 +48,12 @@ def test_cuts():
 def test_people_in_turn():
     person = np.repeat([0, 1, 0, 2], 25)
     found = footage.people_in_turn(clip_of(landmarks_of(100), person=person))
-    assert found.severity == NOTE and found.text.startswith("3 people") and found.spans == ((25, 50), (75, 100))
+    assert (
+        found.severity == NOTE
+        and found.text.startswith("3 people are seen")
+        and "number 1" in found.text
+        and found.spans == ((25, 50), (75, 100))
+    )
     assert footage.people_in_turn(clip_of(landmarks_of(100), person=np.repeat([0, -1], 50))).severity == OK
 
 

@@ -12,7 +12,7 @@ from speech2lip.errors import UserError
 from speech2lip.facemesh import mouth_opening
 from speech2lip.preparation.pipeline import preprocess, stages_of
 from speech2lip.preparation.source import Clip
-from speech2lip.preparation.stages import _key
+from speech2lip.preparation.stages import Stage
 from speech2lip.subject.layout import SubjectLayout
 from speech2lip.subject.source import content_hash, stamp
 
@@ -26,16 +26,21 @@ def inputs(tmp_path_factory):
     return clip, SubjectLayout(folder / "subject")
 
 
+def _key(stage: Stage) -> str:
+    """Of a stage's own inputs, without those that only the stages before it tell."""
+    return replace(stage, chosen=dict).key("")
+
+
 def _redone(inputs, *settings: str, before: tuple[str, ...] = ()) -> list[str]:
     """Stages whose own inputs (not those of earlier stages) differ from the defaults'."""
     old, new = (stages_of(default_config([*before, *s]), *inputs) for s in ((), settings))
-    return [a.name for a, b in zip(old, new, strict=True) if _key(a, "") != _key(b, "")]
+    return [a.name for a, b in zip(old, new, strict=True) if _key(a) != _key(b)]
 
 
 @pytest.mark.parametrize(
     ("setting", "stages"),
     [
-        ("data.fps=30", ["frames"]), ("face.max_crop=320", ["frames"]), ("face.jpeg_quality=80", ["frames"]),
+        ("data.fps=30", ["people"]), ("face.max_crop=320", ["frames"]), ("face.jpeg_quality=80", ["frames"]),
         ("face.max_gap=1", ["track"]), ("face.smooth=2", ["track"]), ("photometric.rounds=2", ["track"]), ("bundle.keyframes=100", ["track"]),
         ("bundle.noise=0.1", ["track"]),
         ("fit.keyframes=100", []), ("face.tracker=gnm", ["track"]), ("rasterizer=pytorch3d", ["canonical"]),
@@ -66,14 +71,30 @@ def test_every_entry_of_the_face_section_enters_some_stage(inputs):
         config = replace(Config(), face=replace(face, **{item.name: other}))
         old, new = stages_of(Config(), *inputs), stages_of(config, *inputs)
         assert not is_dataclass(value)
-        assert any(_key(a, "") != _key(b, "") for a, b in zip(old, new, strict=True)), item.name
+        assert any(_key(a) != _key(b) for a, b in zip(old, new, strict=True)), item.name
 
 
 def test_a_finished_folder_is_kept_whole(subject_config, clip, capsys):
     before = SubjectLayout(subject_config.data.root).subject.stat().st_mtime_ns
     preprocess(subject_config, clip / "speaker.mp4")
-    assert capsys.readouterr().out.count("unchanged, kept") == 4
+    assert capsys.readouterr().out.count("unchanged, kept") == 5
     assert SubjectLayout(subject_config.data.root).subject.stat().st_mtime_ns == before
+
+
+def test_a_choice_of_face_that_is_none_costs_a_finished_folder_nothing(subject_config, clip, tmp_path):
+    layout = SubjectLayout(subject_config.data.root)
+    before = layout.subject.read_bytes(), layout.stages.read_bytes()
+    for face, message in (("7", "there is no face 7: 1 person was found"), (str(tmp_path / "no.jpg"), r"no\.jpg")):
+        config = replace(subject_config, data=replace(subject_config.data, face=face))
+        with pytest.raises(UserError, match=message):
+            preprocess(config, clip / "speaker.mp4")
+        assert (layout.subject.read_bytes(), layout.stages.read_bytes()) == before
+    named = replace(subject_config, data=replace(subject_config.data, face="1"))
+    assert preprocess(named, clip / "speaker.mp4").face == 1 and layout.subject.read_bytes() == before[0]
+
+
+def test_a_picture_of_a_face_enters_by_the_number_that_it_means(inputs):
+    assert _redone(inputs, "data.face=2") == [] and stages_of(Config(), *inputs)[1].chosen is not dict
 
 
 def test_a_clip_enters_by_its_content(inputs, tmp_path):
@@ -83,9 +104,9 @@ def test_a_clip_enters_by_its_content(inputs, tmp_path):
     moved.write_bytes(b"x")
     same = Clip(moved, content_hash(moved), stamp(moved), clip.sound, 25.0)
     old, new = (stages_of(Config(), c, layout) for c in (clip, same))
-    assert [_key(a, "") for a in old] == [_key(b, "") for b in new]
+    assert [_key(a) for a in old] == [_key(b) for b in new]
     other = replace(same, sha256="another")
-    assert _key(stages_of(Config(), other, layout)[0], "") != _key(old[0], "")
+    assert _key(stages_of(Config(), other, layout)[0]) != _key(old[0])
 
 
 def test_a_refused_clip_leaves_no_folder(tmp_path):

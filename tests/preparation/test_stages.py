@@ -1,10 +1,11 @@
 """Stages: what is kept, what is redone, and that a killed run leaves nothing that is taken for finished."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from speech2lip.preparation.stages import Stage, run_stages, stage_seconds
+from speech2lip.preparation.stages import Stage, run_stages, stage_seconds, up_to_date
 
 
 class Killed(BaseException):
@@ -87,3 +88,28 @@ def test_unreadable_marks_vouch_for_nothing(folder, damage):
     folder.run()
     folder.marks.write_text(damage)
     assert folder.run() == ["a", "b", "c"]
+
+
+def test_up_to_date_is_what_would_be_kept_whole(folder):
+    assert not up_to_date(folder.stages(), folder.marks)
+    folder.run()
+    assert up_to_date(folder.stages(), folder.marks) and not up_to_date(folder.stages(b="x"), folder.marks)
+    (folder.root / "c1.txt").unlink()
+    assert not up_to_date(folder.stages(), folder.marks) and up_to_date(folder.stages()[:2], folder.marks)
+
+
+def test_what_is_chosen_after_the_stage_before_enters_and_may_be_refused_with_nothing_lost(folder):
+    folder.run()
+    before = folder.contents(), folder.marks.read_text()
+    first, second, third = folder.stages()
+
+    def refuse():
+        assert (folder.root / "a1.txt").is_file()
+        raise KeyError("no such face")
+
+    with pytest.raises(KeyError):
+        run_stages([first, replace(second, chosen=refuse), third], folder.marks, folder.result)
+    assert (folder.contents(), folder.marks.read_text()) == before
+    folder.ran = []
+    run_stages([first, replace(second, chosen=lambda: {"face": 2}), third], folder.marks, folder.result)
+    assert folder.ran == ["b", "c"]

@@ -27,8 +27,9 @@ def test_painting_fades_beside_hidden_frames_but_not_at_cuts_or_lost_faces():
     hidden[20:30] = True
     clear = ~hidden
     clear[50:55] = False
-    share = painted_share(clear, hidden, ((0, 30), (30, 60)), 3)
+    share = painted_share(clear, ((0, 30), (30, 60)), 3)
     assert not share[20:30].any() and not share[50:55].any()
     np.testing.assert_allclose(share[16:20], [1, 0.75, 0.5, 0.25])
-    assert (share[30:50] == 1).all() and (share[:17] == 1).all()
-    assert (painted_share(clear, hidden, ((0, 60),), 0)[[19, 30]] == 1).all()
+    assert (share[30:47] == 1).all() and (share[:17] == 1).all()
+    np.testing.assert_allclose(share[46:50], [1, 0.75, 0.5, 0.25])
+    assert (painted_share(clear, ((0, 60),), 0)[[19, 30]] == 1).all()
