@@ -53,7 +53,7 @@ def _portable(person: Person) -> dict[str, Any]:
     """Entries of a checkpoint's configuration that name places of this computer -> what another may read."""
     usual = Config()
     changes = {
-        "data.root": f"dataset/{person.name}", "data.video": "", "train.output": usual.train.output,
+        "data.root": f"dataset/{person.name}", "data.video": "", "data.face": "", "train.output": usual.train.output,
         "render.output": usual.render.output, "model.prior": "",
     }  # fmt: skip
     model = load_checkpoint(person.model).config.audio.model
