@@ -53,8 +53,9 @@ def _portable(person: Person) -> dict[str, Any]:
     """Entries of a checkpoint's configuration that name places of this computer -> what another may read."""
     usual = Config()
     changes = {
-        "data.root": f"dataset/{person.name}", "data.video": "", "train.output": usual.train.output,
+        "data.root": f"dataset/{person.name}", "data.video": "", "data.face": "", "train.output": usual.train.output,
         "render.output": usual.render.output, "model.prior": "", "render.signing_key": "", "render.certificate": "",
+        "render.pose": "source",
     }  # fmt: skip
     model = load_checkpoint(person.model).config.audio.model
     return changes | ({"audio.model": ""} if os.path.isabs(model) else {})

@@ -15,7 +15,7 @@ from ..media.probe import check_video
 from ..subject.layout import SubjectLayout
 from ..subject.motion import HeadMotion, Stance, write_motion
 from .head import load_tracked, track_clip
-from .landmarks import find_landmarks
+from .landmarks import find_landmarks, find_people
 from .source import frame_rate, selection
 
 
@@ -27,7 +27,8 @@ def motion_of_video(config: Config, video: Path) -> HeadMotion:
     with temporary_space(), TemporaryDirectory(prefix="speech2lip-") as folder:
         config = replace(config, data=replace(config.data, fps=fps, root=folder))
         layout = SubjectLayout(folder)
-        find_landmarks(config, video, layout)
+        find_people(config, video, layout)
+        find_landmarks(config, video, layout, 1)
         track_clip(config, layout)
         tracked = load_tracked(layout)
     joint = Skull.of(tracked.head.mesh).joint
