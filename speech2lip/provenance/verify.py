@@ -67,7 +67,7 @@ def verify(path: Path, certificate: Path | None = None) -> Verdict:
     """Read the credentials of a file, and compare the file with them.
 
     certificate: of another signer who is known to the caller. Nothing is asked of a network, and no list of trusted issuers is
-    consulted. UserError for a file that cannot be read. Memory does not grow with an intact file.
+    consulted. UserError for a file that cannot be read. Memory does not grow beyond half a gigabyte.
     """
     check_input(path, "a rendered file")
     named = named_signer(certificate) if certificate is not None else None

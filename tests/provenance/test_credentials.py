@@ -188,6 +188,15 @@ def test_bytes_everywhere_count(video):
         assert not verify(video).good, at
 
 
+def test_a_large_file_is_found_intact_every_time(plain, tmp_path):
+    """Hashes of chunks, which the library compares in several threads, gave other answers from time to time."""
+    data = plain[".mp4"] + (1).to_bytes(4, "big") + b"mdat" + (8_000_016).to_bytes(8, "big") + bytes(8_000_000)
+    out = _signed({".mp4": data}, tmp_path / "a.mp4")
+    assert [verify(out).state for _ in range(12)] == [INTACT] * 12
+    forging.flip(out, out.stat().st_size - 4_000_000)
+    assert [verify(out).state for _ in range(4)] == [ALTERED] * 4
+
+
 def test_credentials_of_another_video_do_not_fit(plain, video, tmp_path):
     other = _signed({".mp4": _longer(plain[".mp4"])}, tmp_path / "b.mp4").read_bytes()
     forging.credentials_out(video)
