@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from ..facemesh import MESH_POINTS
 from ..geometry.camera import Intrinsics, pixel_rays
@@ -114,16 +113,23 @@ def _near_neck(face: np.ndarray, height: float) -> np.ndarray:
     both, middle = face.copy(), columns.mean()
     left, right = (int(np.clip(round(middle + side * _BROAD * height), 0, len(face))) for side in (-1, 1))
     both[(rows.min() + rows.max()) // 2 :, left:right] = True
-    away = distance_transform_edt(~both) / height
+    away = _distances(~both) / height
     return np.asarray(1 - smooth_step((away - _BESIDE[0]) / (_BESIDE[1] - _BESIDE[0])))
 
 
 def _rounded(depth: np.ndarray, skull: np.ndarray, face: np.ndarray, height: float) -> np.ndarray:
     """Depth [S, S] that becomes the skull's beyond the face, and bends smoothly where the face ends."""
-    outside, inside = distance_transform_edt(~face), distance_transform_edt(face)
+    outside, inside = _distances(~face), _distances(face)
     whole = depth + smooth_step(outside / (_ROUNDS * height)) * (skull - depth)
     bent = cv2.GaussianBlur(whole, (0, 0), _BENDS * height)
     return np.asarray(bent + smooth_step(inside / (3 * _BENDS * height)) * (whole - bent))
+
+
+def _distances(mask: np.ndarray) -> np.ndarray:
+    """[S, S] pixels from each pixel of a mask [S, S] bool to the nearest that is not of it."""
+    from scipy.ndimage import distance_transform_edt  # here, so that training starts where it is missing
+
+    return np.asarray(distance_transform_edt(mask))
 
 
 def _continued(mask: np.ndarray) -> np.ndarray:

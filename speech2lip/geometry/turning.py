@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
-
 from ..shapes import check_shape
 from .camera import Poses
 
 _SIGNS = np.array([-1.0, -1.0, 1.0])  # of yaw, pitch, roll, against rotations about the axes y, x and z of the head
+
+
+def _rotation() -> Any:
+    from scipy.spatial.transform import Rotation  # here, so that training starts where it is missing
+
+    return Rotation
 
 
 def rotations_of(angles: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -21,27 +26,27 @@ def rotations_of(angles: np.ndarray, mean: np.ndarray) -> np.ndarray:
     the mean pose.
     """
     check_shape("angles", angles, None, 3)
-    own = Rotation.from_euler("YXZ", np.asarray(angles) * _SIGNS, degrees=True).as_matrix()
+    own = _rotation().from_euler("YXZ", np.asarray(angles) * _SIGNS, degrees=True).as_matrix()
     return np.asarray(mean @ own)
 
 
 def angles_of(rotations: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """The inverse of `rotations_of`: rotations [N, 3, 3] -> yaw, pitch, roll [N, 3] in degrees."""
     check_shape("rotations", rotations, None, 3, 3)
-    own = Rotation.from_matrix(mean.T @ rotations)
+    own = _rotation().from_matrix(mean.T @ rotations)
     return np.asarray(own.as_euler("YXZ", degrees=True) * _SIGNS)
 
 
 def mean_rotation(rotations: np.ndarray) -> np.ndarray:
     """The rotation [3, 3] that is nearest to all of rotations [N, 3, 3]."""
     check_shape("rotations", rotations, None, 3, 3)
-    return np.asarray(Rotation.from_matrix(rotations).mean().as_matrix())
+    return np.asarray(_rotation().from_matrix(rotations).mean().as_matrix())
 
 
 def poses_of(matrices: np.ndarray) -> Poses:
     """Homogeneous head -> camera transforms [N, 4, 4] as poses."""
     check_shape("matrices", matrices, None, 4, 4)
-    return Poses(Rotation.from_matrix(matrices[:, :3, :3]).as_rotvec(), matrices[:, :3, 3])
+    return Poses(_rotation().from_matrix(matrices[:, :3, :3]).as_rotvec(), matrices[:, :3, 3])
 
 
 def angle_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -67,7 +72,7 @@ class Turn:
         """Of poses [4, 4] head -> camera; joint: [3] mm in the head's axes."""
         check_shape("was", was, 4, 4)
         check_shape("wanted", wanted, 4, 4)
-        rotvec = Rotation.from_matrix(wanted[:3, :3] @ was[:3, :3].T).as_rotvec()
+        rotvec = _rotation().from_matrix(wanted[:3, :3] @ was[:3, :3].T).as_rotvec()
         angle = float(np.linalg.norm(rotvec))
         axis = rotvec / angle if angle > 1e-9 else np.array([0.0, 0.0, 1.0])
         start, end = (pose[:3, :3] @ joint + pose[:3, 3] for pose in (was, wanted))
