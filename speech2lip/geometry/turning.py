@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from ..shapes import check_shape
 from .camera import Poses
 
