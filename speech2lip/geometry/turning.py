@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,12 @@ from ..shapes import check_shape
 from .camera import Poses
 
 _SIGNS = np.array([-1.0, -1.0, 1.0])  # of yaw, pitch, roll, against rotations about the axes y, x and z of the head
+
+
+def _rotation() -> Any:
+    from scipy.spatial.transform import Rotation  # here, so that training starts where it is missing
+
+    return Rotation
 
 
 def rotations_of(angles: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -22,7 +29,7 @@ def rotations_of(angles: np.ndarray, mean: np.ndarray) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     check_shape("angles", angles, None, 3)
-    own = Rotation.from_euler("YXZ", np.asarray(angles) * _SIGNS, degrees=True).as_matrix()
+    own = _rotation().from_euler("YXZ", np.asarray(angles) * _SIGNS, degrees=True).as_matrix()
     return np.asarray(mean @ own)
 
 
@@ -31,7 +38,7 @@ def angles_of(rotations: np.ndarray, mean: np.ndarray) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     check_shape("rotations", rotations, None, 3, 3)
-    own = Rotation.from_matrix(mean.T @ rotations)
+    own = _rotation().from_matrix(mean.T @ rotations)
     return np.asarray(own.as_euler("YXZ", degrees=True) * _SIGNS)
 
 
@@ -40,7 +47,7 @@ def mean_rotation(rotations: np.ndarray) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     check_shape("rotations", rotations, None, 3, 3)
-    return np.asarray(Rotation.from_matrix(rotations).mean().as_matrix())
+    return np.asarray(_rotation().from_matrix(rotations).mean().as_matrix())
 
 
 def poses_of(matrices: np.ndarray) -> Poses:
@@ -48,7 +55,7 @@ def poses_of(matrices: np.ndarray) -> Poses:
     from scipy.spatial.transform import Rotation
 
     check_shape("matrices", matrices, None, 4, 4)
-    return Poses(Rotation.from_matrix(matrices[:, :3, :3]).as_rotvec(), matrices[:, :3, 3])
+    return Poses(_rotation().from_matrix(matrices[:, :3, :3]).as_rotvec(), matrices[:, :3, 3])
 
 
 def angle_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -76,7 +83,7 @@ class Turn:
 
         check_shape("was", was, 4, 4)
         check_shape("wanted", wanted, 4, 4)
-        rotvec = Rotation.from_matrix(wanted[:3, :3] @ was[:3, :3].T).as_rotvec()
+        rotvec = _rotation().from_matrix(wanted[:3, :3] @ was[:3, :3].T).as_rotvec()
         angle = float(np.linalg.norm(rotvec))
         axis = rotvec / angle if angle > 1e-9 else np.array([0.0, 0.0, 1.0])
         start, end = (pose[:3, :3] @ joint + pose[:3, 3] for pose in (was, wanted))
