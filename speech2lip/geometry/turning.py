@@ -26,8 +26,6 @@ def rotations_of(angles: np.ndarray, mean: np.ndarray) -> np.ndarray:
     head clockwise as the picture shows it. First roll is applied, then pitch, then yaw, about the head's own axes in
     the mean pose.
     """
-    from scipy.spatial.transform import Rotation
-
     check_shape("angles", angles, None, 3)
     own = _rotation().from_euler("YXZ", np.asarray(angles) * _SIGNS, degrees=True).as_matrix()
     return np.asarray(mean @ own)
@@ -35,8 +33,6 @@ def rotations_of(angles: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 def angles_of(rotations: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """The inverse of `rotations_of`: rotations [N, 3, 3] -> yaw, pitch, roll [N, 3] in degrees."""
-    from scipy.spatial.transform import Rotation
-
     check_shape("rotations", rotations, None, 3, 3)
     own = _rotation().from_matrix(mean.T @ rotations)
     return np.asarray(own.as_euler("YXZ", degrees=True) * _SIGNS)
@@ -44,16 +40,12 @@ def angles_of(rotations: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 def mean_rotation(rotations: np.ndarray) -> np.ndarray:
     """The rotation [3, 3] that is nearest to all of rotations [N, 3, 3]."""
-    from scipy.spatial.transform import Rotation
-
     check_shape("rotations", rotations, None, 3, 3)
     return np.asarray(_rotation().from_matrix(rotations).mean().as_matrix())
 
 
 def poses_of(matrices: np.ndarray) -> Poses:
     """Homogeneous head -> camera transforms [N, 4, 4] as poses."""
-    from scipy.spatial.transform import Rotation
-
     check_shape("matrices", matrices, None, 4, 4)
     return Poses(_rotation().from_matrix(matrices[:, :3, :3]).as_rotvec(), matrices[:, :3, 3])
 
@@ -79,8 +71,6 @@ class Turn:
     @staticmethod
     def between(was: np.ndarray, wanted: np.ndarray, joint: np.ndarray) -> Turn:
         """Of poses [4, 4] head -> camera; joint: [3] mm in the head's axes."""
-        from scipy.spatial.transform import Rotation
-
         check_shape("was", was, 4, 4)
         check_shape("wanted", wanted, 4, 4)
         rotvec = _rotation().from_matrix(wanted[:3, :3] @ was[:3, :3].T).as_rotvec()
