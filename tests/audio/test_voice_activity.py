@@ -15,9 +15,9 @@ from speech2lip.audio.voice_activity import (
     is_speech,
     speech_probability,
 )
-from speech2lip.demo.speech import synthesize
 from speech2lip.media.sound import SAMPLE_RATE, load_audio
 from speech2lip.nets.pretrained.silero import CONTEXT, FRAME
+from speech2lip.voice.synthesis import synthesize
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_name_and_consent_make_no_stage_again(speaker, subject_config, clip, cap
     subject = preprocess(config, clip / "speaker.mp4", consent=said_so)
     assert subject.name == "host" and subject.consent is not None and subject.consent.given
     said = capsys.readouterr().out
-    assert said.count("unchanged, kept") == 4 and "consent" not in said
+    assert said.count("unchanged, kept") == 5 and "consent" not in said
     assert fingerprint(speaker.of("speaker").layout, 0.1) == before
     assert preprocess(config, clip / "speaker.mp4").consent == subject.consent
 
@@ -75,5 +75,5 @@ def test_consent_is_given_later_by_the_same_command(speaker, clip, capsys):
     assert layout.load_subject().consent.how == "unasked"
     assert main([*command, "--i-have-consent"]) == 0
     said = capsys.readouterr().out
-    assert said.count("unchanged, kept") == 4 and "not given" not in said
+    assert said.count("unchanged, kept") == 5 and "not given" not in said
     assert (layout.load_subject().consent.given, layout.load_subject().consent.how) == (True, "option")

@@ -159,5 +159,5 @@ def test_second_run_keeps_what_is_unchanged(subject_config, clip, capsys):
     layout = SubjectLayout(subject_config.data.root)
     before = layout.face_image(0).stat().st_mtime_ns
     preprocess(subject_config, clip / "speaker.mp4")
-    assert capsys.readouterr().out.count("unchanged") == 4
+    assert capsys.readouterr().out.count("unchanged") == 5
     assert layout.face_image(0).stat().st_mtime_ns == before

@@ -197,7 +197,7 @@ def test_a_missing_source_is_copied_again_without_work(finished, clip, subject_c
     (finished.root / "source.mp4").unlink()
     config = replace(subject_config, data=replace(subject_config.data, root=str(finished.root)))
     preprocess(config, clip / "speaker.mp4")
-    assert capsys.readouterr().out.count("unchanged, kept") == 4 and finished.subject.read_bytes() == before
+    assert capsys.readouterr().out.count("unchanged, kept") == 5 and finished.subject.read_bytes() == before
     assert content_hash(finished.source_path(finished.load_subject())) == content_hash(clip / "speaker.mp4")
 
 

@@ -222,7 +222,7 @@ def test_what_live_rendering_remembers_does_not_grow(monkeypatch):
     ears = live._SoundBuffer((np.zeros(640, np.float32) for _ in range(3000)), quiet, quiet)
     frame = SimpleNamespace(written=None)
     painter = SimpleNamespace(paint=lambda windows: [frame for _ in windows])
-    painting = live._Painting(25.0, painter, Shares(1, torch.get_num_threads()))
+    painting = live._Painting(25.0, painter, Shares(1, torch.get_num_threads()), None)
     painting.run(quiet, ears)
     report = painting.report(ears, 0.0)
     assert report.frames == 3000 and len(report.latency) == 100 and len(ears._arrivals) <= 2
@@ -239,7 +239,7 @@ def test_interruption_is_reported_with_what_was_dropped():
     ears = live._SoundBuffer(until_interrupted(), quiet, quiet)
     pieces = iter(range(10))
     painter = SimpleNamespace(paint=lambda _: [SimpleNamespace(written=None)] if next(pieces) > 2 else [])
-    painting = live._Painting(25.0, painter, Shares(1, torch.get_num_threads()))
+    painting = live._Painting(25.0, painter, Shares(1, torch.get_num_threads()), None)
     painting.run(quiet, ears)
     report = painting.report(ears, 0.0)
     assert (report.frames, report.dropped, report.interrupted) == (7, 3, True) and "7 frames, 3 dropped" in str(report)

@@ -35,7 +35,7 @@ class Painter:
         print("frame", k, file=sys.stderr, flush=True)
         yield untouched(Picture(np.random.default_rng(k).integers(0, 255, (256, 256, 3), np.uint8)), k)
 def write():
-    painting = _Painting(25.0, Painter(), Shares(1, 1))
+    painting = _Painting(25.0, Painter(), Shares(1, 1), None)
     try:
         with LiveWriter(sys.argv[1], 25.0) as writer:
             painting.run(writer, Ears)
