@@ -48,7 +48,7 @@ def hold(windows: Tensor, random: np.random.Generator, rows: int) -> Tensor:
     if rows == 0:
         return windows
     count, length, channels = windows.shape
-    missing = random.integers(0, rows + 1, count) * (random.random(count) < 0.5)
+    missing = random.integers(0, rows + 1, count) * random.integers(0, 2, count)
     last = torch.from_numpy(length - 1 - missing)[:, None].to(windows.device)
     taken = torch.minimum(torch.arange(length, device=windows.device)[None], last)
     return windows.gather(1, taken[:, :, None].expand(-1, -1, channels))
