@@ -166,6 +166,7 @@ class _LiveMoonshine:
     delay = (FIELD - FIRST + 2 * HOP) / SAMPLE_RATE
 
     def __init__(self) -> None:
+        moonshine.prepare()
         self._sound = np.zeros(0, np.float32)  # from sample `_first` on, a multiple of HOP
         self._first = 0
         self._gain = 1.0

@@ -94,7 +94,13 @@ def states_of(wav: np.ndarray) -> np.ndarray:
     return (states * _SCALE).clamp(-_LIMIT, _LIMIT).half().numpy()
 
 
+def prepare() -> None:
+    """Read the network now: not when the first sound waits for it."""
+    _silence()
+
+
 @functools.cache
+@torch.no_grad()
 def _silence() -> torch.Tensor:
     """States [channels] of digital silence."""
     return torch.cat(_encoder()(torch.zeros(1, SAMPLE_RATE), LAYERS), 2)[0, 20]
