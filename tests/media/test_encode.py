@@ -270,7 +270,9 @@ def _peak(tmp_path: Path, seconds: int) -> float:
 @pytest.mark.timeout(3600)
 def test_an_hour_takes_the_memory_of_ten_seconds_and_ends_together(tmp_path):
     short, long = _peak(tmp_path, 10), _peak(tmp_path, 3600)
-    assert long < 1.1 * short
+    assert (
+        long < short + 40
+    )  # MB: an MP4 keeps the place of every packet until its end; a whole render has ten times that
     with av.open(str(tmp_path / "a.mp4")) as file:
         lengths = [float(s.duration * s.time_base) for s in (*file.streams.video, *file.streams.audio)]
     assert np.abs(np.array(lengths) - 3600).max() < 0.04
