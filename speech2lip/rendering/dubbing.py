@@ -37,6 +37,7 @@ from .files import signing_of
 from .label import label_overlay, labelled
 from .output import check_lossless, check_output, unwritten
 from .paste import untouched
+from .posing import is_posed
 from .predictor import Predictor
 from .silence import HeardSpeech
 from .walk import joined, pictures_in_order
@@ -103,6 +104,10 @@ def render_dubbed(
         predictor = stack.enter_context(Predictor.reading(model, root, device, settings))
         check_output(out, model, times, audio, *{cue.audio for cue in cues}, *predictor.read)
         check_lossless(out, predictor.config.render.lossless_sound)
+        if is_posed(predictor.config.render) or predictor.config.render.loop:
+            raise UserError(
+                "dubbing changes no head and no order of frames: leave render.pose, render.pose_scale and render.loop out"
+            )
         spoken = [path for path in (times, audio, *(cue.audio for cue in cues)) if path is not None]
         signing = signing_of(predictor, model, list(dict.fromkeys(spoken)), 0)
         fps, frames = predictor.subject.fps, predictor.subject.frames

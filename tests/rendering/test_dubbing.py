@@ -184,6 +184,14 @@ def test_inputs_are_not_written_over(model_path, loud, source, tmp_path):
         dub(model_path, given, tmp_path / "out.ts", device="cpu", settings={"render.lossless_sound": True})
 
 
+@pytest.mark.parametrize("setting", [{"render.pose": "hold"}, {"render.pose_scale": 0.5}, {"render.loop": [0, 20]}])
+def test_heads_and_order_are_the_sources(model_path, loud, tmp_path, setting):
+    given = times(tmp_path, [f"0,1,{loud},"])
+    with pytest.raises(UserError, match=r"leave render\.pose"):
+        dub(model_path, given, tmp_path / "out.mp4", device="cpu", settings=setting)
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_options_that_do_not_go_together_are_refused(model_path, tmp_path, capsys):
     base = ["render", "--model", str(model_path), "--out", str(tmp_path / "o.mp4")]
     for options, said in (
