@@ -405,20 +405,32 @@ class Predictor:
         grids = load_grids(self.layout, frames, self.subject.crop.size) if self.model.region == "crop" else None
         return None if grids is None else grids.to(self.device)
 
-    def stand(self, sources: np.ndarray) -> Stand:
-        """Of source frames [B] as they are."""
+    def stand(self, sources: np.ndarray, codes: torch.Tensor | None = None) -> Stand:
+        """Of source frames [B] as they are; codes: [B, K] of the mouths that they get, by default their own."""
         at = torch.from_numpy(sources)
-        face = None if self.faces is None else self.faces(sources).to(self.device)
+        face = None if self.faces is None else self.faces(sources, self._moved_mouths(sources, codes)).to(self.device)
         return Stand(
             self.origins[sources], self.transforms[at].to(self.device), self.exposure[at].to(self.device), face
         )
 
-    def _moved_stand(self, sources: np.ndarray, poses: Poses, landmarks: np.ndarray) -> Stand:
-        """Of source frames [B] whose heads were moved; landmarks: [B, 478, 2]."""
+    @torch.no_grad()
+    def _moved_mouths(self, sources: np.ndarray, codes: torch.Tensor | None) -> torch.Tensor | None:
+        """[B, K, 2] canonical pixels from the landmarks of source frames to those of codes [B, K]."""
+        if codes is None or not isinstance(self.model, Speech2Lip):
+            return None
+        own = torch.from_numpy(self.track.mouth[sources]).float().to(self.device)
+        basis = self.model.basis
+        return basis.decode(codes) - basis.decode(basis.encode(own))
+
+    def _moved_stand(self, sources: np.ndarray, poses: Poses, landmarks: np.ndarray, codes: torch.Tensor) -> Stand:
+        """Of source frames [B] whose heads were moved; landmarks: [B, 478, 2]; codes: as of `stand`."""
         canonical, at = self._canonical, torch.from_numpy(sources)
         origins = region_origins(self.subject, poses, canonical.depth, canonical.lip, self._pose)
         transform = torch.from_numpy(relative_transforms(poses, self._pose)).float()
-        face = None if self.faces is None else self.faces.at(poses, landmarks[:, FACE_OVAL], origins).to(self.device)
+        face = None
+        if self.faces is not None:
+            moved = self._moved_mouths(sources, codes)
+            face = self.faces.at(poses, landmarks[:, FACE_OVAL], origins, moved).to(self.device)
         return Stand(origins, transform.to(self.device), self.exposure[at].to(self.device), face)
 
     def observe(
@@ -484,7 +496,8 @@ class Predictor:
         done = [untouched(picture, int(source)) for picture, source in zip(pictures, sources, strict=True)]
         if keep:
             at, painted = sources[keep], [pictures[k] for k in keep]
-            observed = self.observe(painted, at)
+            wanted = batch.codes[keep] if given is None else None
+            observed = self.observe(painted, at, self.stand(at, wanted))
             mouths = None if given is None else given[keep].to(self.device)
             share = torch.from_numpy(self.share[at]).to(self.device)[:, None, None, None]
             beside = share if (share < 1).any() else None  # beside frames that pass unchanged
@@ -503,7 +516,7 @@ class Predictor:
         )
         moved = [posing.repose(one) for one in posed]
         pictures, landmarks = [picture for picture, _ in moved], np.stack([done.landmarks for _, done in moved])
-        stand = self._moved_stand(sources, poses_of(batch.poses), landmarks)
+        stand = self._moved_stand(sources, poses_of(batch.poses), landmarks, batch.codes)
         observed = self.observe(pictures, sources, stand)
         given = None if batch.given is None else batch.given.to(self.device)
         share = torch.from_numpy(self.share[sources]).to(self.device)[:, None, None, None]

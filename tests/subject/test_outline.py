@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from speech2lip.facemesh import CHIN, FACE_OVAL, LIPS, MOUTH
 from speech2lip.geometry.camera import Intrinsics, Poses
@@ -15,7 +16,7 @@ SIZE, FRAMES, LIPS_WIDTH = 128, 200, 40.0
 
 def _clip(chin_moves: float, fine: int = SIZE, outline: float = 0.1) -> tuple[Subject, Track]:
     """A round face of radius 40 around (64, 64) that does not move; its chin sweeps down to `chin_moves` below it."""
-    turn = np.linspace(0, 2 * np.pi, len(FACE_OVAL), endpoint=False)
+    turn = np.linspace(0, 2 * np.pi, len(FACE_OVAL), endpoint=False) - np.pi / 2  # from the forehead on
     landmarks = np.full((FRAMES, 478, 2), 64.0, np.float32)
     landmarks[:, FACE_OVAL] = 64 + 40 * np.stack([np.cos(turn), np.sin(turn)], 1)
     mouth = np.full((FRAMES, len(MOUTH), 2), 80.0, np.float32)
@@ -64,6 +65,39 @@ def test_a_wider_outline_reaches_further():
     assert far.sum() > near.sum() + 20
     column = slice(60 // 4, 68 // 4)
     assert near[(64 - 46) // 4, column].max() < 0.3 < far[(64 - 46) // 4, column].min()
+
+
+def _with_jaw(down: float) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of a frame as it is, and of one whose jaw is wanted lower by pixels."""
+    subject, track = _clip(0.0)
+    areas = FaceAreas(subject, track, np.full((SIZE, SIZE), 600.0, np.float32), np.zeros((FRAMES, 2), np.int64))
+    moved = torch.zeros(1, len(MOUTH), 2)
+    moved[:, len(LIPS) :, 1] = down
+    return areas(np.array([3]))[0].numpy(), areas(np.array([3]), moved)[0].numpy()
+
+
+def _below(y: float) -> tuple[slice, slice]:
+    """Pixels of the masks around row y below the middle of the face."""
+    return slice(int(y / 4), int(y / 4) + 1), slice(60 // 4, 68 // 4)
+
+
+def test_a_jaw_that_stays_changes_nothing():
+    for down in (0.0, 0.3, -0.3):
+        still, moved = _with_jaw(down)
+        np.testing.assert_array_equal(moved, still)
+
+
+@pytest.mark.parametrize("down", [-14.0, 14.0])
+def test_where_the_jaw_leaves_or_comes_to_the_frame_does_not_show(down):
+    still, moved = _with_jaw(down)
+    chin = 104
+    between = _below(chin), _below(chin + down / 2)
+    for spot in between:
+        assert moved[:, spot[0], spot[1]].min() > 0.9
+    assert still[1][_below(chin)].max() < 0.85
+    assert (moved >= still).all()
+    top = slice(0, int((64 - 20) / 4))  # forehead and cheeks
+    np.testing.assert_array_equal(moved[:, top], still[:, top])
 
 
 def test_what_is_swept_leaves_out_one_frame_in_a_hundred():
