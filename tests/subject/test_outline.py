@@ -82,7 +82,7 @@ def _below(y: float) -> tuple[slice, slice]:
 
 
 def test_a_jaw_that_stays_changes_nothing():
-    for down in (0.0, 0.3, -0.3):
+    for down in (0.0, 0.1, -0.1):
         still, moved = _with_jaw(down)
         np.testing.assert_array_equal(moved, still)
 
