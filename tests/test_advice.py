@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from speech2lip.cli import COMMANDS, _parser
+from speech2lip.cli import COMMANDS
+from speech2lip.cli.commands import parser_of
 from speech2lip.config import entries
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,10 +23,10 @@ SPEAKERS = {
     "evaluation": ("evaluate",), "rendering/output.py": ("run", "render"), "weights/fetch.py": ("weights",),
     "provenance/verify.py": ("verify",), "provenance": ("run", "render"),
 }  # fmt: skip
-_FUNCTIONS = {  # of cli.py
-    "_run": ("run",), "_budget": ("run",), "_preprocess": ("preprocess",), "_doctor": ("doctor",), "_train": ("train",), "_check_named": ("train",), "_check_positional": ("train",), "_ready": ("preprocess",), "_which": ("render",), "_render": ("render",), "_check_render": ("render",), "_stretch": ("render",), "_pose": ("pose",), "_evaluate": ("evaluate",),
-    "_model": ("render", "evaluate", "listen"), "_demo": ("demo",), "_import": ("import",), "_prior": ("prior",), "_export_subject": ("subjects",), "_check_training": ("run",),
+_SHARED = {  # functions of the commands' rooms that others use too
+    "model_of": ("render", "evaluate", "listen"), "check_training": ("run",), "_which": ("render",), "APART": ("run", "preprocess", "doctor"),
 }  # fmt: skip
+_FILES = {"settings": "config", "imports": "import"}  # commands whose file has another name
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]*")
 _COMMAND = re.compile(r"speech2lip ([a-z]+)((?: [^`|\n]*)?)")
 
@@ -75,13 +76,14 @@ ADVICE = [(f, g, t) for f, g, t in SENTENCES if _OPTION.search(t)]
 def _options_of(command: str) -> set[str]:
     if command.endswith(".py"):
         return set(re.findall(r'"(--[a-z_]+)"', (ROOT / command).read_text("utf-8")))
-    parser: argparse.ArgumentParser = _parser(command, COMMANDS[command])
+    parser: argparse.ArgumentParser = parser_of(command, COMMANDS[command])
     return set(parser._option_string_actions)
 
 
 def _speakers(file: str, function: str) -> tuple[str, ...]:
-    if file == "cli.py":
-        return _FUNCTIONS.get(function, ())
+    if file.startswith("cli/"):
+        own = Path(file).stem
+        return _SHARED.get(function, (_FILES.get(own, own),))
     return next((commands for start, commands in SPEAKERS.items() if file.startswith(start)), ())
 
 
@@ -90,7 +92,8 @@ def test_options_that_messages_name_are_options_of_every_command_that_can_say_so
     for file, function, text in ADVICE:
         alone = re.sub(r"`[^`]*`", "", text)  # whole command lines are looked at below
         if (
-            function in ("main", "_main", "_add_run", "COMMANDS", "_overview")
+            function in ("main", "_main", "_add_run", "_overview")
+            or file in ("cli/commands.py", "cli/common.py")
             or file in ("config_text.py",)
             or "speech2lip " in alone
         ):
@@ -113,7 +116,7 @@ def test_commands_that_messages_name_exist_with_their_options():
     checked, wrong = 0, []
     for file, _, text in SENTENCES:
         for command, rest in _COMMAND.findall(text):
-            if not (f"`speech2lip {command}" in text or file == "cli.py") or command not in COMMANDS:
+            if not (f"`speech2lip {command}" in text or file.startswith("cli/")) or command not in COMMANDS:
                 if f"`speech2lip {command}" in text:
                     wrong.append(f"there is no command {command}: {file}: {text}")
                 continue
@@ -128,7 +131,7 @@ def test_settings_that_messages_name_exist():
     named = {
         (file, name)
         for file, _, text in SENTENCES
-        if " " in text and file not in ("config.py", "cli.py")
+        if " " in text and file != "config.py" and not file.startswith("cli/")
         for name in re.findall(r"(?<![\w/.`*])([a-z0-9]+(?:\.[a-z_0-9]+)+)(?![\w/(])", text)
         if name.split(".")[0] in sections and not re.search(r"\.(pt|py|wav|npy|json|npz|safetensors|bin)$", name)
     }

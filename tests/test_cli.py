@@ -276,7 +276,7 @@ def test_train_and_render_name_what_there_is(capsys, tmp_path, monkeypatch, tone
 
 
 def test_preprocess_ends_with_what_is_ready_and_the_next_command(subject_config):
-    from speech2lip.cli import _ready
+    from speech2lip.cli.preprocess import _ready
     from speech2lip.subject.layout import SubjectLayout
 
     layout = SubjectLayout(subject_config.data.root)

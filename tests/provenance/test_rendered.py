@@ -184,12 +184,13 @@ def test_text_that_cannot_be_drawn_is_refused():
 
 
 def test_label_takes_a_text_or_the_usual_one(monkeypatch):
-    from speech2lip import cli
+    from speech2lip.cli.commands import COMMANDS, parser_of
+    from speech2lip.cli.common import label_of
 
     for words, label, settings in (
         (["--label"], "AI-generated", []), (["--label", "made up"], "made up", []), ([], None, []),
         (["--label", "render.crf=3"], "AI-generated", ["render.crf=3"]), (["--label", "--device", "cpu"], "AI-generated", []),
     ):  # fmt: skip
-        parser = cli._parser("render", cli.COMMANDS["render"])
+        parser = parser_of("render", COMMANDS["render"])
         options = parser.parse_intermixed_args(["--audio", "a.wav", "--out", "b.mp4", *words])
-        assert cli._label(options) == label and options.settings == settings
+        assert label_of(options) == label and options.settings == settings
