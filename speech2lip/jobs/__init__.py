@@ -1,0 +1,1 @@
+"""Work in processes of its own: ordered, queued, carried out, and found again after a restart."""

@@ -1,0 +1,110 @@
+"""The process of one job: `python -m speech2lip.jobs.worker JOBS ID`.
+
+It runs the job's commands one after the other, hears what the job is asked meanwhile, and writes down how it ended. So a
+job goes on while whoever ordered it is closed, restarted or killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import UserError
+from ..locks import try_lock
+from ..progress import REPORTED
+from .orders import commands
+from .store import CANCEL, CANCELLED, DONE, FAILED, PAUSED, Job, Jobs
+
+LOG, PROGRESS, ALIVE = "log.txt", "progress.json", "alive"
+_LOOK = 0.3  # seconds between two looks at what the job is asked
+_PATIENCE = 60.0  # seconds that a command gets to save what it has
+_TAIL = 4000  # bytes of the log in which the last words are looked for
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux' prctl
+
+
+def work(jobs: Jobs, identity: str) -> None:
+    """Carry out a running job, whose commands run beside the folder of jobs."""
+    folder = jobs.folder_of(identity)
+    handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if try_lock(handle) is False:
+            return  # another process works on it
+        job = jobs.get(identity)
+        for arguments in commands(job.order, folder):
+            status, wish = _run(jobs, job, arguments)
+            if wish and status:
+                jobs.settle(identity, CANCELLED if wish == CANCEL else PAUSED, status)
+                return
+            if status:
+                jobs.settle(identity, FAILED, status, last_words(folder / LOG))
+                return
+        jobs.settle(identity, DONE, 0)
+    except UserError as error:
+        jobs.settle(identity, FAILED, 2, str(error))
+    finally:
+        os.close(handle)
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether a process works on the job of this folder."""
+    try:
+        handle = os.open(folder / ALIVE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return try_lock(handle) is False
+    finally:
+        os.close(handle)
+
+
+def last_words(log: Path) -> str:
+    """The last sentence of a log that says what went wrong, or its last line."""
+    try:
+        with open(log, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or [""])[-1]
+
+
+def _run(jobs: Jobs, job: Job, arguments: list[str]) -> tuple[int, str]:
+    """Run one command to its end, or until the job is asked to stop: its status, and what was asked."""
+    folder = jobs.folder_of(job.id)
+    environment = {**os.environ, REPORTED: str(folder / PROGRESS)}
+    with open(folder / LOG, "ab") as log:
+        log.write(f"\n$ speech2lip {' '.join(arguments)}\n".encode())
+        log.flush()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "speech2lip", *arguments], cwd=jobs.folder.parent, env=environment, stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log, preexec_fn=_die_with_us,
+        )  # fmt: skip
+        wish, asked = "", 0.0
+        while process.poll() is None:
+            if not wish and (wish := jobs.get(job.id).wish):
+                asked = time.monotonic()
+                process.terminate()
+            if wish and time.monotonic() - asked > _PATIENCE:
+                process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK)
+    return process.returncode, wish
+
+
+def _die_with_us() -> None:
+    """Linux ends the command as Ctrl-C would when we are killed, so that it is not begun twice."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, from which we were started
+    work(Jobs(Path(sys.argv[1])), sys.argv[2])
