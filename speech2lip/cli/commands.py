@@ -24,6 +24,7 @@ from . import (
     prior,
     render,
     run,
+    serve,
     settings,
     subjects,
     train,
@@ -49,6 +50,7 @@ COMMANDS = {
     "prior": prior.COMMAND,
     "import": imports.COMMAND,
     "subjects": subjects.COMMAND,
+    "serve": serve.COMMAND,
     "weights": weights.COMMAND,
 }
 

@@ -7,23 +7,27 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from .store import RUNNING, Job, Jobs
 from .worker import is_alive
 
-NEEDED_GB = {"examine": 1.5, "learn": 3.0, "train": 3.0, "speak": 1.5, "evaluate": 2.5}  # peaks, with room to spare
-_LOOK = 0.5  # seconds between two looks at the queue
+NEEDED_GB = 3.0  # what another job must find free, beside the first: the peak of a training, with room to spare
+_LOOK = 0.5  # seconds between two looks at the queues
 _STARTING = 20.0  # seconds in which a new process says that it lives
 
 
 class Runner:
-    """Works on the queue in a thread while the block runs; jobs that run then go on after it."""
+    """Works on queues in a thread while the block runs; jobs that run then go on after it.
 
-    def __init__(self, jobs: Jobs, most: int | None = None):
-        """most: jobs at once (default: one for every two cores)."""
-        self._jobs, self._most = jobs, most or max(1, (os.cpu_count() or 1) // 2)
+    queues: asked for anew at every look, one for each user; whoever has the fewest jobs running is next. most: jobs at once
+    (default: one for every two cores).
+    """
+
+    def __init__(self, queues: Callable[[], Sequence[Jobs]], most: int | None = None):
+        self._queues, self._most = queues, most or max(1, (os.cpu_count() or 1) // 2)
         self._stop, self._thread = threading.Event(), threading.Thread(target=self._watch, daemon=True, name="jobs")
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -38,26 +42,31 @@ class Runner:
         self._thread.join()
 
     def look(self) -> None:
-        """One look at the queue: jobs of dead processes are queued again, and the next ones are begun."""
+        """One look at the queues: jobs of dead processes are queued again, and the next ones are begun."""
         self._children = [child for child in self._children if child.poll() is None]  # and no zombies stay
-        running = self._jobs.all((RUNNING,))
-        for job in running:
-            if time.time() - (job.began or 0) > _STARTING and not is_alive(self._jobs.folder_of(job.id)):
-                self._jobs.lost(job.id)
-        while len(running) < self._most and available_gb() > max(NEEDED_GB.values()) * min(len(running), 1):
-            taken = self._jobs.take()
-            if taken is None:
+        queues = list(self._queues())
+        running = [jobs.all((RUNNING,)) for jobs in queues]
+        for jobs, own in zip(queues, running, strict=True):
+            for job in own:
+                if time.time() - (job.began or 0) > _STARTING and not is_alive(jobs.folder_of(job.id)):
+                    jobs.lost(job.id)
+        counts = [len(own) for own in running]
+        while sum(counts) < self._most and available_gb() > NEEDED_GB * min(sum(counts), 1):
+            for k in sorted(range(len(queues)), key=counts.__getitem__):
+                if (taken := queues[k].take()) is not None:
+                    counts[k] += 1
+                    self._begin(queues[k], taken)
+                    break
+            else:
                 return
-            running.append(taken)
-            self._begin(taken)
 
-    def _begin(self, job: Job) -> None:
-        folder = self._jobs.folder_of(job.id)
+    def _begin(self, jobs: Jobs, job: Job) -> None:
+        folder = jobs.folder_of(job.id)
         folder.mkdir(exist_ok=True)
         with open(folder / "worker.txt", "ab") as log:
             self._children.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "speech2lip.jobs.worker", str(self._jobs.folder), job.id], stdin=subprocess.DEVNULL,
+                    [sys.executable, "-m", "speech2lip.jobs.worker", str(jobs.folder), job.id], stdin=subprocess.DEVNULL,
                     stdout=log, stderr=log, start_new_session=True,
                 )
             )  # fmt: skip

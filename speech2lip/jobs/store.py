@@ -30,6 +30,14 @@ CREATE TABLE IF NOT EXISTS jobs (
 _COLUMNS = "id, kind, name, given, state, wish, tries, asked, began, ended, status, message"
 
 
+class UnknownJob(UserError):
+    """There is no such job."""
+
+
+class WrongState(UserError):
+    """A job is not in the state in which that could be done, or a token stands for another order."""
+
+
 @dataclass(frozen=True)
 class Job:
     """An order and what became of it.
@@ -79,7 +87,7 @@ class Jobs:
     def ask(self, order: Order, token: str | None = None) -> Job:
         """Queue an order; returns its job. token: the same one again gives the job that it gave before.
 
-        UserError for an order that cannot be carried out, and for a token that stood for another order.
+        UserError for an order that cannot be carried out; WrongState for a token that stood for another order.
         """
         check_order(order)
         given = json.dumps(dict(order.values), sort_keys=True)
@@ -97,11 +105,11 @@ class Jobs:
         return self.get(identity)
 
     def get(self, identity: str) -> Job:
-        """UserError where there is no such job."""
+        """UnknownJob where there is none."""
         with self._connection() as connection:
             found = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (identity,)).fetchone()
         if found is None:
-            raise UserError(f"there is no job {identity!r}")
+            raise UnknownJob(f"there is no job {identity!r}")
         return _job(found)
 
     def all(self, states: Sequence[str] = (), name: str | None = None, most: int = 1000) -> list[Job]:
@@ -159,7 +167,7 @@ class Jobs:
 
     def wish(self, identity: str, wish: str) -> Job:
         """Ask that a job pauses or is cancelled. One that is queued does so at once; a running one within seconds, and keeps
-        what it has finished. UserError where it is over."""
+        what it has finished. WrongState where it is over."""
         after = {PAUSE: PAUSED, CANCEL: CANCELLED}[wish]
         with self._writing() as connection:
             waiting = (QUEUED, PAUSED) if wish == CANCEL else (QUEUED,)
@@ -173,7 +181,7 @@ class Jobs:
             ).rowcount
         job = self.get(identity)
         if not changed and job.state != after:
-            raise UserError(f"job {identity} is {job.state}: it cannot be {after} any more")
+            raise WrongState(f"job {identity} is {job.state}: it cannot be {after} any more")
         return job
 
     def resume(self, identity: str) -> Job:
@@ -185,16 +193,16 @@ class Jobs:
             ).rowcount  # fmt: skip
         job = self.get(identity)
         if not changed and job.state not in (QUEUED, RUNNING):
-            raise UserError(f"job {identity} is {job.state}: there is nothing to go on with")
+            raise WrongState(f"job {identity} is {job.state}: there is nothing to go on with")
         return job
 
     def forget(self, identity: str) -> None:
-        """Remove a job that is over or waits, and its folder with the results. UserError while it runs."""
+        """Remove a job that is over or waits, and its folder with the results. WrongState while it runs."""
         with self._writing() as connection:
             gone = connection.execute("DELETE FROM jobs WHERE id = ? AND state != ?", (identity, RUNNING)).rowcount
         if not gone:
             job = self.get(identity)
-            raise UserError(f"job {job.id} is {job.state}: cancel it first")
+            raise WrongState(f"job {job.id} is {job.state}: cancel it first")
         shutil.rmtree(self.folder_of(identity), ignore_errors=True)
 
     @contextmanager
@@ -233,5 +241,5 @@ def _job(row: tuple) -> Job:  # type: ignore[type-arg]
 
 def _same(job: Job, order: Order) -> Job:
     if (job.order.kind, job.order.name, dict(job.order.values)) != (order.kind, order.name, dict(order.values)):
-        raise UserError(f"the key was used for job {job.id}, which is another one: give every order a key of its own")
+        raise WrongState(f"the key was used for job {job.id}, which is another one: give every order a key of its own")
     return job

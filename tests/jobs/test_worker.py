@@ -38,7 +38,7 @@ def _ended(jobs: Jobs, runner: Runner, job: Job, seconds: float = 240) -> Job:
 def test_a_command_that_fails_ends_the_job_with_its_sentence(tmp_path):
     jobs = Jobs(tmp_path / "jobs")
     job = jobs.ask(Order("evaluate", "anna"))
-    ended = _ended(jobs, Runner(jobs, 1), job)
+    ended = _ended(jobs, Runner(lambda: [jobs], 1), job)
     assert (ended.state, ended.status) == (FAILED, 2)
     assert ended.message.startswith("log/anna/model.pt does not exist") and "Traceback" not in ended.message
     assert "$ speech2lip evaluate --name=anna" in (jobs.folder_of(job.id) / LOG).read_text()
@@ -49,8 +49,8 @@ def test_a_job_of_a_dead_process_is_begun_again_and_one_of_a_living_is_not(tmp_p
 
     monkeypatch.setattr(module, "_STARTING", 0.0)
     jobs = Jobs(tmp_path / "jobs")
-    job, runner = jobs.ask(Order("evaluate", "anna")), Runner(jobs, 1)
-    monkeypatch.setattr(runner, "_begin", lambda job: None)
+    job, runner = jobs.ask(Order("evaluate", "anna")), Runner(lambda: [jobs], 1)
+    monkeypatch.setattr(runner, "_begin", lambda jobs, job: None)
     jobs.take()
     folder = jobs.folder_of(job.id)
     code = f"import os, time\nfrom speech2lip.locks import try_lock\nh = os.open({str(folder / 'alive')!r}, os.O_RDWR | os.O_CREAT)\n"
@@ -94,8 +94,8 @@ def test_last_words_are_the_error_or_the_last_line(tmp_path):
 
 @pytest.mark.slow
 def test_a_person_is_learned_and_speaks_though_the_processes_are_killed(tmp_path, clip):
-    jobs, most = Jobs(tmp_path / "jobs"), 1
-    runner = Runner(jobs, most)
+    jobs = Jobs(tmp_path / "jobs")
+    runner = Runner(lambda: [jobs], 1)
     video = str(clip / "speaker.mp4")
     learn = jobs.ask(Order("learn", "anna", {"video": video, "minutes": 0.4, "consent": True}))
     _until(lambda: (runner.look(), progress_in(jobs.folder_of(learn.id) / PROGRESS))[1] is not None)
@@ -124,12 +124,12 @@ def test_a_runner_that_is_killed_leaves_jobs_running_and_the_next_one_finds_them
     jobs = Jobs(tmp_path / "jobs")
     job = jobs.ask(Order("learn", "anna", {"video": str(clip / "speaker.mp4"), "minutes": 0.1}))
     code = "import sys, time\nfrom pathlib import Path\nfrom speech2lip.jobs.runner import Runner\nfrom speech2lip.jobs.store import Jobs\n"
-    code += "with Runner(Jobs(Path(sys.argv[1])), 1): time.sleep(600)"
+    code += "with Runner(lambda: [Jobs(Path(sys.argv[1]))], 1): time.sleep(600)"
     first = subprocess.Popen([sys.executable, "-c", code, str(jobs.folder)])
     _until(lambda: is_alive(jobs.folder_of(job.id)))
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
-    with Runner(jobs, 1):
+    with Runner(lambda: [jobs], 1):
         _until(lambda: jobs.get(job.id).state not in (QUEUED, RUNNING), 240)
     ended = jobs.get(job.id)
     assert (ended.state, ended.tries) == (DONE, 1)

@@ -1,0 +1,64 @@
+"""The service, listening."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from ..errors import UserError
+from ..extras import needs
+from ..jobs.runner import Runner
+from .app import make_app
+from .users import Users
+
+_MOST_CONNECTIONS = 500
+
+
+def users_of(data: Path, host: str) -> Users:
+    """The users of a data folder. Without any, this machine alone may use it, without a token; UserError where others could."""
+    users = Users(data)
+    if users.names():
+        return users
+    if not is_loopback(host):
+        raise UserError(
+            f"{host} can be reached by others, and {data} has no users yet: add one first with speech2lip serve --data {data} "
+            "--add-user NAME"
+        )
+    return Users(data, alone=True)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def make_service(users: Users, most: int | None = None) -> FastAPI:
+    """The application with a runner of everybody's jobs, `most` at once (default: by the machine)."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with Runner(lambda: [workspace.jobs for workspace in users.workspaces()], most):
+            yield
+
+    return make_app(users, lifespan)
+
+
+def serve(data: Path, host: str = "127.0.0.1", port: int = 7860, most: int | None = None) -> None:
+    """Serve until Ctrl-C or SIGTERM; jobs that run then go on."""
+    needs("service", "fastapi", "uvicorn")
+    import uvicorn
+
+    app = make_service(users_of(data, host), most)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.run(
+            app, host=host, port=port, log_level="warning", limit_concurrency=_MOST_CONNECTIONS, server_header=False
+        )
