@@ -21,15 +21,19 @@ def structure(a: Tensor, b: Tensor, mask: Tensor, levels: int = 3) -> Tensor:
 
     a, b: [B, C, H, W] in [0, 1]; mask: [B or 1, 1, H, W] tells where it counts. SSIM uses a
     7-pixel Gaussian (sigma 1.5) on each of `levels` octaves, averaged (after Wang 2003), or on as many as the
-    Gaussian fits into.
+    Gaussian fits into; gradients are those of pictures of half the size.
     """
     octaves = [level for level in range(levels) if min(a.shape[-2:]) >> level >= _TAPS]
-    total = gradient_difference(a, b, mask)
+    if not octaves:
+        return gradient_difference(a, b, mask)
+    total = a.new_zeros(())
     for level in octaves:
         weight = mask.expand(len(a), 1, -1, -1)[..., 3:-3, 3:-3]
         total = total + (weight * (1 - ssim_map(a, b))).sum() / weight.sum().clamp(min=1e-6) / len(octaves)
         if level + 1 < levels:
             a, b, mask = (F.avg_pool2d(x, 2) for x in (a, b, mask))
+        if level == 0:
+            total = total + gradient_difference(a, b, mask)
     return total
 
 
