@@ -24,7 +24,7 @@ MODELS = (MODEL, "model.prev.pt", "model.partial.pt")  # files that name their s
 _REPORT = r"evaluation/(metrics\.json|report\.html|frames_[a-z]+\.csv)"
 _PASSING = rf"(.*/)?(\.speech2lip-.*|{re.escape(LOCK)})"  # temporary files and locks
 _MODEL_FILES = re.compile(
-    rf"(model|model\.prev|model\.partial|last)\.pt|tensorboard/events\.out\..*|{_REPORT}|{_PASSING}"
+    rf"(model|model\.prev|model\.partial|last)\.pt|curves\.csv|preview\.jpg|tensorboard/events\.out\..*|{_REPORT}|{_PASSING}"
 )
 _RESULT_FILES = re.compile(
     rf"((example|new_audio)/)?(postfusion/[0-9]{{5,}}\.jpg|audio_test\.wav|result\.mp4|{_REPORT})|{_PASSING}"

@@ -102,6 +102,19 @@ def begin_upload(new: NewUpload, mine: Mine) -> UploadState:
     return UploadState.of(mine.uploads.begin(new.name, new.size))
 
 
+@_private.put("/uploads", status_code=201, summary="Send a whole file")
+async def send_file(
+    name: Annotated[str, Query(max_length=500)],
+    request: Request,
+    mine: Mine,
+    content_length: Annotated[int, Header(ge=0)],
+) -> UploadState:
+    """The body is the file: `curl -T me.mp4 "http://127.0.0.1:7860/v1/uploads?name=me.mp4"`. One that breaks off can be gone
+    on with, as of `PATCH`, where the list of uploads says."""
+    upload = await run_in_threadpool(mine.uploads.begin, name, content_length)
+    return await add_to_upload(upload.id, request, mine, 0)
+
+
 @_private.get("/uploads", summary="Files that have arrived or arrive")
 def list_uploads(mine: Mine) -> list[UploadState]:
     return [UploadState.of(upload) for upload in mine.uploads.all()]

@@ -37,6 +37,11 @@ class Progress:
     skipped: int = 0
     use_bf16: bool = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether any step was made."""
+        return self.phase > 0 or self.phase_step > 0
+
     def next_phase(self) -> None:
         self.phase, self.phase_step, self.phase_elapsed = self.phase + 1, 0, 0.0
 

@@ -38,6 +38,7 @@ from .joint import JointTraining
 from .phases import NotFinite, Phase, Position, progress
 from .picture import DepthObjective, PictureObjective, canonical_picture
 from .prior import start_from_prior
+from .record import Record, Together, Writer
 from .signals import StopRequest
 from .speech import Calibration, SpeechObjective, SpeechTraining
 from .state import REMEDY, Progress, RandomSources, fingerprint, load_state, save_state
@@ -111,7 +112,7 @@ class Trainer:
         if self.spent >= 1 and self.model_file.is_file() and self.progress.step > 0:
             print(f"{self.folder}: already trained; give more minutes or steps, or --fresh to start over")
             return True
-        writer = Curves(self.folder / "tensorboard")
+        writer = Together(Curves(self.folder / "tensorboard"), Record(self.folder, fresh=not self.progress.begun))
         with self.stop:
             for phase in self.phases[self.progress.phase :]:
                 self._run_phase(phase, writer)
@@ -124,7 +125,7 @@ class Trainer:
         writer.close()
         return finished
 
-    def _run_phase(self, phase: Phase, writer: Any) -> None:
+    def _run_phase(self, phase: Phase, writer: Writer) -> None:
         """Steps of one phase until its budget is spent, or a signal arrives."""
         at, train = self.progress, self.config.train
         if at.phase_step == 0:
@@ -198,7 +199,7 @@ class Trainer:
         if phase.share is None or self.config.train.minutes == 0:
             at.step += 1
 
-    def _validate(self, writer: Any, target: Path) -> None:
+    def _validate(self, writer: Writer, target: Path) -> None:
         """Averaged weights, predicted shapes, on the test split, for the curves; they become `target`.
 
         The latest weights are kept, never the best on the test split: its figures must stay
@@ -223,7 +224,7 @@ class Trainer:
         numbers = (*rest.codes.tolist(), *rest.spread.tolist())
         return dataclasses.replace(self.metadata, rest=numbers, agreement=float(np.nan_to_num(agreed)))
 
-    def _finish(self, writer: Any) -> None:
+    def _finish(self, writer: Writer) -> None:
         """Write model.pt; the one before it is kept."""
         partial = self.folder / "model.partial.pt"
         self._validate(writer, partial)
@@ -369,6 +370,6 @@ def make_phases(
     return [*phases, Phase("training", joint, None, 0, validates=True)]
 
 
-def _log(writer: Any, phase: Phase, terms: dict[str, float], step: int) -> None:
+def _log(writer: Writer, phase: Phase, terms: dict[str, float], step: int) -> None:
     for name, value in terms.items():
         writer.add_scalar(f"{phase.name}/{name}", value, step)
