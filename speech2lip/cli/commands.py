@@ -14,6 +14,7 @@ from ..errors import run_guarded
 from ..terminal import fill_closed
 from ..threads import settle_threads
 from . import (
+    batch,
     demo,
     doctor,
     evaluate,
@@ -26,6 +27,7 @@ from . import (
     run,
     serve,
     settings,
+    studio,
     subjects,
     train,
     verify,
@@ -50,6 +52,8 @@ COMMANDS = {
     "prior": prior.COMMAND,
     "import": imports.COMMAND,
     "subjects": subjects.COMMAND,
+    "batch": batch.COMMAND,
+    "studio": studio.COMMAND,
     "serve": serve.COMMAND,
     "weights": weights.COMMAND,
 }

@@ -131,3 +131,19 @@ def label_of(options: argparse.Namespace) -> str | None:
         options.settings.append(text)
         return _USUAL_LABEL
     return text
+
+
+_PORTS = 65_536
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=7860, help="default: 7860")
+    parser.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one for every two cores)")
+
+
+def check_listening(options: argparse.Namespace) -> None:
+    """Refuse a port that is none, and no jobs."""
+    if not 0 < options.port < _PORTS:
+        raise UserError(f"--port {options.port} is no port: give a number from 1 to {_PORTS - 1}")
+    if options.jobs is not None and options.jobs < 1:
+        raise UserError(f"--jobs {options.jobs} works on nothing: give at least 1")

@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import UserError
-from .common import Command
-
-_PORTS = 65_536
+from .common import Command, add_jobs, check_listening
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +13,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)"
     )
-    parser.add_argument("--port", type=int, default=7860, help="default: 7860")
-    parser.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one for every two cores)")
+    add_jobs(parser)
     parser.add_argument("--add-user", metavar="NAME", help="make a user, print the token, and end")
     parser.add_argument("--remove-user", metavar="NAME", help="make a user's token useless, and end")
 
@@ -36,10 +32,7 @@ def _serve(options: argparse.Namespace) -> int:
         Users(options.data).remove(options.remove_user)
         print(f"{options.remove_user} has no access any more; the folder stays")
         return 0
-    if not 0 < options.port < _PORTS:
-        raise UserError(f"--port {options.port} is no port: give a number from 1 to {_PORTS - 1}")
-    if options.jobs is not None and options.jobs < 1:
-        raise UserError(f"--jobs {options.jobs} works on nothing: give at least 1")
+    check_listening(options)
     serve(options.data, options.host, options.port, options.jobs)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,61 +30,68 @@ class Order:
     values: Values = field(default_factory=dict)
 
 
+FILE, NUMBER, TEXT, YES = "file", "number", "text", "yes"
+
+
 @dataclass(frozen=True)
 class Parameter:
-    """check: returns what is wrong with a value, or ""; needed: an order without it is refused."""
+    """kind: FILE, NUMBER, TEXT or YES; check: returns what is wrong with a value, or ""; needed: an order without it is refused."""
 
+    kind: str
     check: Callable[[Value], str]
     needed: bool = False
 
+    def read(self, text: str) -> Value:
+        """The value that a text stands for; the text itself where it stands for none."""
+        if self.kind == NUMBER:
+            with suppress(ValueError):
+                return float(text)
+        if self.kind == YES:
+            return {"true": True, "yes": True, "false": False, "no": False}.get(text.strip().lower(), text)
+        return text
 
-def _file(what: str) -> Callable[[Value], str]:
+
+def _file(what: str, needed: bool = False) -> Parameter:
     def check(value: Value) -> str:
         if not isinstance(value, str) or not Path(value).is_absolute():
             return "it is no absolute path of a file"
         check_input(Path(value), what)
         return ""
 
-    return check
+    return Parameter(FILE, check, needed)
 
 
-def _number(low: float, high: float) -> Callable[[Value], str]:
+def _number(low: float, high: float, needed: bool = False) -> Parameter:
     def check(value: Value) -> str:
         number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
         return "" if low <= number <= high else f"it is no number between {low:g} and {high:g}"
 
-    return check
+    return Parameter(NUMBER, check, needed)
 
 
-def _one_of(*known: str) -> Callable[[Value], str]:
-    return lambda value: "" if value in known else f"it is none of {', '.join(known)}"
+def _one_of(*known: str) -> Parameter:
+    return Parameter(TEXT, lambda value: "" if value in known else f"it is none of {', '.join(known)}")
 
 
-def _text(most: int) -> Callable[[Value], str]:
+def _text(most: int) -> Parameter:
     def check(value: Value) -> str:
         sound = isinstance(value, str) and value.isprintable() and 0 < len(value) <= most
         return "" if sound else f"it is no text of 1 to {most} printable characters"
 
-    return check
+    return Parameter(TEXT, check)
 
 
-def _yes(value: Value) -> str:
-    return "" if isinstance(value, bool) else "it is neither true nor false"
-
-
+_YES = Parameter(YES, lambda value: "" if isinstance(value, bool) else "it is neither true nor false")
 _LONGEST = 10_000.0  # minutes of one training
-_MAIN = {"minutes": Parameter(_number(0.05, _LONGEST), True), "preset": Parameter(_one_of("fast", "faithful"))}
+_CLIP = {"video": _file("a video", needed=True), "voice": _file("speech"), "face": _text(20)}
+_TRAINING = {"minutes": _number(0.05, _LONGEST, needed=True), "preset": _one_of("fast", "faithful")}
 KINDS: dict[str, dict[str, Parameter]] = {
-    "examine": {"video": Parameter(_file("a video"), True), "voice": Parameter(_file("speech")), "face": Parameter(_text(20))},
-    "learn": {
-        "video": Parameter(_file("a video"), True), "voice": Parameter(_file("speech")), "face": Parameter(_text(20)), **_MAIN,
-        "consent": Parameter(_yes), "anyway": Parameter(_yes),
-    },
-    "train": _MAIN,
+    "examine": _CLIP,
+    "learn": {**_CLIP, **_TRAINING, "consent": _YES, "anyway": _YES},
+    "train": _TRAINING,
     "speak": {
-        "audio": Parameter(_file("speech")), "segments": Parameter(_file("times")), "start": Parameter(_number(0, 1e9)),
-        "silence": Parameter(_one_of(*SILENCES)), "articulation": Parameter(_number(0, 3)), "steady": Parameter(_number(0, 1)),
-        "pose": Parameter(_one_of("source", "hold")), "label": Parameter(_text(60)), "keep_length": Parameter(_yes),
+        "audio": _file("speech"), "segments": _file("times"), "start": _number(0, 1e9), "silence": _one_of(*SILENCES),
+        "articulation": _number(0, 3), "steady": _number(0, 1), "pose": _one_of("source", "hold"), "label": _text(60), "keep_length": _YES,
     },
     "evaluate": {},
 }  # fmt: skip

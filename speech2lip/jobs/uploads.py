@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import atomic_path, cannot_write
+from ..files import atomic_path, cannot_write, copy_file
 from ..names import subject_name
 
 _FACTS = "upload.json"
@@ -75,6 +75,12 @@ class Uploads:
         except OSError as error:
             raise UserError(cannot_write(folder, error)) from error
         return upload
+
+    def take(self, file: Path) -> Path:
+        """A copy of a file of this machine, as if it had been sent; returns its path."""
+        upload = self.begin(file.name, file.stat().st_size)
+        copy_file(file, self.folder / upload.id / upload.name)
+        return self.path(upload.id)
 
     def get(self, identity: str) -> Upload:
         folder = self.folder / identity

@@ -12,14 +12,16 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
 from ..locks import try_lock
 from ..progress import REPORTED
-from .orders import commands
-from .store import CANCEL, CANCELLED, DONE, FAILED, PAUSED, Job, Jobs
+from .orders import Order, commands
+from .store import CANCEL, CANCELLED, DONE, FAILED, PAUSED, Jobs
 
 LOG, PROGRESS, ALIVE = "log.txt", "progress.json", "alive"
 _LOOK = 0.3  # seconds between two looks at what the job is asked
@@ -28,25 +30,47 @@ _TAIL = 4000  # bytes of the log in which the last words are looked for
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux' prctl
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How an order ended. state: DONE, FAILED, PAUSED or CANCELLED; status: of the command that ended it; message: what went wrong."""
+
+    state: str
+    status: int
+    message: str = ""
+
+
 def work(jobs: Jobs, identity: str) -> None:
-    """Carry out a running job, whose commands run beside the folder of jobs."""
+    """Carry out a running job, whose commands run beside the folder of jobs, unless another process does already."""
     folder = jobs.folder_of(identity)
+    with _working_in(folder) as alone:
+        if alone:
+            ended = carry_out(jobs.get(identity).order, folder, jobs.folder.parent, lambda: jobs.get(identity).wish)
+            jobs.settle(identity, ended.state, ended.status, ended.message)
+
+
+def carry_out(order: Order, folder: Path, root: Path, asked: Callable[[], str] = lambda: "") -> Ended:
+    """Run the commands of an order in `root`, which holds `dataset` and `log`.
+
+    folder: of the job, for log, progress and results; asked: PAUSE, CANCEL or "", whenever it is called.
+    """
+    try:
+        for arguments in commands(order, folder):
+            status, wish = _run(arguments, folder, root, asked)
+            if status and wish:
+                return Ended(CANCELLED if wish == CANCEL else PAUSED, status)
+            if status:
+                return Ended(FAILED, status, last_words(folder / LOG))
+    except UserError as error:
+        return Ended(FAILED, 2, str(error))
+    return Ended(DONE, 0)
+
+
+@contextmanager
+def _working_in(folder: Path) -> Iterator[bool]:
+    """While the block runs, others see that the job of this folder is worked on; False where somebody does already."""
     handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if try_lock(handle) is False:
-            return  # another process works on it
-        job = jobs.get(identity)
-        for arguments in commands(job.order, folder):
-            status, wish = _run(jobs, job, arguments)
-            if wish and status:
-                jobs.settle(identity, CANCELLED if wish == CANCEL else PAUSED, status)
-                return
-            if status:
-                jobs.settle(identity, FAILED, status, last_words(folder / LOG))
-                return
-        jobs.settle(identity, DONE, 0)
-    except UserError as error:
-        jobs.settle(identity, FAILED, 2, str(error))
+        yield try_lock(handle) is not False
     finally:
         os.close(handle)
 
@@ -76,23 +100,22 @@ def last_words(log: Path) -> str:
     return (errors or lines or [""])[-1]
 
 
-def _run(jobs: Jobs, job: Job, arguments: list[str]) -> tuple[int, str]:
-    """Run one command to its end, or until the job is asked to stop: its status, and what was asked."""
-    folder = jobs.folder_of(job.id)
+def _run(arguments: list[str], folder: Path, root: Path, asked: Callable[[], str]) -> tuple[int, str]:
+    """Run one command to its end, or until it is asked to stop: its status, and what was asked."""
     environment = {**os.environ, REPORTED: str(folder / PROGRESS)}
     with open(folder / LOG, "ab") as log:
         log.write(f"\n$ speech2lip {' '.join(arguments)}\n".encode())
         log.flush()
         process = subprocess.Popen(
-            [sys.executable, "-m", "speech2lip", *arguments], cwd=jobs.folder.parent, env=environment, stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "speech2lip", *arguments], cwd=root, env=environment, stdin=subprocess.DEVNULL,
             stdout=log, stderr=log, preexec_fn=_die_with_us,
         )  # fmt: skip
-        wish, asked = "", 0.0
+        wish, since = "", 0.0
         while process.poll() is None:
-            if not wish and (wish := jobs.get(job.id).wish):
-                asked = time.monotonic()
+            if not wish and (wish := asked()):
+                since = time.monotonic()
                 process.terminate()
-            if wish and time.monotonic() - asked > _PATIENCE:
+            if wish and time.monotonic() - since > _PATIENCE:
                 process.kill()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_LOOK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,9 +56,21 @@ def make_service(users: Users, most: int | None = None) -> FastAPI:
 def serve(data: Path, host: str = "127.0.0.1", port: int = 7860, most: int | None = None) -> None:
     """Serve until Ctrl-C or SIGTERM; jobs that run then go on."""
     needs("service", "fastapi", "uvicorn")
+    users = users_of(data, host)
+    print(f"service: http://{host}:{port}/docs (Ctrl-C ends it; what runs goes on)", flush=True)
+    listen(make_service(users, most), host, port)
+
+
+def listen(app: FastAPI, host: str, port: int) -> None:
+    """Answer requests until Ctrl-C or SIGTERM. UserError where the port is taken."""
     import uvicorn
 
-    app = make_service(users_of(data, host), most)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise UserError(f"{host}:{port} cannot be listened at ({error.strerror}): give another --port") from error
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.run(
             app, host=host, port=port, log_level="warning", limit_concurrency=_MOST_CONNECTIONS, server_header=False

@@ -1,0 +1,1 @@
+"""Many people and many sounds in one go."""

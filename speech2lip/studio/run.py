@@ -1,0 +1,42 @@
+"""The studio, listening: the service with the page in front of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import webbrowser
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from ..extras import needs
+from ..jobs.workspace import Workspace
+from ..service.server import listen, make_service
+from ..service.users import Users
+
+
+def make_studio(data: Path, most: int | None = None) -> FastAPI:
+    """The service of one folder, for this machine alone, with the page at `/`."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no request leaves the machine
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import gradio as gr
+
+    from .page import make_page
+
+    root = data.resolve()
+    app = make_service(Users(root, alone=True), most)
+    made: FastAPI = gr.mount_gradio_app(
+        app, make_page(Workspace(root)), path="/", allowed_paths=[str(root)], show_api=False, footer_links=[]
+    )
+    return made
+
+
+def studio(data: Path, port: int = 7860, most: int | None = None, open_browser: bool = True) -> None:
+    """Serve the page at 127.0.0.1 until Ctrl-C or SIGTERM; jobs that run then go on."""
+    needs("studio", "gradio", "fastapi", "uvicorn")
+    address = f"http://127.0.0.1:{port}/"
+    app = make_studio(data, most)
+    if open_browser:
+        threading.Timer(1.0, webbrowser.open, (address,)).start()
+    print(f"studio: {address} (Ctrl-C ends it; what runs goes on)", flush=True)
+    listen(app, "127.0.0.1", port)
