@@ -11,6 +11,8 @@ from .common import Command, add_jobs, check_listening
 def _add_studio(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("."), help="folder of everything (default: this one)")
     add_jobs(parser)
+    parser.add_argument("--trusted-host", metavar="ADDRESS", default="", help=(
+        "listen there without asking for tokens, as in a container whose port is published to one machine alone"))  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 
@@ -21,7 +23,7 @@ def _studio(options: argparse.Namespace) -> int:
     check_listening(options)
     from ..studio.run import studio
 
-    studio(options.data, options.port, options.jobs, not options.no_browser)
+    studio(options.data, options.port, options.jobs, not options.no_browser, options.trusted_host)
     return 0
 
 

@@ -7,15 +7,17 @@ processes of their own, so that requests are short.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from .. import __version__
 from ..errors import UserError
@@ -29,6 +31,7 @@ from ..library.listing import list_subjects
 from .schema import FileState, Health, JobState, NewJob, NewUpload, Problem, SubjectState, UploadState
 from .users import Users
 
+_OWN_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _FILES = ("video", "voice", "audio", "segments")  # parameters of jobs that are uploads
 _HIDDEN = ("alive", "worker.txt", "progress.json")  # files of a job that are ours
 _PIECE = 2**20  # bytes that are written at once
@@ -44,17 +47,30 @@ _STATUS: dict[type[UserError], int] = {
 }
 
 
-def make_app(users: Users, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
-    """The application. lifespan: what runs beside it, such as the runner of jobs."""
+def make_app(
+    users: Users, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None, own_hosts: Sequence[str] = _OWN_HOSTS
+) -> FastAPI:
+    """The application. lifespan: what runs beside it, such as the runner of jobs; own_hosts: names under which requests without a
+    token are answered, so that no page of another site can speak for whoever sits at this machine."""
     app = FastAPI(
         title="Speech2Lip", version=__version__, lifespan=lifespan, openapi_url="/v1/openapi.json", docs_url="/docs", redoc_url=None,
         description="Learn a person's mouth from a video; make them say any audio.",
     )  # fmt: skip
     app.state.users = users
     app.add_exception_handler(UserError, _refused)
+    if users.alone:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(own_hosts))
+        app.middleware("http")(_same_site)
     app.include_router(_public)
     app.include_router(_private)
     return app
+
+
+async def _same_site(request: Request, answer: RequestResponseEndpoint) -> Response:
+    """Refuse what a page of another site asks a browser to change here."""
+    if request.method not in ("GET", "HEAD") and request.headers.get("sec-fetch-site") == "cross-site":
+        return JSONResponse({"error": "requests of other sites are not answered"}, 403)
+    return await answer(request)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

@@ -42,15 +42,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def make_service(users: Users, most: int | None = None) -> FastAPI:
-    """The application with a runner of everybody's jobs, `most` at once (default: by the machine)."""
+def make_service(users: Users, most: int | None = None, trusted: bool = False) -> FastAPI:
+    """The application with a runner of everybody's jobs, `most` at once (default: by the machine).
+
+    trusted: whoever reaches it may use it, under any name, as in a container whose port is this machine's alone.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with Runner(lambda: [workspace.jobs for workspace in users.workspaces()], most):
             yield
 
-    return make_app(users, lifespan)
+    return make_app(users, lifespan, own_hosts=["*"]) if trusted else make_app(users, lifespan)
 
 
 def serve(data: Path, host: str = "127.0.0.1", port: int = 7860, most: int | None = None) -> None:

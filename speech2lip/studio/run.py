@@ -15,8 +15,8 @@ from ..service.server import listen, make_service
 from ..service.users import Users
 
 
-def make_studio(data: Path, most: int | None = None) -> FastAPI:
-    """The service of one folder, for this machine alone, with the page at `/`."""
+def make_studio(data: Path, most: int | None = None, trusted: bool = False) -> FastAPI:
+    """The service of one folder, for this machine alone (trusted: as of `make_service`), with the page at `/`."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no request leaves the machine
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import gradio as gr
@@ -24,19 +24,20 @@ def make_studio(data: Path, most: int | None = None) -> FastAPI:
     from .page import make_page
 
     root = data.resolve()
-    app = make_service(Users(root, alone=True), most)
+    app = make_service(Users(root, alone=True), most, trusted)
     made: FastAPI = gr.mount_gradio_app(
         app, make_page(Workspace(root)), path="/", allowed_paths=[str(root)], show_api=False, footer_links=[]
     )
     return made
 
 
-def studio(data: Path, port: int = 7860, most: int | None = None, open_browser: bool = True) -> None:
-    """Serve the page at 127.0.0.1 until Ctrl-C or SIGTERM; jobs that run then go on."""
+def studio(data: Path, port: int = 7860, most: int | None = None, open_browser: bool = True, host: str = "") -> None:
+    """Serve the page until Ctrl-C or SIGTERM; jobs that run then go on. host: "" for this machine alone; another address
+    only where whoever reaches it may use it."""
     needs("studio", "gradio", "fastapi", "uvicorn")
     address = f"http://127.0.0.1:{port}/"
-    app = make_studio(data, most)
+    app = make_studio(data, most, trusted=bool(host))
     if open_browser:
         threading.Timer(1.0, webbrowser.open, (address,)).start()
     print(f"studio: {address} (Ctrl-C ends it; what runs goes on)", flush=True)
-    listen(app, "127.0.0.1", port)
+    listen(app, host or "127.0.0.1", port)

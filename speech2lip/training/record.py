@@ -107,9 +107,10 @@ def curves_in(file: Path) -> dict[str, list[tuple[int, float]]]:
             for row in csv.reader(stream):
                 try:
                     name, step, value = row
-                    curves[name].append((int(step), float(value)))
+                    point = int(step), float(value)
                 except ValueError:
                     continue
+                curves[name].append(point)
     except (OSError, UnicodeDecodeError):
         return {}
     return dict(curves)

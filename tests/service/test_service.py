@@ -29,7 +29,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def alone(data: Path) -> TestClient:
-    return TestClient(make_app(Users(data, alone=True)))
+    return TestClient(make_app(Users(data, alone=True)), base_url="http://127.0.0.1:7860")
 
 
 @pytest.fixture
@@ -242,6 +242,20 @@ def test_subjects_are_listed_and_removed(alone, data, subject_config):
     assert alone.get("/v1/subjects/anna").json() == found
     assert alone.get("/v1/subjects/bob").status_code == alone.delete("/v1/subjects/bob").status_code == 404
     assert alone.delete("/v1/subjects/anna").status_code == 204 and alone.get("/v1/subjects").json() == []
+
+
+def test_other_sites_cannot_speak_for_whoever_sits_here(alone):
+    """A page of another site, and one whose name was made to lead here."""
+    job = alone.post("/v1/jobs", json=JOB).json()["id"]
+    cancel = f"/v1/jobs/{job}/cancel"
+    assert alone.post(cancel, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert alone.post(cancel, headers={"Host": "evil.example:7860"}).status_code == 400
+    assert alone.get("/v1/jobs", headers={"Host": "evil.example"}).status_code == 400
+    assert alone.get(f"/v1/jobs/{job}").json()["state"] == "queued"
+    assert (
+        "access-control-allow-origin" not in alone.get("/v1/jobs", headers={"Origin": "https://evil.example"}).headers
+    )
+    assert alone.post(cancel, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
 
 
 def test_only_loopback_is_served_without_users(data):
