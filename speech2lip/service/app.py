@@ -12,12 +12,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware.base import RequestResponseEndpoint
+from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .. import __version__
 from ..errors import UserError
@@ -48,7 +49,9 @@ _STATUS: dict[type[UserError], int] = {
 
 
 def make_app(
-    users: Users, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None, own_hosts: Sequence[str] = _OWN_HOSTS
+    users: Users,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+    own_hosts: Sequence[str] = _OWN_HOSTS,
 ) -> FastAPI:
     """The application. lifespan: what runs beside it, such as the runner of jobs; own_hosts: names under which requests without a
     token are answered, so that no page of another site can speak for whoever sits at this machine."""
@@ -60,17 +63,24 @@ def make_app(
     app.add_exception_handler(UserError, _refused)
     if users.alone:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(own_hosts))
-        app.middleware("http")(_same_site)
+        app.add_middleware(_SameSite)
     app.include_router(_public)
     app.include_router(_private)
     return app
 
 
-async def _same_site(request: Request, answer: RequestResponseEndpoint) -> Response:
-    """Refuse what a page of another site asks a browser to change here."""
-    if request.method not in ("GET", "HEAD") and request.headers.get("sec-fetch-site") == "cross-site":
-        return JSONResponse({"error": "requests of other sites are not answered"}, 403)
-    return await answer(request)
+class _SameSite:
+    """Refuses what a page of another site asks a browser to change here."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        changes = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD")
+        if changes and Headers(scope=scope).get("sec-fetch-site") == "cross-site":
+            await JSONResponse({"error": "requests of other sites are not answered"}, 403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
+import os
 import socket
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import uvicorn
 from fastapi import FastAPI
 
 from ..errors import UserError
@@ -18,6 +23,8 @@ from .app import make_app
 from .users import Users
 
 _MOST_CONNECTIONS = 500
+_LOOK = 0.2  # seconds between two looks at whether the server shall end
+_PATIENCE = 3  # seconds in which requests that are answered may end when the service does; events never would
 
 
 def users_of(data: Path, host: str) -> Users:
@@ -66,15 +73,28 @@ def serve(data: Path, host: str = "127.0.0.1", port: int = 7860, most: int | Non
 
 def listen(app: FastAPI, host: str, port: int) -> None:
     """Answer requests until Ctrl-C or SIGTERM. UserError where the port is taken."""
-    import uvicorn
-
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
         except OSError as error:
             raise UserError(f"{host}:{port} cannot be listened at ({error.strerror}): give another --port") from error
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.run(
-            app, host=host, port=port, log_level="warning", limit_concurrency=_MOST_CONNECTIONS, server_header=False
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, host=host, port=port, log_level="warning", limit_concurrency=_MOST_CONNECTIONS, server_header=False,
+            timeout_graceful_shutdown=_PATIENCE,
         )
+    )  # fmt: skip
+    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+
+
+def _end_with(server: uvicorn.Server) -> None:
+    """End the process when the server shall end and does not, because somebody still listens to events. Nothing is lost:
+    jobs are other processes, and what is written is written whole."""
+    while not server.should_exit:
+        time.sleep(_LOOK)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # those who listened are cut off, which is no error
+    time.sleep(_PATIENCE + 2)
+    os._exit(0)

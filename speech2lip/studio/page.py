@@ -21,18 +21,23 @@ from . import views
 
 _REFRESH = 1.5  # seconds between two looks at the folder
 _USUAL_MINUTES = 30
-_CSS = """
+CSS = """
 footer {display: none !important}
-.gradio-container {max-width: 1100px !important; margin: auto}
+.gradio-container {width: 100% !important; min-width: 0 !important; max-width: 1100px !important; margin: 0 auto !important}
+.gradio-container main {width: 100%; min-width: 0}
 """
 _CONSENT = "The person in the video agreed that a model of their face and speech is made"
 
 
+def theme() -> gr.themes.Base:
+    """Fonts are the system's: none is fetched."""
+    return gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+
+
 def make_page(workspace: Workspace) -> gr.Blocks:
     """The studio of one folder."""
-    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     studio = _Studio(workspace)
-    with gr.Blocks(title="Speech2Lip", theme=theme, css=_CSS, analytics_enabled=False) as page:
+    with gr.Blocks(title="Speech2Lip", analytics_enabled=False) as page:
         gr.Markdown("# Speech2Lip\nLearn a person's mouth from a video; make them say anything.")
         clock = gr.Timer(_REFRESH)
         with gr.Tabs():
@@ -146,17 +151,19 @@ class _Studio:
             with gr.Row():
                 total = gr.Number(label="Minutes of training in all", value=2 * _USUAL_MINUTES, minimum=1, precision=0)
                 more = gr.Button("Train further")
-            preview = gr.Image(label="Real above generated, of unheard speech", interactive=False)
-            curve = gr.LinePlot(label="Loss", x="step", y="loss", height=260)
+            preview = gr.Image(label="Real above generated, of unheard speech", interactive=False, visible=False)
+            curve = gr.LinePlot(label="Loss", x="step", y="loss", height=260, visible=False)
 
             def refresh(name: str | None) -> list[Any]:
                 if not name:
-                    return [gr.update(), "Nobody is being trained.", None, None]
+                    return ["Nobody is being trained.", gr.update(visible=False), gr.update(visible=False)]
                 found = views.training(name, self.workspace)
-                return [gr.update(), found.text, found.preview, pd.DataFrame(found.points, columns=["step", "loss"])]
+                points = pd.DataFrame(found.points, columns=["step", "loss"])
+                shown = gr.update(value=found.preview, visible=found.preview is not None)
+                return [found.text, shown, gr.update(value=points, visible=len(points) > 1)]
 
             for moment in (page.load, clock.tick, who.change):
-                moment(refresh, who, [who, state, preview, curve], show_progress="hidden")
+                moment(refresh, who, [state, preview, curve], show_progress="hidden")
             for moment in (page.load, clock.tick):
                 moment(self._people, who, who, show_progress="hidden")
             pause.click(_said(lambda name: self._wish(name, PAUSE)), who, state)
@@ -212,7 +219,7 @@ class _Studio:
                 label = gr.Textbox(label="A visible mark", placeholder="AI-generated", max_lines=1)
             go = gr.Button("Speak", variant="primary")
             said = gr.Markdown()
-            result = gr.Video(label="Result", interactive=False)
+            result = gr.Video(label="Result", interactive=False, visible=False)
             download = gr.DownloadButton("Download", visible=False)
             job, shown = gr.State(""), gr.State("")
 
@@ -253,7 +260,8 @@ class _Studio:
         job = self.workspace.jobs.get(identity)
         file = self.workspace.jobs.folder_of(identity) / RESULT
         if job.state == "done" and file.is_file():
-            return [f"{job.order.name} has spoken.", str(file), gr.update(value=str(file), visible=True), identity]
+            shown_file = gr.update(value=str(file), visible=True)
+            return [f"{job.order.name} has spoken.", shown_file, shown_file, identity]
         over = identity if job.state in ("failed", "cancelled") else shown
         return [views.progress_text(job, self.workspace) or job.state, gr.skip(), gr.skip(), over]
 

@@ -21,13 +21,14 @@ def make_studio(data: Path, most: int | None = None, trusted: bool = False) -> F
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import gradio as gr
 
-    from .page import make_page
+    from .page import CSS, make_page, theme
 
     root = data.resolve()
     app = make_service(Users(root, alone=True), most, trusted)
     made: FastAPI = gr.mount_gradio_app(
-        app, make_page(Workspace(root)), path="/", allowed_paths=[str(root)], show_api=False, footer_links=[]
-    )
+        app, make_page(Workspace(root)), path="/", allowed_paths=[str(root)], footer_links=[], theme=theme(), css=CSS, ssr_mode=False,
+        run_history=False, enable_monitoring=False, mcp_server=False,
+    )  # fmt: skip
     return made
 
 

@@ -27,7 +27,7 @@ _SIGNS = {
 }
 _STAGES = {  # what bars are called, in words
     "survey": "looking for faces", "landmarks": "following the face", "track": "following the head", "lips": "cutting out mouths",
-    "loading": "reading the mouths", "speech": "learning to hear", "training": "learning to draw", "rendering": "drawing frames",
+    "loading": "reading the mouths", "look": "looking at the video", "articulation": "learning to hear", "speech": "learning to hear", "training": "learning to draw", "rendering": "drawing frames",
 }  # fmt: skip
 _MOST_POINTS = 400  # of a curve
 
