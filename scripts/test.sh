@@ -7,7 +7,7 @@ set -euo pipefail
 EXTRAS=dev
 source "$(dirname "$0")/env.sh"
 if [ "${1:-}" = --browser ]; then
-    python -c "import playwright" 2>/dev/null || python -m pip install --quiet --constraint constraints.txt playwright
+    python -c "import playwright, gradio" 2>/dev/null || python -m pip install --quiet --constraint constraints.txt --editable ".[studio]" playwright
     if ! command -v chromium chromium-browser google-chrome >/dev/null; then python -m playwright install --with-deps chromium; fi
     exec python -m pytest -m browser tests/studio "${@:2}"
 fi

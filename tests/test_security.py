@@ -42,7 +42,7 @@ ONLY_IN = {  # calls with one place each, where they are guarded
     "zipfile.ZipFile": {"weights/fetch.py", "weights/safeload.py", "arrays.py", "library/archive.py"},  # of bounded sizes
 }  # fmt: skip
 # Processes that live as long as a stream of frames or sound; they end when their pipe does. Others have a time limit.
-STREAMS = re.compile(r"speech2lip/media/")
+STREAMS = re.compile(r"speech2lip/(media/|jobs/(runner|worker)\.py)")  # jobs: programs of ours, which are watched
 UNLIMITED = {"speech2lip/rendering/files.py"}  # joins two videos of any length
 
 

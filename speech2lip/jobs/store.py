@@ -27,7 +27,13 @@ CREATE TABLE IF NOT EXISTS jobs (
     state TEXT NOT NULL, wish TEXT NOT NULL DEFAULT '', token TEXT UNIQUE, tries INTEGER NOT NULL DEFAULT 0,
     asked REAL NOT NULL, began REAL, ended REAL, status INTEGER, message TEXT NOT NULL DEFAULT ''
 )"""
-_COLUMNS = "id, kind, name, given, state, wish, tries, asked, began, ended, status, message"
+_BY_ID = "SELECT id, kind, name, given, state, wish, tries, asked, began, ended, status, message FROM jobs WHERE id = ?"
+_BY_KEY = (
+    "SELECT id, kind, name, given, state, wish, tries, asked, began, ended, status, message FROM jobs WHERE token = ?"
+)
+_NEWEST = """
+SELECT id, kind, name, given, state, wish, tries, asked, began, ended, status, message FROM jobs
+WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR name = ?2) ORDER BY number DESC LIMIT ?3"""
 
 
 class UnknownJob(UserError):
@@ -93,7 +99,7 @@ class Jobs:
         given = json.dumps(dict(order.values), sort_keys=True)
         with self._writing() as connection:
             if token is not None:
-                found = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE token = ?", (token,)).fetchone()
+                found = connection.execute(_BY_KEY, (token,)).fetchone()
                 if found is not None:
                     return _same(_job(found), order)
             identity = secrets.token_hex(8)
@@ -107,24 +113,16 @@ class Jobs:
     def get(self, identity: str) -> Job:
         """UnknownJob where there is none."""
         with self._connection() as connection:
-            found = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (identity,)).fetchone()
+            found = connection.execute(_BY_ID, (identity,)).fetchone()
         if found is None:
             raise UnknownJob(f"there is no job {identity!r}")
         return _job(found)
 
     def all(self, states: Sequence[str] = (), name: str | None = None, most: int = 1000) -> list[Job]:
         """Jobs of these states (default: all) and of this subject (default: everybody's), the newest first."""
-        terms, given = [], list[str | int]()
-        if states:
-            terms.append(f"state IN ({', '.join('?' * len(states))})")
-            given += states
-        if name is not None:
-            terms.append("name = ?")
-            given.append(name)
-        where = f"WHERE {' AND '.join(terms)} " if terms else ""
         with self._connection() as connection:
-            query = f"SELECT {_COLUMNS} FROM jobs {where}ORDER BY number DESC LIMIT ?"
-            return [_job(row) for row in connection.execute(query, (*given, most))]
+            rows = connection.execute(_NEWEST, (json.dumps(list(states)), name, most))
+            return [_job(row) for row in rows]
 
     def take(self) -> Job | None:
         """Begin the oldest queued job whose subject no other one is working on; None where there is none."""
@@ -152,7 +150,7 @@ class Jobs:
     def lost(self, identity: str) -> None:
         """A running job's process is gone: it is queued again, or given up."""
         with self._writing() as connection:
-            found = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (identity,)).fetchone()
+            found = connection.execute(_BY_ID, (identity,)).fetchone()
             if found is None or (job := _job(found)).state != RUNNING:
                 return
             state, message = QUEUED, ""
@@ -170,11 +168,10 @@ class Jobs:
         what it has finished. WrongState where it is over."""
         after = {PAUSE: PAUSED, CANCEL: CANCELLED}[wish]
         with self._writing() as connection:
-            waiting = (QUEUED, PAUSED) if wish == CANCEL else (QUEUED,)
-            marks = ", ".join("?" * len(waiting))
+            waiting = [QUEUED, PAUSED] if wish == CANCEL else [QUEUED]
             changed = connection.execute(
-                f"UPDATE jobs SET state = ?, ended = ? WHERE id = ? AND state IN ({marks})",
-                (after, time.time(), identity, *waiting),
+                "UPDATE jobs SET state = ?, ended = ? WHERE id = ? AND state IN (SELECT value FROM json_each(?))",
+                (after, time.time(), identity, json.dumps(waiting)),
             ).rowcount
             changed += connection.execute(
                 "UPDATE jobs SET wish = ? WHERE id = ? AND state = ?", (wish, identity, RUNNING)

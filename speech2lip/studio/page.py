@@ -104,13 +104,14 @@ class _Studio:
                     with gr.Row():
                         check = gr.Button("Check the video")
                         learn = gr.Button("Learn this person", variant="primary")
+            ordered = gr.Markdown()
             said = gr.Markdown()
             report = gr.HTML(label="What the doctor says")
             job = gr.State("")
             look = gr.Timer(_REFRESH, active=False)
             check.click(_said(self._check), [video, name, face], [job, said, look])
             look.tick(self._checked, job, [said, report, look], show_progress="hidden")
-            learn.click(_said(self._learn), [video, name, minutes, face, agreed], said)
+            learn.click(_said(self._learn), [video, name, minutes, face, agreed], ordered)
             video.change(_suggested, [video, name], name, show_progress="hidden")
 
     def _check(self, video: str | None, name: str, face: str) -> tuple[str, str, Any]:

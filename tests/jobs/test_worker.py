@@ -93,6 +93,7 @@ def test_last_words_are_the_error_or_the_last_line(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_person_is_learned_and_speaks_though_the_processes_are_killed(tmp_path, clip):
     jobs = Jobs(tmp_path / "jobs")
     runner = Runner(lambda: [jobs], 1)
@@ -120,6 +121,7 @@ def test_a_person_is_learned_and_speaks_though_the_processes_are_killed(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_runner_that_is_killed_leaves_jobs_running_and_the_next_one_finds_them(tmp_path, clip):
     jobs = Jobs(tmp_path / "jobs")
     job = jobs.ask(Order("learn", "anna", {"video": str(clip / "speaker.mp4"), "minutes": 0.1}))

@@ -69,6 +69,7 @@ def test_the_service_starts_refuses_strangers_and_ends_on_sigterm(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_lines_of_the_documentation_work(tmp_path, clip):
     text = (ROOT / "docs" / "service.md").read_text("utf-8")
     (lines,) = re.findall(r"<!-- test: curl -->\n```bash\n(.*?)```", text, re.DOTALL)
@@ -84,6 +85,7 @@ def test_the_lines_of_the_documentation_work(tmp_path, clip):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_service_loses_nothing_while_many_poll_and_some_upload(tmp_path, clip):
     """50 clients that poll and 4 that upload while a person is learned; the service is killed and started again."""
     from service_client import Client

@@ -20,7 +20,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 ROOT = Path(__file__).resolve().parents[2]
 TABS = ("People", "New person", "Training", "Speak", "Jobs")
 WIDTHS = {"narrow": (390, 844), "wide": (1280, 900)}
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
