@@ -13,26 +13,27 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.parse import quote, urlsplit
 
 
 class Client:
     """Requests to a service; RuntimeError with its sentence for what it refuses."""
 
-    def __init__(self, host: str = "http://127.0.0.1:7860", token: str = ""):
-        self.host, self.headers = host, {"Authorization": f"Bearer {token}"} if token else {}
+    def __init__(self, host: str = "http://127.0.0.1:7860", token: str | None = None):
+        self.host, self.headers = urlsplit(host), {"Authorization": f"Bearer {token}"} if token else {}
 
     def open(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """The open reply; it is closed by whoever reads it."""
-        request = Request(f"{self.host}/v1{path}", body, {**self.headers, **headers}, method=method)
-        try:
-            return urlopen(request)
-        except HTTPError as error:
-            raise RuntimeError(json.loads(error.read())["error"]) from error
+        kind = HTTPSConnection if self.host.scheme == "https" else HTTPConnection
+        connection = kind(self.host.netloc)
+        connection.request(method, f"{self.host.path.rstrip('/')}/v1{path}", body, {**self.headers, **headers})
+        reply = connection.getresponse()
+        if reply.status >= 400:
+            raise RuntimeError(json.loads(reply.read())["error"])
+        return reply
 
     def ask(self, method: str, path: str, values: dict[str, Any] | None = None) -> Any:
         """The reply to a request with JSON."""
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("--name", default="me")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--host", default="http://127.0.0.1:7860")
-    parser.add_argument("--token", default="")
+    parser.add_argument("--token")
     given = parser.parse_args()
     client = Client(given.host, given.token)
     client.wait(client.order("learn", given.name, video=client.send(given.video), minutes=given.minutes, consent=True))
