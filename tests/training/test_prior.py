@@ -116,7 +116,7 @@ def test_subjects_of_other_features_do_not_go_together(roots, tmp_path, monkeypa
 def test_what_sounds_do_to_a_mouth_is_learned(subject_config, tmp_path):
     """With a new linear head on the frozen encoder, unheard frames are told better than with one that heard nothing."""
     settings = ["data.root=x", "train.speech_batch=32", "data.test_fraction=0.3"]
-    learn_prior([Path(subject_config.data.root)], tmp_path / "p.safetensors", default_config(settings), 400)
+    learn_prior([Path(subject_config.data.root)], tmp_path / "p.safetensors", default_config(settings), 800)
     index = parse_subject(SubjectLayout(subject_config.data.root), 0.3)
     windows, mouth = (
         torch.from_numpy(np.array(index.windows)).float(),
@@ -134,4 +134,4 @@ def test_what_sounds_do_to_a_mouth_is_learned(subject_config, tmp_path):
         known, unheard = heard[index.train], heard[index.test]
         ridge = torch.linalg.solve(known.T @ known + 0.1 * torch.eye(heard.shape[1]), known.T @ mouth[index.train])
         errors.append(float((unheard @ ridge - mouth[index.test]).square().mean()))
-    assert errors[1] < 0.9 * errors[0], errors
+    assert errors[1] < 0.8 * errors[0], errors
