@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import select
 import signal
@@ -23,6 +25,7 @@ class UserError(Exception):
 def run_guarded(work: Callable[[], int]) -> int:
     """Turn UserError into one sentence and status 2, Ctrl-C and SIGTERM into status 130, and a reader of our
     output that has left (`| head`) into status 141. What is printed is `printable`."""
+    atexit.register(gc.freeze)  # nobody needs the garbage of a process that ends, and PyTorch's takes nearly a second
     with safe_streams():
         return _guarded(work)
 

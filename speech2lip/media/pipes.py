@@ -25,6 +25,7 @@ class Pipe:
         """own: close the descriptor at the end."""
         self._descriptor, self._own = descriptor, own
         self._hurried = False
+        self._given_up = False
 
     def write(self, data: bytes) -> int:
         """All of `data`; TimeoutError where the reader takes nothing after `hurry`."""
@@ -44,11 +45,14 @@ class Pipe:
             self._own = False
 
     def _wait_for_room(self) -> None:
+        if self._given_up:  # ffmpeg goes on writing after an error: one wait is enough for all of it
+            raise TimeoutError(errno.ETIMEDOUT, "its reader takes nothing")
         since: float | None = None
         while not select.select([], [self._descriptor], [], _POLL)[1]:
             if self._hurried:
                 since = since or time.monotonic()
                 if time.monotonic() - since > _PATIENCE:
+                    self._given_up = True
                     raise TimeoutError(errno.ETIMEDOUT, "its reader takes nothing")
 
 
