@@ -308,6 +308,12 @@ class TrainConfig:
     minutes: float = key(0.0, "budget in minutes of wall-clock time; 0: use steps", 0, 1e6)
     steps: int = key(40_000, "budget in steps", 1, _EVER)
     batch: int = key(8, "frames per step", 1, 4096)
+    parts: int = key(
+        0,
+        "equal parts of a batch that threads and processes compute side by side; 0: two on a processor, else one for each process",
+        0,
+        4096,
+    )
     speech_share: float = key(0.1, "of the budget, for the speech encoder alone, but at most `speech_epochs`", 0, 1)
     speech_epochs: int = key(60, "passes of the speech encoder over the training frames", 1, 100_000)
     speech_batch: int = key(128, "audio windows per step of the speech encoder", 2, 65_536)

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,6 +79,13 @@ def bar(title: str, total: int | None, unit: str = "frame", items: Iterable[Any]
         items, desc=printable(title), total=total, unit=unit, initial=done, dynamic_ncols=True, mininterval=0.5,
         smoothing=0.1,
     )  # fmt: skip
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """While it lasts, nothing is printed: of several processes that do the same, one talks."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _length(items: Iterable[Any]) -> int | None:

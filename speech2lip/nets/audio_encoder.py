@@ -8,6 +8,8 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from .chance import Dropout
+
 # (channels, stride) of each 3-wide convolution, as published: 16 rows shrink to one.
 PUBLISHED_CONVOLUTIONS = ((32, 2), (32, 2), (64, 2), (64, 2))
 
@@ -26,13 +28,13 @@ class AudioEncoder(nn.Module):
         layers: list[nn.Module] = []
         size = rows
         for out, stride in convolutions:
-            layers += [nn.Conv1d(channels, out, 3, stride, 1), nn.LeakyReLU(0.02), nn.Dropout(dropout)]
+            layers += [nn.Conv1d(channels, out, 3, stride, 1), nn.LeakyReLU(0.02), Dropout(dropout)]
             channels, size = out, (size - 1) // stride + 1
         self.convolutions = nn.Sequential(*layers)
         self.head = nn.Sequential(
             nn.Linear(channels * size, embedding),
             nn.LeakyReLU(0.02),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(embedding, embedding),
         )
 

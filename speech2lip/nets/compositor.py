@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry.camera import Intrinsics, pixel_lattice, pixel_to_grid, sample_map, warp_to_canonical, warp_to_observed
+from .chance import uniform
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def black_holes(picture: Tensor, observed: Tensor, share: float) -> tuple[Tensor
     The paper's augmentation: Blend-Net learns to mend what does not fit.
     """
     device = picture.device
-    chosen = torch.rand(len(picture), 1, 1, 1, device=device) < share
-    density = torch.rand(len(picture), 1, 1, 1, device=device) * 0.3
-    hole = chosen & (torch.rand(len(picture), 1, *picture.shape[2:], device=device) < density)
+    chosen = uniform(len(picture), 1, 1, 1, device=device) < share
+    density = uniform(len(picture), 1, 1, 1, device=device) * 0.3
+    hole = chosen & (uniform(len(picture), 1, *picture.shape[2:], device=device) < density)
     return torch.where(hole, observed, picture), torch.where(hole, picture, observed)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..facemesh import LIPS, LIPS_OUTER
 from ..geometry.camera import pixel_lattice, pixel_to_grid
+from .chance import uniform
 
 _TURN = 0.1  # of the pictures' width, that a head's turn by one unit counts as, beside the mouth's shape
 _INNER = 4.0  # times that the inner lips count more than other landmarks: they show teeth and tongue
@@ -156,8 +157,9 @@ class ExemplarBank(nn.Module):
         if frame is not None:
             gap = (self.frames - frame[:, None]).abs()
             near = (1 - gap / (self.apart + 1)).clamp(min=0)  # in short clips all are near: then the least near
-            chance = torch.rand_like(distance) if self.training else torch.zeros_like(distance)
-            distance = distance * (1 + chance) + 1e9 * near  # not always the nearest, so that none is relied on
+            if self.training:  # not always the nearest, so that none is relied on
+                distance = distance * (1 + uniform(*distance.shape, device=distance.device))
+            distance = distance + 1e9 * near
         index = distance.argmin(1)
         return Warped(self, index, self._spots(index, codes))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .audio_encoder import ShapeHead, StreamEncoder
 from .blend import BlendNet
+from .chance import Dropout, normal_like
 from .compositor import CanonicalSpace, ObservedRegion, black_holes, exposed, merge
 from .exemplars import ExemplarBank, Seen, enlarged, look
 from .interface import LipSyncModel
@@ -44,7 +45,7 @@ class Speech2Lip(LipSyncModel):
         self.pose_noise = pose_noise
         self.encoder, self.shape_head, self.basis = encoder, shape_head, basis
         self.lip, self.blend, self.space = lip, blend, space
-        self.bottleneck = nn.Sequential(nn.Linear(embedding, detail), nn.Tanh(), nn.Dropout(audio_dropout))
+        self.bottleneck = nn.Sequential(nn.Linear(embedding, detail), nn.Tanh(), Dropout(audio_dropout))
 
     def _precision(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, torch.bfloat16, enabled=self.use_bf16)
@@ -90,7 +91,7 @@ class Speech2Lip(LipSyncModel):
         seen = self.look_up(codes, transform) if seen is None else seen
         with self._precision(codes):
             if self.training:  # or single frames are recognised by their pose, and the mouth's shape is ignored
-                turn = turn + self.pose_noise * torch.randn_like(turn)
+                turn = turn + self.pose_noise * normal_like(turn)
             conditions = {"audio": self.bottleneck(embedding), "shape": codes, "pose": turn}
             image: Tensor = self.lip(conditions, None if seen is None else seen.small)
         return image.float()

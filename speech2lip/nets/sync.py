@@ -6,6 +6,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from .chance import Dropout
+
 
 class SyncExpert(nn.Module):
     """Two encoders into one space; windows in sync have cosine similarity near 1.
@@ -19,12 +21,12 @@ class SyncExpert(nn.Module):
         w = width
         self.lips = nn.Sequential(
             nn.Conv2d(3 * frames, w, 5, 2, 2), nn.LeakyReLU(0.1), nn.Conv2d(w, 2 * w, 3, 2, 1), nn.LeakyReLU(0.1),
-            nn.Dropout2d(dropout), nn.Conv2d(2 * w, 4 * w, 3, 2, 1), nn.LeakyReLU(0.1), nn.Dropout2d(dropout),
+            Dropout(dropout, channels=True), nn.Conv2d(2 * w, 4 * w, 3, 2, 1), nn.LeakyReLU(0.1), Dropout(dropout, channels=True),
             nn.Conv2d(4 * w, 4 * w, 3, 2, 1), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(4 * w * 9, 128),
         )  # fmt: skip
         self.audio = nn.Sequential(
             nn.Conv1d(channels, 4 * w, 3, 1, 1), nn.LeakyReLU(0.1), nn.Conv1d(4 * w, 4 * w, 3, 2, 1), nn.LeakyReLU(0.1),
-            nn.Dropout(dropout), nn.Conv1d(4 * w, 4 * w, 3, 2, 1), nn.LeakyReLU(0.1), nn.Dropout(dropout), nn.Flatten(),
+            Dropout(dropout), nn.Conv1d(4 * w, 4 * w, 3, 2, 1), nn.LeakyReLU(0.1), Dropout(dropout), nn.Flatten(),
             nn.Linear(4 * w * ((rows + 3) // 4), 128),
         )  # fmt: skip
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 
 class Average:
-    """values: name -> averaged parameter or buffer. The decay rises to `decay` over the first steps."""
+    """values: name -> averaged parameter or buffer; constants are those of the last `reset`. The decay rises to `decay` over the
+    first steps."""
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
@@ -32,11 +33,8 @@ class Average:
     def update(self, model: nn.Module, step: int) -> None:
         """step: optimisation steps before this one."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.values[name].lerp_(value, 1 - decay)
-            else:
-                self.values[name].copy_(value)
+        now = _moving(model)
+        torch._foreach_lerp_([self.values[name] for name in now], list(now.values()), 1 - decay)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -48,3 +46,9 @@ class Average:
             yield
         finally:
             model.load_state_dict(kept)
+
+
+def _moving(model: nn.Module) -> dict[str, Tensor]:
+    """What a step changes: weights, and the averages of batch norms."""
+    averages = {name: value for name, value in model.named_buffers() if name.endswith(("running_mean", "running_var"))}
+    return {name: p.detach() for name, p in model.named_parameters()} | averages

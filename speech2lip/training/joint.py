@@ -11,8 +11,9 @@ from ..config import TrainConfig
 from ..nets.interface import LipSyncModel
 from .context import Context, Objective, Sample
 from .ema import Average
-from .optimise import descend, remember
-from .phases import NotFinite, Position
+from .optimise import remember
+from .parts import Loss, Part, Parts
+from .phases import Position
 from .sync import SyncObjective
 
 
@@ -25,7 +26,8 @@ class JointTraining:
     ):  # fmt: skip
         self.context, self.model, self.average, self.objectives, self.sync = context, model, average, objectives, sync
         train = context.config.train
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, train), lr=train.rate)
+        self.optimizer = torch.optim.AdamW(parameter_groups(model, train), lr=train.rate, fused=True)
+        self.parts: Parts[LipSyncModel] = context.parts_of(model, train.batch)
 
     def begin(self) -> None:
         """Nothing to prepare."""
@@ -34,15 +36,19 @@ class JointTraining:
         config = self.context.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config.train, at) * group["scale"]
-        self.model.train()
         judged = self.sync_acts(at)
-        if judged and config.sync.freeze_blend:
-            self.model.blend.requires_grad_(False).eval()
-        terms = self._terms(judged)
-        total = torch.stack([config.loss.weight(name) * value for name, value in terms.items()]).sum()
-        self._descend(total)
+        fixed = judged and config.sync.freeze_blend
+        self.model.blend.requires_grad_(not fixed)
+
+        def loss(model: LipSyncModel, part: Part) -> Loss:
+            model.train()
+            model.blend.train(not fixed)
+            terms = self._terms(model, part, judged)
+            return torch.stack([config.loss.weight(name) * value for name, value in terms.items()]).sum(), terms
+
+        told = self.parts.descend(self.optimizer, at, loss, config.train.clip_gradient)
         self.average.update(self.model, at.total)
-        return {name: value.item() for name, value in terms.items()} | {"total": total.item()}
+        return told
 
     def sync_acts(self, at: Position) -> bool:
         """Whether there is an expert, and training is far enough for its loss."""
@@ -51,27 +57,16 @@ class JointTraining:
             return False
         return at.total >= sync.start_step if sync.start_step > 0 else at.progress >= sync.start
 
-    def _terms(self, judged: bool) -> dict[str, torch.Tensor]:
+    def _terms(self, model: LipSyncModel, part: Part, judged: bool) -> dict[str, torch.Tensor]:
         context = self.context
-        frames: np.ndarray = context.random.choice(context.index.train, context.config.train.batch)
-        sample = Sample(frames, context.data.batch(frames))
+        frames: np.ndarray = part.chance.random.choice(context.index.train, part.of(context.config.train.batch))
+        sample = Sample(frames, context.data.batch(frames), part)
         terms: dict[str, torch.Tensor] = {}
         for objective in self.objectives:
-            terms |= objective.terms(self.model, sample)
+            terms |= objective.terms(model, sample)
         if judged and self.sync is not None:
-            terms |= self.sync.terms(self.model, sample)
+            terms |= self.sync.terms(model, sample)
         return terms
-
-    def _descend(self, total: torch.Tensor) -> None:
-        """Without a step where the loss is no number, and then batch norms forget what they have just seen."""
-        try:
-            descend(self.optimizer, total, self.context.config.train.clip_gradient)
-        except NotFinite:
-            with torch.no_grad():
-                for name, value in self.model.named_buffers():
-                    if ".running_" in name:
-                        value.copy_(self.average.values[name])
-            raise
 
     def end(self) -> None:
         """Nothing to finish."""

@@ -10,17 +10,22 @@ from torch import Tensor
 from .phases import NotFinite
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, largest: float = 0.0) -> None:
-    """Follow the gradient of `loss`, its norm held below `largest` where that is not 0.
-
-    Raises NotFinite, without a step, where loss or gradient is infinite or no number.
-    """
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Follow the gradient of `loss`. Raises NotFinite, without a step, where loss or gradient is infinite or no number."""
     if not torch.isfinite(loss):
         raise NotFinite(f"the loss is {loss.item()}")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    follow(optimizer)
+
+
+def follow(optimizer: torch.optim.Optimizer, largest: float = 0.0) -> None:
+    """Follow the gradients that the weights have, their norm held below `largest` where that is not 0.
+
+    Raises NotFinite, without a step, where one is infinite or no number.
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, largest if largest > 0 else float("inf"))
+    norm = torch.nn.utils.clip_grad_norm_(parameters, largest if largest > 0 else float("inf"), foreach=True)
     if not torch.isfinite(norm):
         optimizer.zero_grad(set_to_none=True)
         raise NotFinite(f"the gradient's norm is {norm.item()}")

@@ -13,13 +13,14 @@ class Position:
     """Where training stands before a step.
 
     step: number of the step in its phase, from 1; share: of the phase's budget that is spent; progress: of
-    the whole budget; total: steps of the whole training.
+    the whole budget; total: steps of the whole training; phase: its number.
     """
 
     step: int
     share: float
     progress: float
     total: int
+    phase: int = 0
 
 
 class Trainee(Protocol):

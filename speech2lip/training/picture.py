@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..nets.chance import normal_like
 from ..nets.compositor import merge
 from ..nets.exemplars import Seen
 from ..nets.interface import LipSyncModel
@@ -18,6 +19,7 @@ from ..subject.index import frames_alike
 from ..weights.loaders import load_lpips
 from . import losses
 from .context import Context, Sample
+from .parts import Chance
 
 
 class PictureObjective:
@@ -38,11 +40,11 @@ class PictureObjective:
         self.lip_weight = mask.clamp(min=0.05) * (1 + config.loss.lips * self.lip_area)
 
     def terms(self, model: LipSyncModel, sample: Sample) -> dict[str, Tensor]:
-        context, batch = self.context, sample.batch
-        embedding, _ = model.encode_audio(context.disturbed_windows(batch.frame), batch.frame)
+        context, batch, chance = self.context, sample.batch, sample.part.chance
+        embedding, _ = model.encode_audio(context.disturbed_windows(batch.frame, chance), batch.frame)
         codes = model.measured_codes(batch.mouth, batch.frame)
         if model.predicts_shape:  # speech will not predict them exactly
-            codes = codes + context.config.train.code_noise * torch.randn_like(codes)
+            codes = codes + context.config.train.code_noise * normal_like(codes)
         transform = batch.region.transform
         seen = model.look_up(codes, transform, batch.frame)
         lip = model.decode_lips(embedding, codes, transform, seen)
@@ -61,7 +63,7 @@ class PictureObjective:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Finished regions, what they should be, and where that counts."""
         region, depth = sample.batch.region, model.space.depth().detach()
-        surroundings, swapped = self.surroundings(sample.batch, sample.frames)
+        surroundings, swapped = self.surroundings(sample.batch, sample.frames, sample.part.chance)
         painted = replace(region, image=surroundings)
         if swapped.any():
             painted = replace(painted, canonical=model.space.to_canonical(painted, depth))
@@ -74,19 +76,19 @@ class PictureObjective:
             mask = torch.where(chosen, mask * lips_alone, mask)
         return finished, target, mask
 
-    def surroundings(self, batch: Batch, frames: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    def surroundings(self, batch: Batch, frames: np.ndarray, chance: Chance) -> tuple[Tensor, np.ndarray]:
         """Observed pictures, some replaced by those of frames in which the head stands alike; which ones, [B] bool.
 
         In use, mouth and frame come from different moments. Blend-Net must not learn to read
         the mouth off the cheeks around it. Pictures keep the exposure of their own frame.
         """
         context = self.context
-        chosen = context.random.random(len(frames)) < context.config.loss.swap
+        chosen = chance.random.random(len(frames)) < context.config.loss.swap
         swapped = np.flatnonzero(chosen)
         if len(swapped) == 0:
             return batch.region.image, chosen
         row = np.searchsorted(context.index.train, frames[swapped])
-        pick = context.random.integers(self._alike.shape[1], size=len(row))
+        pick = chance.random.integers(self._alike.shape[1], size=len(row))
         other = context.data.region(self._alike[row, pick])
         at = torch.from_numpy(swapped).to(context.device)
         (gain, offset), (theirs, shift) = (
@@ -121,7 +123,8 @@ class DepthObjective:
         space, batch, loss = model.space, sample.batch, self.context.config.loss
         if len(self._pixels) == 0:
             return {"depth": space.depth_change.sum() * 0}
-        pick = torch.randint(len(self._pixels), (loss.depth_points,), generator=self.context.generator)
+        part = sample.part
+        pick = torch.randint(len(self._pixels), (part.of(loss.depth_points),), generator=part.chance.generator)
         pixels = self._pixels[pick].to(self.context.device)
         target = self._frame[:, pixels[:, 1].long(), pixels[:, 0].long()][None]
         expanded = pixels.expand(len(batch.small), -1, -1)

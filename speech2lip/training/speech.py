@@ -19,7 +19,8 @@ from . import losses
 from .augment import mix
 from .context import Context, Sample
 from .ema import Average
-from .optimise import descend, remember
+from .optimise import remember
+from .parts import Loss, Part
 from .phases import Phase, Position
 
 _CAUTION = 0.4  # of a mouth that is not sure: 1 moves with the least error, 0 as much as the person does
@@ -35,18 +36,19 @@ class SpeechObjective:
     def terms(self, model: LipSyncModel, sample: Sample) -> dict[str, Tensor]:
         assert isinstance(model, Speech2Lip)
         train = self.context.config.train
-        return {"shape": self.loss(model, self.context.index.train, train.speech_batch // 2)}
+        return {"shape": self.loss(model, self.context.index.train, train.speech_batch // 2, sample.part)}
 
-    def loss(self, model: Speech2Lip, frames: np.ndarray, count: int) -> Tensor:
-        """On `count` of `frames`, chosen at random."""
+    def loss(self, model: Speech2Lip, frames: np.ndarray, total: int, part: Part) -> Tensor:
+        """On a part's share of `total` of `frames`, chosen at random."""
         context, train = self.context, self.context.config.train
+        count, chance = part.of(total), part.chance
         mouth = context.data.mouth
-        chosen = torch.from_numpy(context.random.choice(frames, count)).to(context.device)
+        chosen = torch.from_numpy(chance.random.choice(frames, count)).to(context.device)
         windows, target = mix(
-            context.disturbed_windows(chosen), model.basis.encode(mouth[chosen]), context.random, train.mixup
+            context.disturbed_windows(chosen, chance), model.basis.encode(mouth[chosen]), chance.random, train.mixup
         )
         quiet = int(count * train.silent_share)
-        noise = 0.1 * torch.randn(windows[:quiet].shape, generator=context.generator)
+        noise = 0.1 * torch.randn(windows[:quiet].shape, generator=chance.generator)
         windows[:quiet] = (context.silence + noise).to(windows)
         target[:quiet] = model.basis.encode(mouth[context.index.subject.canonical_frame][None])
         return losses.shape_loss(model.stream_predictions(windows), target[:, None], model.basis.weights)
@@ -56,12 +58,16 @@ class SpeechTraining:
     """Trains the speech encoder and the shape head of a model on some frames, with a rate that falls to zero."""
 
     def __init__(self, context: Context, model: Speech2Lip, frames: np.ndarray, average: Average | None = None):
-        self.context, self.model, self.frames, self.average = context, model, frames, average
+        self.context, self.frames, self.average = context, frames, average
         self.objective = SpeechObjective(context)
-        self.optimizer = self._optimizer()
+        self._train(model)
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.model.speech_parameters(), weight_decay=self.context.config.train.weight_decay)
+    def _train(self, model: Speech2Lip) -> None:
+        """Have this model trained from now on, by an optimiser that has seen nothing."""
+        train = self.context.config.train
+        self.model = model
+        self.optimizer = torch.optim.AdamW(model.speech_parameters(), weight_decay=train.weight_decay, fused=True)
+        self.parts = self.context.parts_of(model, train.speech_batch)
 
     @property
     def most(self) -> int:
@@ -70,16 +76,17 @@ class SpeechTraining:
         return max(1, train.speech_epochs * len(self.frames) // train.speech_batch)
 
     def begin(self) -> None:
-        self.model.train()
+        """Nothing to prepare."""
 
     def step(self, at: Position) -> dict[str, float]:
         train = self.context.config.train
-        self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = speech_rate(train, at)
-        loss = self.objective.loss(self.model, self.frames, train.speech_batch)
-        descend(self.optimizer, loss)
-        return {"loss": loss.item()}
+
+        def loss(model: Speech2Lip, part: Part) -> Loss:
+            return self.objective.loss(model.train(), self.frames, train.speech_batch, part), {}
+
+        return {"loss": self.parts.descend(self.optimizer, at, loss)["total"]}
 
     def end(self) -> None:
         if self.average is not None:
@@ -197,9 +204,7 @@ class FoldTraining(SpeechTraining):
         super().__init__(calibration.context, calibration.model, rest)
 
     def begin(self) -> None:
-        self.model = copy.deepcopy(self.calibration.model)
-        self.optimizer = self._optimizer()
-        super().begin()
+        self._train(copy.deepcopy(self.calibration.model))
 
     def end(self) -> None:
         self.calibration.keep(self.model, self.part, self.rest)
@@ -209,7 +214,6 @@ class FoldTraining(SpeechTraining):
         return {**super().state_dict(), "model": self.model.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.model = copy.deepcopy(self.calibration.model)
+        self._train(copy.deepcopy(self.calibration.model))
         self.model.load_state_dict(state["model"])
-        self.optimizer = self._optimizer()
         super().load_state_dict(state)

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from ..arrays import Unsound
 from ..config import Config, config_to_dict, shown
 from ..errors import UserError
@@ -55,43 +52,20 @@ def fingerprint(layout: SubjectLayout, test_fraction: float) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class RandomSources:
-    """All sources of random numbers: torch's own, on every device, and these two."""
-
-    random: np.random.Generator
-    generator: torch.Generator
-
-    def state(self) -> dict[str, Any]:
-        """Where they stand."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        return {
-            "torch": torch.get_rng_state(), "generator": self.generator.get_state(),
-            "numpy": self.random.bit_generator.state, "cuda": cuda,
-        }  # fmt: skip
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Set them to where they were."""
-        torch.set_rng_state(state["torch"])
-        self.generator.set_state(state["generator"])
-        self.random.bit_generator.state = state["numpy"]
-        if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def save_state(path: Path, config: Config, identity: Mapping[str, Any], parts: Mapping[str, Any], progress: Progress,
-               sources: RandomSources) -> None:  # fmt: skip
-    """Write everything: parts by name are tensors and plain containers."""
+def save_state(
+    path: Path, config: Config, identity: Mapping[str, Any], parts: Mapping[str, Any], progress: Progress
+) -> None:
+    """Write everything: parts by name are tensors and plain containers. Random numbers follow from `progress`."""
     save_tensors(
         path,
         {
             "format": FORMAT, "config": config_to_dict(config), "identity": dict(identity), "parts": dict(parts),
-            "progress": vars(progress), "random": sources.state(),
+            "progress": vars(progress),
         },
     )  # fmt: skip
 
 
-_ENTRIES = ("config", "identity", "parts", "progress", "random")
+_ENTRIES = ("config", "identity", "parts", "progress")
 _MOST = 1e12  # steps and seconds
 
 

@@ -14,7 +14,8 @@ from ..nets.sync import SyncExpert
 from ..subject.index import SubjectIndex
 from . import losses
 from .context import Context, Sample
-from .optimise import descend, remember
+from .optimise import remember
+from .parts import Loss, Part, Parts
 from .phases import Phase, Position
 
 _LEAST = 32  # windows below which an expert has too little to learn from
@@ -68,6 +69,8 @@ class OwnExpert:
         self._small: Tensor | None = None
         sync = context.config.sync
         self.optimizer = torch.optim.AdamW(net.parameters(), lr=sync.rate, weight_decay=sync.weight_decay)
+        # Whole, and the same in every process: each window of a batch is the others' wrong moment.
+        self.parts = Parts(context.team.apart(), net, 1, context.config.train.seed)
         self._steps = 0
 
     def phases(self) -> list[Phase]:
@@ -88,17 +91,20 @@ class OwnExpert:
 
     def step(self, at: Position) -> dict[str, float]:
         context, sync = self.context, self.context.config.sync
-        count = min(sync.batch, len(self._starts))
-        frames = context.random.choice(self._starts, count, replace=False)
-        lips = self._stacked(frames)
-        lips = lips * (1 + 0.1 * torch.randn(len(lips), 1, 1, 1, device=context.device))
-        audio = context.disturbed_windows(torch.from_numpy(frames + self.windows.middle))
-        a, b = self.net.embed_lips(lips), self.net.embed_audio(audio)
-        at_frames = torch.from_numpy(frames).to(context.device)
-        loss = losses.symmetric_contrast(a, b, at_frames, sync.negative_offset, sync.temperature)
-        descend(self.optimizer, loss)
+
+        def loss(net: SyncExpert, part: Part) -> Loss:
+            frames = part.chance.random.choice(self._starts, min(sync.batch, len(self._starts)), replace=False)
+            lips = self._stacked(frames)
+            level = torch.randn(len(lips), 1, 1, 1, generator=part.chance.generator).to(context.device)
+            middle = torch.from_numpy(frames + self.windows.middle)
+            audio = context.disturbed_windows(middle, part.chance)
+            a, b = net.embed_lips(lips * (1 + 0.1 * level)), net.embed_audio(audio)
+            at_frames = torch.from_numpy(frames).to(context.device)
+            return losses.symmetric_contrast(a, b, at_frames, sync.negative_offset, sync.temperature), {}
+
+        told = self.parts.descend(self.optimizer, at, loss)
         self._steps = at.step
-        return {"loss": loss.item()}
+        return {"loss": told["total"]}
 
     def end(self) -> None:
         self.freeze()
@@ -154,7 +160,8 @@ class OwnExpert:
     def terms(self, model: LipSyncModel, sample: Sample) -> dict[str, Tensor]:
         """Generated windows against real windows of other moments."""
         context, data = self.context, self.context.data
-        first = context.random.choice(self._starts, _JUDGED)
+        random = sample.part.chance.random
+        first = random.choice(self._starts, sample.part.of(_JUDGED))
         at = torch.from_numpy(self.windows.frames(first).ravel()).to(context.device)
         embedding, codes = model.encode_audio(data.windows(at), at)
         transform = data.transforms[at]
@@ -162,13 +169,13 @@ class OwnExpert:
         made = made.reshape(len(first), -1, *made.shape[2:])
         middle = torch.from_numpy(first + self.windows.middle).to(context.device)
         audio = self.net.embed_audio(data.windows(middle))
-        wrong = np.stack([self._other_moments(f) for f in first])
+        wrong = np.stack([self._other_moments(f, random) for f in first])
         real = data.lips(self.windows.frames(wrong.ravel()).ravel())
         real = real.reshape(wrong.size, -1, *real.shape[2:])
         negatives = self.net.embed_lips(real).reshape(len(first), _NEGATIVES, -1)
         temperature = context.config.sync.temperature
         return {"sync": losses.contrastive(audio, self.net.embed_lips(made), negatives, temperature)}
 
-    def _other_moments(self, frame: int) -> np.ndarray:
+    def _other_moments(self, frame: int, random: np.random.Generator) -> np.ndarray:
         far = self._starts[np.abs(self._starts - frame) >= self.context.config.sync.negative_offset]
-        return self.context.random.choice(far, _NEGATIVES)
+        return random.choice(far, _NEGATIVES)

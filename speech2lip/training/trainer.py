@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..model.metadata import ModelMetadata, geometry_of, metadata_of
 from ..model.rest import presence_in, rest_of, resting_frames
 from ..nets.interface import LipSyncModel
 from ..nets.speech2lip import Speech2Lip
-from ..progress import bar
+from ..progress import bar, silent
 from ..subject.dataset import SubjectDataset
 from ..subject.index import parse_subject
 from ..subject.layout import SubjectLayout
@@ -41,8 +42,9 @@ from .prior import start_from_prior
 from .record import Record, Together, Writer
 from .signals import StopRequest
 from .speech import Calibration, SpeechObjective, SpeechTraining
-from .state import REMEDY, Progress, RandomSources, fingerprint, load_state, save_state
+from .state import REMEDY, Progress, fingerprint, load_state, save_state
 from .sync import OwnExpert, SyncObjective
+from .team import Team, join, leave, rank
 from .validation import validate
 from .wav2lip import PublishedSync
 
@@ -52,13 +54,26 @@ _METER_SECONDS = 1.0  # between movements of the bar
 
 def fit(config: Config, fresh: bool = False) -> Path:
     """Train what `config` says; returns the path of the checkpoint. KeyboardInterrupt when a signal ended it."""
+    join(pick_device(config.train.device))
+    try:
+        return _fit(config, fresh)
+    finally:
+        leave()
+
+
+def _fit(config: Config, fresh: bool) -> Path:
     folder, layout = Path(config.train.output) / config.name, SubjectLayout(config.data.root)
     check_writable(folder / "model.pt")
     check_weights(config, (TRAIN,))
     if not folder.is_dir():  # nothing is made for a subject that is refused below
         layout.source_path(layout.load_subject())
     folder.mkdir(parents=True, exist_ok=True)
-    with writer_of(folder, "speech2lip train"), reader_of(layout.root, "speech2lip train"):
+    with ExitStack() as held:
+        if rank() == 0:
+            held.enter_context(writer_of(folder, "speech2lip train"))
+        else:  # the first process writes and talks
+            held.enter_context(silent())
+        held.enter_context(reader_of(layout.root, "speech2lip train"))
         layout.source_path(layout.load_subject())  # rendering needs the source: better refused now than after hours
         trainer = Trainer(config, fresh)
         if not trainer.run():
@@ -72,7 +87,8 @@ class Trainer:
     """Fits one subject; `run` trains until the budget is spent or a signal arrives.
 
     The budget is `train.minutes` of wall-clock time where that is not 0, else `train.steps`; rates and
-    phases follow the share of it that is spent. While it trains, model.partial.pt has the averaged
+    phases follow the share of it that is spent. Where torchrun started several processes, each has its parts of every step, and
+    the first one keeps the time and writes. While it trains, model.partial.pt has the averaged
     weights of the last validation; model.pt is written at the end, and an earlier one becomes model.prev.pt.
     """
 
@@ -80,6 +96,7 @@ class Trainer:
         self.config, self.folder = config, Path(config.train.output) / config.name
         self.state_file, self.model_file = self.folder / "last.pt", self.folder / "model.pt"
         self.context = make_context(config)
+        self.team = self.context.team
         index = self.context.index
         geometry = geometry_of(index.subject, index.track)
         self.metadata = metadata_of(index.subject, index.track.mouth.shape[1], geometry)
@@ -94,13 +111,19 @@ class Trainer:
             "metadata": dataclasses.replace(self.metadata, geometry=()).to_dict(),  # older states have none
             "data": fingerprint(index.layout, config.data.test_fraction),
         }
-        if fresh:
+        if fresh and self.team.leads:
             self.state_file.unlink(missing_ok=True)
+        self.team.meet()
         if self.state_file.is_file():
             self._restore()
         else:
             self.progress.use_bf16 = config.train.amp and has_bfloat16(self.context.device)
         self.model.use_bf16 = self.progress.use_bf16
+        self._make_alike()
+
+    def _make_alike(self) -> None:
+        """Give every process the first one's weights."""
+        self.team.alike([*self.model.state_dict().values(), *self.average.values.values()])
 
     @property
     def spent(self) -> float:
@@ -112,18 +135,27 @@ class Trainer:
         if self.spent >= 1 and self.model_file.is_file() and self.progress.step > 0:
             print(f"{self.folder}: already trained; give more minutes or steps, or --fresh to start over")
             return True
-        writer = Together(Curves(self.folder / "tensorboard"), Record(self.folder, fresh=not self.progress.begun))
+        writer = self._writer()
         with self.stop:
             for phase in self.phases[self.progress.phase :]:
                 self._run_phase(phase, writer)
                 if self.stop.number is not None:
                     break
+        self.team.close()
         finished = self.stop.number is None
-        if finished:
-            self._finish(writer)
-        self.save()
+        if self.team.leads:
+            if finished:
+                self._finish(writer)
+            self.save()
+        self.team.meet()
         writer.close()
         return finished
+
+    def _writer(self) -> Writer:
+        """Where curves go: nowhere, but for the first process."""
+        if not self.team.leads:
+            return Together()
+        return Together(Curves(self.folder / "tensorboard"), Record(self.folder, fresh=not self.progress.begun))
 
     def _run_phase(self, phase: Phase, writer: Writer) -> None:
         """Steps of one phase until its budget is spent, or a signal arrives."""
@@ -135,13 +167,15 @@ class Trainer:
         while (done := self._done(phase)) < 1 and self.stop.number is None:
             # evaluate
             if phase.validates and self.spent >= at.next_validation:
-                self._validate(writer, self.folder / "model.partial.pt")
+                if self.team.leads:
+                    self._validate(writer, self.folder / "model.partial.pt")
                 at.next_validation = self.spent + train.validate_every
             # forward and backward
             terms = self._step(phase, done)
             # account, log and save
             now = time.monotonic()
-            self._account(phase, now - last)
+            seconds, self.stop.number = self.team.agree(now - last, self.stop.number)
+            self._account(phase, seconds)
             last = now
             if at.phase_step % train.log_every == 0:
                 _log(writer, phase, terms, at.step if phase.validates else at.phase_step)
@@ -149,13 +183,14 @@ class Trainer:
                 meter.n, shown = round(1000 * self._done(phase)), now
                 meter.set_postfix_str(", ".join(f"{k} {v:.4f}" for k, v in list(terms.items())[-1:]), refresh=False)
                 meter.refresh()
-            if now - saved > 60 * train.save_every_minutes:
+            if self.team.leads and now - saved > 60 * train.save_every_minutes:
                 self.save()
                 saved = now
         meter.close()
         if self.stop.number is None:
             self._tell_if_short(phase)
             phase.trainee.end()
+            self._make_alike()
             if phase.share is not None:  # the last phase goes on when there is more to spend
                 at.next_phase()
 
@@ -173,7 +208,7 @@ class Trainer:
         """One step; one whose loss is no number changes nothing, is counted, and ends training when there are many."""
         at = self.progress
         try:
-            return phase.trainee.step(Position(at.phase_step + 1, done, self.spent, at.step))
+            return phase.trainee.step(Position(at.phase_step + 1, done, self.spent, at.step, at.phase))
         except NotFinite as error:
             at.skipped += 1
             if at.skipped > self.config.train.max_skipped:
@@ -242,7 +277,7 @@ class Trainer:
         parts |= {name: part.state_dict() for name, part in self._shared().items()}
         if self.progress.phase < len(self.phases) and self.progress.phase_step > 0:
             parts["phase"] = self.phases[self.progress.phase].trainee.state_dict()
-        save_state(self.state_file, self.config, self._identity, parts, self.progress, self._random_sources())
+        save_state(self.state_file, self.config, self._identity, parts, self.progress)
 
     def _restore(self) -> None:
         content = load_state(self.state_file, self.config, self._identity)
@@ -263,7 +298,6 @@ class Trainer:
             part.load_state_dict(parts[name])
         if "phase" in parts:
             self._phase_to_continue().trainee.load_state_dict(parts["phase"])
-        self._random_sources().restore(content["random"])
 
     def _shared(self) -> dict[str, OwnExpert | Calibration]:
         """What outlives the phase that trains it, by its name in the state."""
@@ -273,9 +307,6 @@ class Trainer:
         if self.calibration is not None:
             shared["calibration"] = self.calibration
         return shared
-
-    def _random_sources(self) -> RandomSources:
-        return RandomSources(self.context.random, self.context.generator)
 
     def _phase_to_continue(self) -> Phase:
         if not 0 <= self.progress.phase < len(self.phases):
@@ -295,9 +326,8 @@ def _keep(file: Path, earlier: Path) -> None:
 
 
 def make_context(config: Config) -> Context:
-    """Subject, sources of chance and device, as the configuration says."""
-    device = pick_device(config.train.device)
-    torch.manual_seed(config.train.seed)
+    """Subject, data and device, as the configuration says, and who computes."""
+    device = join(pick_device(config.train.device))
     index = parse_subject(SubjectLayout(config.data.root), config.data.test_fraction, region_kind(config))
     backend = backend_from_params(index.subject.audio)
     return Context(
@@ -305,8 +335,7 @@ def make_context(config: Config) -> Context:
         index=index,
         data=SubjectDataset(index, device, config.data.memory_gb),
         device=device,
-        random=np.random.default_rng(config.train.seed),
-        generator=torch.Generator().manual_seed(config.train.seed),
+        team=Team(device),
         streams=backend.streams,
         silence=torch.as_tensor(backend.silence),
     )
@@ -316,6 +345,7 @@ def make_model(context: Context) -> LipSyncModel:
     """The networks, with what they take of the training frames as it is."""
     index, data = context.index, context.data
     metadata = metadata_of(index.subject, index.track.mouth.shape[1])
+    torch.manual_seed(context.config.train.seed)  # of the first weights; what steps draw follows from the step
     model = build_model(context.config, metadata, index.canonical).to(context.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mouth = data.mouth[torch.from_numpy(index.train).to(context.device)]
@@ -331,13 +361,13 @@ def make_model(context: Context) -> LipSyncModel:
 def make_sync(context: Context) -> SyncObjective | None:
     """The sync expert that `sync.expert` names, where its loss counts."""
     config = context.config
-    metadata = metadata_of(context.index.subject, context.index.track.mouth.shape[1])
-    # Made even where none is wanted: its first weights take random numbers, and a seed shall give the same training
-    # with and without an expert.
-    net = build_expert(config, metadata).to(context.device)
     if config.loss.sync <= 0 or config.sync.expert == "none":
         return None
-    return OwnExpert(context, net) if config.sync.expert == "own" else PublishedSync(context)
+    if config.sync.expert != "own":
+        return PublishedSync(context)
+    torch.manual_seed(config.train.seed)
+    metadata = metadata_of(context.index.subject, context.index.track.mouth.shape[1])
+    return OwnExpert(context, build_expert(config, metadata).to(context.device))
 
 
 def make_calibration(context: Context, model: LipSyncModel) -> Calibration | None:

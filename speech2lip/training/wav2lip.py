@@ -49,7 +49,7 @@ class PublishedSync:
 
     def terms(self, model: LipSyncModel, sample: Sample) -> dict[str, Tensor]:
         """Two windows of training frames, drawn by the model, as the expert sees them."""
-        return {"sync": self.loss(model, self.context.random.choice(self._starts, _JUDGED))}
+        return {"sync": self.loss(model, sample.part.chance.random.choice(self._starts, sample.part.of(_JUDGED)))}
 
     def loss(self, model: LipSyncModel, first: np.ndarray) -> Tensor:
         """Loss of windows that start at frames `first` [B], drawn by the model from speech alone."""

@@ -8,9 +8,12 @@ import torch
 from speech2lip.subject.index import frames_alike
 from speech2lip.training import losses
 from speech2lip.training.context import Sample
+from speech2lip.training.parts import Chance, Part
 from speech2lip.training.phases import Position
 from speech2lip.training.picture import PictureObjective
 from speech2lip.training.trainer import Trainer
+
+PART = Part(0, 1, Chance.of(torch.device("cpu"), 0))
 
 
 def _pictures(trainer):
@@ -30,7 +33,7 @@ def test_swapped_surroundings_come_from_another_moment_in_the_own_exposure(quick
     batch = trainer.context.data.batch(frames)
     colour = torch.cat([gain, offset], 1).expand(-1, -1, 3)
     batch = replace(batch, region=replace(batch.region, exposure=colour))
-    made, swapped = _pictures(trainer).surroundings(batch, frames)
+    made, swapped = _pictures(trainer).surroundings(batch, frames, PART.chance)
     assert swapped.all()
     even = (made - offset[..., None]) / gain[..., None]
     for k, frame in enumerate(frames):
@@ -41,7 +44,7 @@ def test_swapped_surroundings_come_from_another_moment_in_the_own_exposure(quick
         candidates = [(r.image - r.exposure[:, 1, :, None, None]) / r.exposure[:, 0, :, None, None] for r in regions]
         assert min((c - even[k]).abs().max() for c in candidates) < 1e-4
     keep = Trainer(change(quick, loss={"swap": 0.0}))
-    kept, swapped = _pictures(keep).surroundings(batch, frames)
+    kept, swapped = _pictures(keep).surroundings(batch, frames, PART.chance)
     assert kept is batch.region.image and not swapped.any()
 
 
@@ -66,7 +69,7 @@ def test_swapped_surroundings_are_judged_by_the_own_lips_alone(quick, change):
         trainer.model.eval()
         frames = trainer.context.index.train[::7][:6]
         batch = trainer.context.data.batch(frames)
-        terms.append(_pictures(trainer).terms(trainer.model, Sample(frames, batch)))
+        terms.append(_pictures(trainer).terms(trainer.model, Sample(frames, batch, PART)))
     torch.testing.assert_close(terms[1]["photometric"], terms[0]["photometric"])
     model, depth = trainer.model, trainer.model.space.depth()
     embedding, _ = model.encode_audio(batch.windows, batch.frame)

@@ -9,7 +9,7 @@ from speech2lip.errors import UserError
 from speech2lip.model.checkpoint import load_tensors, save_tensors
 from speech2lip.subject.layout import SubjectLayout
 from speech2lip.training.phases import Phase, progress
-from speech2lip.training.state import Progress, RandomSources, fingerprint, load_state, save_state
+from speech2lip.training.state import Progress, fingerprint, load_state, save_state
 from speech2lip.training.trainer import Trainer
 
 
@@ -96,28 +96,14 @@ def test_a_phase_that_had_no_time_says_so(change, quick, capsys, steps, most, mi
     assert (f"speech: only {steps} steps fitted into its share of 2 minutes" in err) == said
 
 
-def _draw(sources: RandomSources) -> list[float]:
-    return [sources.random.random(), torch.rand(1, generator=sources.generator).item(), torch.rand(1).item()]
-
-
-def test_restored_sources_go_on_where_they_stood(tmp_path):
-    """Through the file: the numbers that follow are those that would have followed."""
-    sources = RandomSources(np.random.default_rng(5), torch.Generator().manual_seed(6))
-    _draw(sources)
-    save_state(tmp_path / "last.pt", Config(), {"subject": "x"}, {"weights": torch.ones(2)}, Progress(7), sources)
-    expected = _draw(sources)
+def test_a_state_comes_back_through_its_file(tmp_path):
+    save_state(tmp_path / "last.pt", Config(), {"subject": "x"}, {"weights": torch.ones(2)}, Progress(7))
     content = load_state(tmp_path / "last.pt", Config(), {"subject": "x"})
     assert Progress(**content["progress"]) == Progress(7) and content["parts"]["weights"].sum() == 2
-    fresh = RandomSources(np.random.default_rng(1), torch.Generator().manual_seed(1))
-    torch.manual_seed(1)
-    assert _draw(fresh) != expected
-    fresh.restore(content["random"])
-    assert _draw(fresh) == expected
 
 
 def test_a_file_of_other_networks_or_another_subject_is_refused(tmp_path):
-    sources = RandomSources(np.random.default_rng(0), torch.Generator())
-    save_state(tmp_path / "last.pt", Config(), {"subject": "x"}, {}, Progress(), sources)
+    save_state(tmp_path / "last.pt", Config(), {"subject": "x"}, {}, Progress())
     with pytest.raises(UserError, match="other settings under `model`"):
         load_state(tmp_path / "last.pt", default_config(["model.lip.width=32"]), {"subject": "x"})
     with pytest.raises(UserError, match="another preprocessing"):

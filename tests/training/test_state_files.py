@@ -33,7 +33,6 @@ DAMAGES = {
     "parts": (lambda c: c.pop("parts"), "lacks parts"),
     "a model over it": (lambda c: c.update(state=c.pop("parts")), "a finished model"),
     "part": (lambda c: c["parts"].pop("average"), "average"),
-    "random": (lambda c: c["random"].update(torch=torch.zeros(3, dtype=torch.uint8)), "does not fit"),
     "step": (lambda c: c["progress"].update(step=-1), "step is -1"),
     "elapsed": (lambda c: c["progress"].update(elapsed=float("nan")), "elapsed"),
     "average shape": (lambda c: c["parts"]["average"].update({next(iter(c["parts"]["average"])): torch.ones(2)}), "averaged"),
