@@ -20,6 +20,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from ..training.team import rank
     from ..training.trainer import fit
 
     _check_positional(options.settings)
@@ -27,6 +28,8 @@ def _train(options: argparse.Namespace) -> int:
     _check_named(options, config)
     check_training(config, fresh=True, steps=("train",))
     model = fit(config, options.fresh)
+    if rank() > 0:  # of several processes, one talks
+        return 0
     print(f"model: {model}\nnext: speech2lip render {_which(model, config)} --audio SPEECH --out result.mp4")
     return 0
 

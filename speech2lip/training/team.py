@@ -119,7 +119,7 @@ class Team:
 
 def join(device: torch.device) -> torch.device:
     """Meet the other processes where torchrun started several; returns this one's device."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not _several():
         return device
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -130,8 +130,12 @@ def join(device: torch.device) -> torch.device:
 
 
 def rank() -> int:
-    """This process's number among those that train together."""
-    return dist.get_rank() if _started() else 0
+    """This process's number among those that train together, as torchrun tells it."""
+    return int(os.environ.get("RANK", "0")) if _several() else 0
+
+
+def _several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _started() -> bool:
