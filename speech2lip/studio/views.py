@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..jobs.store import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, Job
 from ..jobs.worker import PROGRESS
 from ..jobs.workspace import Workspace
-from ..library.listing import HALF_MADE, READY, ListedSubject, list_subjects
+from ..library.listing import HALF_MADE, READY, ListedSubject, watched_subjects
 from ..progress import progress_in
 from ..training.record import CURVES, PREVIEW, curves_in
 
@@ -45,7 +45,7 @@ class Training:
 
 def people(workspace: Workspace) -> list[ListedSubject]:
     """Everybody, with those first who can speak."""
-    return sorted(list_subjects(workspace.places), key=lambda found: (not can_speak(found), found.name))
+    return sorted(watched_subjects(workspace.places), key=lambda found: (not can_speak(found), found.name))
 
 
 def can_speak(found: ListedSubject) -> bool:

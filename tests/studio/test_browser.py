@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 
-ROOT = Path(__file__).resolve().parents[2]
+from serving import free_port, serving
+
 TABS = ("People", "New person", "Training", "Speak", "Jobs")
 WIDTHS = {"narrow": (390, 844), "wide": (1280, 900)}
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1800)]
@@ -35,26 +32,9 @@ def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Address and folder of a studio that runs."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    data = tmp_path / "people"
-    words = [sys.executable, "-m", "speech2lip", "studio", f"--data={data}", f"--port={port}", "--no-browser"]
-    with open(tmp_path / "studio.txt", "wb") as log:
-        process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + 90
-        while True:
-            try:
-                urlopen(f"http://127.0.0.1:{port}/v1/health").close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < end, (tmp_path / "studio.txt").read_text()
-                time.sleep(0.2)
+    data, port = tmp_path / "people", free_port()
+    with serving("studio", data, port, "--no-browser"):
         yield f"http://127.0.0.1:{port}/", data
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture(scope="module")
