@@ -32,7 +32,9 @@ class Shared:
             try:
                 self._system, self._root = fsspec.core.url_to_fs(self._root)
             except (ImportError, ValueError, OSError) as error:
-                raise UserError(f"{root} cannot be used ({error}): give a folder, or a URL that fsspec knows") from error
+                raise UserError(
+                    f"{root} cannot be used ({error}): give a folder, or a URL that fsspec knows"
+                ) from error
 
     def finished(self, job: str) -> bool:
         """Whether a job was done, by whichever node."""
@@ -109,4 +111,6 @@ class Shared:
 def _below(order: Order, folder: Path) -> Order:
     """An order whose files lie in the job's folder."""
     kinds = KINDS[order.kind]
-    return replace(order, values={k: str(folder / str(v)) if kinds[k].kind == FILE else v for k, v in order.values.items()})
+    return replace(
+        order, values={k: str(folder / str(v)) if kinds[k].kind == FILE else v for k, v in order.values.items()}
+    )

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from serving import free_port, serving
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
-
-from serving import free_port, serving
 
 TABS = ("People", "New person", "Training", "Speak", "Jobs")
 WIDTHS = {"narrow": (390, 844), "wide": (1280, 900)}
