@@ -21,22 +21,19 @@ from . import views
 
 _REFRESH = 1.5  # seconds between two looks at the folder
 _USUAL_MINUTES = 30
-_NARROW = 60  # pixels of a button, of which several stand side by side on a telephone, too
-_HOUR, _DAY = (
-    3600,
-    86_400,
-)  # seconds: how often is looked what the browser sent, and how long that is kept; jobs have copies
+_NARROW, _HALF = 60, 120  # pixels: the least of a button of which three, or two, stand side by side on a telephone, too
+# Seconds: how often is looked at what the browser sent, and how long that is kept. Jobs have copies.
+_HOUR, _DAY = 3600, 86_400
 CSS = """
 footer {display: none !important}
 .gradio-container {width: 100% !important; min-width: 0 !important; max-width: 1100px !important; margin: 0 auto !important}
 .gradio-container main {width: 100%; min-width: 0}
 .jobs {width: 100%; border-collapse: collapse}
 .jobs th, .jobs td {text-align: left; vertical-align: top; padding: 6px 8px}
-.jobs td:last-child {overflow-wrap: anywhere}
+.jobs .said {overflow-wrap: anywhere}
 @media (max-width: 640px) {
     .gradio-container > .main {padding-left: 12px !important; padding-right: 12px !important}
     .tab-container button {padding-left: 6px !important; padding-right: 6px !important}
-    .jobs th, .jobs td {padding: 6px 4px}
 }
 """
 _CONSENT = "The person in the video agreed that a model of their face and speech is made"
@@ -104,7 +101,12 @@ class _Studio:
         with gr.Tab("People", id="people"):
             empty = gr.Markdown()
             gallery = gr.Gallery(
-                label="People who were learned", columns=4, height="auto", object_fit="contain", interactive=False
+                label="People who were learned",
+                columns=4,
+                height="auto",
+                object_fit="contain",
+                interactive=False,
+                visible=False,
             )
 
             def look() -> tuple[object, list[Any]]:
@@ -295,9 +297,9 @@ class _Studio:
             table = gr.HTML(label="Jobs, the newest first")
             which = gr.Dropdown(label="Job", choices=[], interactive=True)
             with gr.Row():
-                pause, resume = gr.Button("Pause", min_width=_NARROW), gr.Button("Go on", min_width=_NARROW)
-                cancel = gr.Button("Cancel", variant="stop", min_width=_NARROW)
-                forget = gr.Button("Remove", min_width=_NARROW)
+                pause, resume = gr.Button("Pause", min_width=_HALF), gr.Button("Go on", min_width=_HALF)
+                cancel = gr.Button("Cancel", variant="stop", min_width=_HALF)
+                forget = gr.Button("Remove", min_width=_HALF)
             said = gr.Markdown()
             log = gr.Textbox(label="Log", lines=14, max_lines=14, interactive=False, autoscroll=True)
 

@@ -116,10 +116,15 @@ def jobs_table(rows: Sequence[JobRow]) -> str:
     """As HTML."""
     if not rows:
         return "<p>Nothing was ordered yet.</p>"
-    lines = [(row.kind, row.person, row.state, row.since, row.what) for row in rows]
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Kind", "Person", "State", "Since", "What"))
-    return f'<table class="jobs"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Kind", "Person", "State", "Since"))
+    return f'<table class="jobs"><thead><tr>{head}</tr></thead><tbody>{"".join(map(_lines, rows))}</tbody></table>'
+
+
+def _lines(row: JobRow) -> str:
+    """A job in HTML: what is to be said of it stands below it, in the table's full width."""
+    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in (row.kind, row.person, row.state, row.since))
+    said = f'<tr><td colspan="4" class="said">{html.escape(row.what)}</td></tr>' if row.what else ""
+    return f"<tr>{cells}</tr>{said}"
 
 
 def trained_people(workspace: Workspace) -> list[str]:

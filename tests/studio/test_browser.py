@@ -138,8 +138,7 @@ def test_a_file_that_is_no_video_is_said_in_words(browser, studio, screens, tmp_
     page.locator("input[type=file]").first.set_input_files(str(tmp_path / "note.mp4"))
     page.get_by_label("Name", exact=True).fill("bob")
     page.get_by_role("button", name="Check the video").click()
-    page.get_by_text("note.mp4").last.wait_for(timeout=60_000)
-    page.wait_for_timeout(3000)
+    page.get_by_text("note.mp4 cannot be read as video").locator("visible=true").first.wait_for(timeout=120_000)
     page.screenshot(path=screens / "wide_no_video.png", full_page=True)
     assert not page.get_by_text("Traceback").count()
 
