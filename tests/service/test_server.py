@@ -112,6 +112,8 @@ def test_a_killed_service_loses_nothing_while_many_poll_and_some_upload(tmp_path
         state = client.ask("GET", f"/jobs/{job}")
         spoken = client.order("speak", "anna", audio=client.send(clip / "speaker.wav"))
         client.wait(spoken)
+        while sent[0] < 4:  # what was begun before the kill is finished after it
+            time.sleep(0.2)
         over.set()
         for thread in threads:
             thread.join()
@@ -120,7 +122,7 @@ def test_a_killed_service_loses_nothing_while_many_poll_and_some_upload(tmp_path
     print(f"{answered[0]} polls answered, {refused[0]} not; {sent[0]} uploads of 64 MB; {grown:.1f} MB grown in 10 s")
     assert (tmp_path / "result.mp4").read_bytes()[4:8] == b"ftyp"
     assert (state["state"], state["tries"]) == ("done", 1)
-    assert answered[0] > 500 and sent[0] > 0 and grown < 60
+    assert answered[0] > 500 and sent[0] >= 4 and grown < 60
     for found in uploads:
         assert found["offset"] <= found["size"]
         if found["complete"] and found["name"] == "big.mp4":
