@@ -13,14 +13,24 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPSConnection
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 
+@contextmanager
+def _whole() -> Iterator[None]:
+    """An answer that breaks off is an OSError, as a connection is that breaks."""
+    try:
+        yield
+    except HTTPException as error:
+        raise ConnectionError(f"the answer broke off ({error!r}): ask again") from error
+
+
 class Client:
-    """Requests to a service; RuntimeError with its sentence for what it refuses."""
+    """Requests to a service; RuntimeError with its sentence for what it refuses, OSError where it is not there or goes away."""
 
     def __init__(self, host: str = "http://127.0.0.1:7860", token: str | None = None):
         self.host, self.headers = urlsplit(host), {"Authorization": f"Bearer {token}"} if token else {}
@@ -29,16 +39,17 @@ class Client:
         """The open reply; it is closed by whoever reads it."""
         kind = HTTPSConnection if self.host.scheme == "https" else HTTPConnection
         connection = kind(self.host.netloc)
-        connection.request(method, f"{self.host.path.rstrip('/')}/v1{path}", body, {**self.headers, **headers})
-        reply = connection.getresponse()
-        if reply.status >= 400:
-            raise RuntimeError(json.loads(reply.read())["error"])
+        with _whole():
+            connection.request(method, f"{self.host.path.rstrip('/')}/v1{path}", body, {**self.headers, **headers})
+            reply = connection.getresponse()
+            if reply.status >= 400:
+                raise RuntimeError(json.loads(reply.read())["error"])
         return reply
 
     def ask(self, method: str, path: str, values: dict[str, Any] | None = None) -> Any:
         """The reply to a request with JSON."""
         body = None if values is None else json.dumps(values).encode()
-        with self.open(method, path, body, **{"Content-Type": "application/json"}) as reply:
+        with _whole(), self.open(method, path, body, **{"Content-Type": "application/json"}) as reply:
             return json.load(reply)
 
     def send(self, file: Path) -> str:

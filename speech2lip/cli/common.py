@@ -62,14 +62,6 @@ def add_name(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--name", help=f"name of the subject: dataset/NAME and log/NAME (default: {default})")
 
 
-def add_consent(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--i-have-consent",
-        action="store_true",
-        help="the person in the video agreed; otherwise a terminal is asked, once",
-    )
-
-
 def subject_config(options: argparse.Namespace, name: str | None, **given: Any) -> Config:
     """The configuration of one subject: its folder is dataset/NAME, unless something else was asked for.
 
@@ -85,14 +77,19 @@ def subject_config(options: argparse.Namespace, name: str | None, **given: Any) 
 APART = "give this one another name with --name"  # where a folder was made from another clip
 
 
-def add_anyway(parser: argparse.ArgumentParser) -> None:
+def add_clip(parser: argparse.ArgumentParser, name: str) -> None:
+    """What is said of a clip from which a person is learned. name: where --name was not used, in words."""
+    parser.add_argument("--i-have-consent", action="store_true", help=(
+        "the person in the video agreed; otherwise a terminal is asked, once"))  # fmt: skip
+    add_name(parser, name)
+    add_choices(parser)
     parser.add_argument("--anyway", action="store_true", help="go on with a clip from which nothing can be learned")
 
 
-def anyway(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings under which no clip is refused for what can be learned of it."""
-    least = {"seconds": 0.0, "level": -400.0, "lips": 0.0, "sync": -1.0}
-    return {f"learnable__{name}": value for name, value in least.items()} if options.anyway else {}
+def of_clip(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings that the options of `add_clip` stand for; with --anyway no clip is refused for what can be learned of it."""
+    least = {"seconds": 0.0, "level": -400.0, "lips": 0.0, "sync": -1.0} if options.anyway else {}
+    return {**choices(options), **{f"learnable__{name}": value for name, value in least.items()}}
 
 
 VOICE_HELP = "the clip's own speech, where the video has no sound or another (default: the video's sound)"

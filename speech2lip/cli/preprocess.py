@@ -11,20 +11,7 @@ from typing import TYPE_CHECKING
 from ..config import Config
 from ..errors import UserError
 from ..names import subject_name
-from .common import (
-    APART,
-    VOICE_HELP,
-    Command,
-    add_anyway,
-    add_choices,
-    add_config,
-    add_consent,
-    add_name,
-    anyway,
-    choices,
-    config_of,
-    subject_config,
-)
+from .common import APART, VOICE_HELP, Command, add_clip, add_config, config_of, of_clip, subject_config
 
 if TYPE_CHECKING:
     from ..subject.records import Subject
@@ -37,15 +24,12 @@ def _add_preprocess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, help="video, or folder of frames (default: data.video)")
     parser.add_argument("--voice", "--audio", type=Path, help=VOICE_HELP)
     parser.add_argument("--out", type=Path, help="the subject's folder (default: data.root, or else dataset/NAME)")
-    add_consent(parser)
-    add_name(parser, "the folder's or the video's name")
-    add_choices(parser)
-    add_anyway(parser)
+    add_clip(parser, "the folder's or the video's name")
     add_config(parser)
 
 
 def _preprocess(options: argparse.Namespace) -> int:
-    given = {**choices(options), **anyway(options)}
+    given = of_clip(options)
     config = config_of(options, **given)
     video = options.video or (Path(config.data.video) if config.data.video else None)
     if video is None:

@@ -11,21 +11,7 @@ from ..config import Config, parse_setting, signing_settings
 from ..errors import UserError
 from ..files import check_input
 from ..names import subject_name
-from .common import (
-    APART,
-    VOICE_HELP,
-    Command,
-    add_anyway,
-    add_choices,
-    add_config,
-    add_consent,
-    add_label,
-    add_name,
-    anyway,
-    choices,
-    label_of,
-    subject_config,
-)
+from .common import APART, VOICE_HELP, Command, add_clip, add_config, add_label, label_of, of_clip, subject_config
 from .preprocess import findings, preprocessed, to_learn_from
 from .train import check_training
 
@@ -39,12 +25,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the video to write")
     parser.add_argument("--minutes", type=float, help=(
         f"training time (default {_RUN_MINUTES:g}, unless train.minutes or train.steps is given)"))  # fmt: skip
-    add_consent(parser)
-    add_name(parser, "the video's file name")
-    add_choices(parser)
+    add_clip(parser, "the video's file name")
     parser.add_argument("--fresh", action="store_true", help="train from the beginning instead of continuing")
     add_label(parser)
-    add_anyway(parser)
     add_config(parser)
 
 
@@ -77,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
 def _run_config(options: argparse.Namespace) -> Config:
     """As of `subject_config`; training takes `_RUN_MINUTES` where no setting, file or option says how long."""
     name = subject_name(options.video.stem)
-    given = {**choices(options), **anyway(options), "render__label": label_of(options)}
+    given = {**of_clip(options), "render__label": label_of(options)}
     config = subject_config(options, name, train__minutes=options.minutes, **given)
     usual, train = Config().train, config.train
     asked = options.minutes is not None or {"train.minutes", "train.steps"} & _keys(options)

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..errors import UserError
@@ -27,13 +27,11 @@ CREATE TABLE IF NOT EXISTS jobs (
     state TEXT NOT NULL, wish TEXT NOT NULL DEFAULT '', token TEXT UNIQUE, tries INTEGER NOT NULL DEFAULT 0,
     asked REAL NOT NULL, began REAL, ended REAL, status INTEGER, message TEXT NOT NULL DEFAULT ''
 )"""
-_BY_ID = "SELECT id, kind, name, given, state, wish, tries, asked, began, ended, status, message FROM jobs WHERE id = ?"
-_BY_KEY = (
-    "SELECT id, kind, name, given, state, wish, tries, asked, began, ended, status, message FROM jobs WHERE token = ?"
-)
+_BY_ID = "SELECT * FROM jobs WHERE id = ?"
+_BY_KEY = "SELECT * FROM jobs WHERE token = ?"
 _NEWEST = """
-SELECT id, kind, name, given, state, wish, tries, asked, began, ended, status, message FROM jobs
-WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR name = ?2) ORDER BY number DESC LIMIT ?3"""
+SELECT * FROM jobs WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR name = ?2)
+ORDER BY number DESC LIMIT ?3"""
 
 
 class UnknownJob(UserError):
@@ -209,6 +207,7 @@ class Jobs:
             connection = sqlite3.connect(self.file, timeout=30, isolation_level=None)
         except sqlite3.Error as error:
             raise UserError(f"{self.file} cannot be opened ({error}): give another folder") from error
+        connection.row_factory = sqlite3.Row
         try:
             yield connection
         except sqlite3.DatabaseError as error:
@@ -231,9 +230,10 @@ class Jobs:
             connection.execute("COMMIT")
 
 
-def _job(row: tuple) -> Job:  # type: ignore[type-arg]
-    identity, kind, name, given, *rest = row
-    return Job(identity, Order(kind, name, json.loads(given)), *rest)
+def _job(row: sqlite3.Row) -> Job:
+    facts = dict(row)
+    order = Order(facts["kind"], facts["name"], json.loads(facts["given"]))
+    return Job(order=order, **{field.name: facts[field.name] for field in fields(Job) if field.name != "order"})
 
 
 def _same(job: Job, order: Order) -> Job:

@@ -42,20 +42,20 @@ class Ended:
 def work(jobs: Jobs, identity: str) -> None:
     """Carry out a running job, whose commands run beside the folder of jobs, unless another process does already."""
     folder = jobs.folder_of(identity)
-    with _working_in(folder) as alone:
-        if alone:
-            ended = carry_out(jobs.get(identity).order, folder, jobs.folder.parent, lambda: jobs.get(identity).wish)
-            jobs.settle(identity, ended.state, ended.status, ended.message)
+    with suppress(WorkedOn), working_in(folder) as alive:
+        order, root = jobs.get(identity).order, jobs.folder.parent
+        ended = carry_out(order, folder, root, alive, lambda: jobs.get(identity).wish)
+        jobs.settle(identity, ended.state, ended.status, ended.message)
 
 
-def carry_out(order: Order, folder: Path, root: Path, asked: Callable[[], str] = lambda: "") -> Ended:
+def carry_out(order: Order, folder: Path, root: Path, alive: int, asked: Callable[[], str] = lambda: "") -> Ended:
     """Run the commands of an order in `root`, which holds `dataset` and `log`.
 
-    folder: of the job, for log, progress and results; asked: PAUSE, CANCEL or "", whenever it is called.
+    folder: of the job, for log, progress and results; alive: of `working_in`; asked: PAUSE, CANCEL or "", whenever it is called.
     """
     try:
         for arguments in commands(order, folder):
-            status, wish = _run(arguments, folder, root, asked)
+            status, wish = _run(arguments, folder, root, alive, asked)
             if status and wish:
                 return Ended(CANCELLED if wish == CANCEL else PAUSED, status)
             if status:
@@ -65,12 +65,24 @@ def carry_out(order: Order, folder: Path, root: Path, asked: Callable[[], str] =
     return Ended(DONE, 0)
 
 
+class WorkedOn(UserError):
+    """Another process works on the job."""
+
+
 @contextmanager
-def _working_in(folder: Path) -> Iterator[bool]:
-    """While the block runs, others see that the job of this folder is worked on; False where somebody does already."""
-    handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o666)
+def working_in(folder: Path, patience: float = 0.0) -> Iterator[int]:
+    """While the block runs, others see that the job of this folder is worked on. Yields the open file that holds the lock:
+    commands keep it, so that a job whose worker was killed is begun again when its command has ended, too, and not beside it.
+
+    patience: seconds to wait for another who works on it; then WorkedOn.
+    """
+    handle, end = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o666), time.monotonic() + patience
     try:
-        yield try_lock(handle) is not False
+        while try_lock(handle) is False:
+            if time.monotonic() >= end:
+                raise WorkedOn(f"the job in {folder} is worked on by another process: wait until that has ended")
+            time.sleep(_LOOK)
+        yield handle
     finally:
         os.close(handle)
 
@@ -100,7 +112,7 @@ def last_words(log: Path) -> str:
     return (errors or lines or [""])[-1]
 
 
-def _run(arguments: list[str], folder: Path, root: Path, asked: Callable[[], str]) -> tuple[int, str]:
+def _run(arguments: list[str], folder: Path, root: Path, alive: int, asked: Callable[[], str]) -> tuple[int, str]:
     """Run one command to its end, or until it is asked to stop: its status, and what was asked."""
     environment = {**os.environ, REPORTED: str(folder / PROGRESS)}
     with open(folder / LOG, "ab") as log:
@@ -108,7 +120,7 @@ def _run(arguments: list[str], folder: Path, root: Path, asked: Callable[[], str
         log.flush()
         process = subprocess.Popen(
             [sys.executable, "-m", "speech2lip", *arguments], cwd=root, env=environment, stdin=subprocess.DEVNULL,
-            stdout=log, stderr=log, preexec_fn=_die_with_us,
+            stdout=log, stderr=log, preexec_fn=_die_with_us, pass_fds=(alive,),
         )  # fmt: skip
         wish, since = "", 0.0
         while process.poll() is None:
@@ -119,7 +131,7 @@ def _run(arguments: list[str], folder: Path, root: Path, asked: Callable[[], str
                 process.kill()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_LOOK)
-    return process.returncode, wish
+    return process.returncode, asked() or wish  # whoever asked for a pause may have cancelled meanwhile
 
 
 def _die_with_us() -> None:

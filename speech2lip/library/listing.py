@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,24 @@ class ListedSubject:
 def list_subjects(places: Places) -> list[ListedSubject]:
     """Subjects below `places.data` with their models, in the order of their names."""
     return [_listed(person) for person in places.everybody()]
+
+
+def watched_subjects(places: Places) -> list[ListedSubject]:
+    """As of `list_subjects`, for whoever asks again and again: a subject is read anew only when it or its model was written since.
+    `used` and the model's age are of then."""
+    return [_as_of(person, _stamp(person)) for person in places.everybody()]
+
+
+@functools.lru_cache(maxsize=1000)
+def _as_of(person: Person, stamp: tuple[tuple[int, int] | None, ...]) -> ListedSubject:
+    return _listed(person)
+
+
+def _stamp(person: Person) -> tuple[tuple[int, int] | None, ...]:
+    """(bytes, time of writing) of what says how a subject is; None for what is not there."""
+    layout = person.layout
+    files = (person.folder, layout.subject, layout.track, layout.features, layout.audio, person.model)
+    return tuple((file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else None for file in files)
 
 
 def _listed(person: Person) -> ListedSubject:

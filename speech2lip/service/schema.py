@@ -43,9 +43,7 @@ class UploadState(BaseModel):
 
     @staticmethod
     def of(upload: Upload) -> UploadState:
-        return UploadState(
-            id=upload.id, name=upload.name, size=upload.size, offset=upload.offset, complete=upload.complete
-        )
+        return UploadState.model_validate(upload, from_attributes=True)
 
 
 class NewJob(BaseModel):
@@ -89,20 +87,9 @@ class JobState(BaseModel):
     @staticmethod
     def of(job: Job, jobs: Jobs) -> JobState:
         found = progress_in(jobs.folder_of(job.id) / PROGRESS) if job.state == RUNNING else None
-        shown = None
-        if found is not None and found.at >= (job.began or time.time()):
-            shown = ProgressState(
-                title=found.title,
-                done=found.done,
-                total=found.total,
-                unit=found.unit,
-                share=found.share,
-                left=found.left,
-            )
-        return JobState(
-            id=job.id, kind=job.order.kind, name=job.order.name, values=dict(job.order.values), state=job.state, wish=job.wish,
-            tries=job.tries, asked=job.asked, began=job.began, ended=job.ended, message=job.message, progress=shown,
-        )  # fmt: skip
+        of_this_try = found is not None and found.at >= (job.began or time.time())
+        shown = ProgressState.model_validate(found, from_attributes=True) if of_this_try else None
+        return JobState.model_validate({**vars(job), **vars(job.order), "progress": shown})
 
 
 class SubjectState(BaseModel):
@@ -122,11 +109,9 @@ class SubjectState(BaseModel):
     @staticmethod
     def of(found: ListedSubject) -> SubjectState:
         model = found.model if found.model is not None and not found.model.problem else None
-        return SubjectState(
-            name=found.name, state=found.state, problem=found.problem, frames=found.frames, seconds=found.seconds, size=found.size,
-            consent=found.consent.given if found.consent else None, trained=model is not None, steps=model.steps if model else None,
-            used=found.used,
-        )  # fmt: skip
+        known = {"trained": model is not None, "steps": model.steps if model else None}
+        consent = found.consent.given if found.consent else None
+        return SubjectState.model_validate({**vars(found), "consent": consent, **known})
 
 
 class FileState(BaseModel):

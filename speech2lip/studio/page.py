@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from ..config import SILENCES
 from ..errors import UserError
 from ..jobs.orders import RESULT, Order, Value
-from ..jobs.store import CANCEL, PAUSE, PAUSED, RUNNING
+from ..jobs.store import CANCEL, PAUSE
 from ..jobs.workspace import Workspace
 from ..names import subject_name
 from ..voice.synthesis import synthesize
@@ -21,10 +21,20 @@ from . import views
 
 _REFRESH = 1.5  # seconds between two looks at the folder
 _USUAL_MINUTES = 30
+_NARROW, _HALF = 60, 120  # pixels: the least of a button of which three, or two, stand side by side on a telephone, too
+# Seconds: how often is looked at what the browser sent, and how long that is kept. Jobs have copies.
+_HOUR, _DAY = 3600, 86_400
 CSS = """
 footer {display: none !important}
 .gradio-container {width: 100% !important; min-width: 0 !important; max-width: 1100px !important; margin: 0 auto !important}
 .gradio-container main {width: 100%; min-width: 0}
+.jobs {width: 100%; border-collapse: collapse}
+.jobs th, .jobs td {text-align: left; vertical-align: top; padding: 6px 8px}
+.jobs .said {overflow-wrap: anywhere}
+@media (max-width: 640px) {
+    .gradio-container > .main {padding-left: 12px !important; padding-right: 12px !important}
+    .tab-container button {padding-left: 6px !important; padding-right: 6px !important}
+}
 """
 _CONSENT = "The person in the video agreed that a model of their face and speech is made"
 
@@ -37,7 +47,7 @@ def theme() -> gr.themes.Base:
 def make_page(workspace: Workspace) -> gr.Blocks:
     """The studio of one folder."""
     studio = _Studio(workspace)
-    with gr.Blocks(title="Speech2Lip", analytics_enabled=False) as page:
+    with gr.Blocks(title="Speech2Lip", analytics_enabled=False, delete_cache=(_HOUR, _DAY)) as page:
         gr.Markdown("# Speech2Lip\nLearn a person's mouth from a video; make them say anything.")
         clock = gr.Timer(_REFRESH)
         with gr.Tabs():
@@ -62,6 +72,23 @@ def _said(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def _watch(
+    moments: Sequence[Any], look: Callable[..., tuple[object, list[Any]]], given: Any, shown: Sequence[Any]
+) -> None:  # fmt: skip
+    """Show at these moments what `look` finds. It returns what its outputs depend on, and the outputs: nothing is sent to the page
+    while nothing has changed, so that a list that is open stays open, and a picture that was enlarged stays large."""
+    seen = gr.State("")
+
+    def changed(*values: Any) -> list[Any]:
+        *own, before = values
+        facts, found = look(*own)
+        now = repr(facts)
+        return [*([gr.skip()] * len(found) if now == before else found), now]
+
+    for moment in moments:
+        moment(changed, [*given, seen], [*shown, seen], show_progress="hidden")
+
+
 class _Studio:
     """The tabs, and what their buttons do."""
 
@@ -74,16 +101,20 @@ class _Studio:
         with gr.Tab("People", id="people"):
             empty = gr.Markdown()
             gallery = gr.Gallery(
-                label="People who were learned", columns=4, height="auto", object_fit="contain", interactive=False
+                label="People who were learned",
+                columns=4,
+                height="auto",
+                object_fit="contain",
+                interactive=False,
+                visible=False,
             )
 
-            def refresh() -> tuple[Any, Any]:
+            def look() -> tuple[object, list[Any]]:
                 shown = views.gallery(self.workspace)
                 said = "" if shown else "Nobody was learned yet: begin with **New person**."
-                return said, gr.update(value=shown, visible=bool(shown))
+                return shown, [said, gr.update(value=shown, visible=bool(shown))]
 
-            for moment in (page.load, clock.tick):
-                moment(refresh, None, [empty, gallery], show_progress="hidden")
+            _watch([page.load, clock.tick], look, [], [empty, gallery])
 
     # -------------------------------------------------------------- new person
 
@@ -148,37 +179,32 @@ class _Studio:
             who = gr.Dropdown(label="Person", choices=[], interactive=True)
             state = gr.Markdown()
             with gr.Row():
-                pause, resume, stop = gr.Button("Pause"), gr.Button("Go on"), gr.Button("Stop", variant="stop")
-            with gr.Row():
-                total = gr.Number(label="Minutes of training in all", value=2 * _USUAL_MINUTES, minimum=1, precision=0)
-                more = gr.Button("Train further")
+                pause, resume = gr.Button("Pause", min_width=_NARROW), gr.Button("Go on", min_width=_NARROW)
+                stop = gr.Button("Stop", variant="stop", min_width=_NARROW)
             preview = gr.Image(label="Real above generated, of unheard speech", interactive=False, visible=False)
             curve = gr.LinePlot(label="Loss", x="step", y="loss", height=260, visible=False)
 
-            def refresh(name: str | None) -> list[Any]:
+            total = gr.Number(label="Minutes of training in all", value=2 * _USUAL_MINUTES, minimum=1, precision=0)
+            more = gr.Button("Train further")
+
+            def look(name: str | None) -> tuple[object, list[Any]]:
                 if not name:
-                    return ["Nobody is being trained.", gr.update(visible=False), gr.update(visible=False)]
+                    return "", ["Nobody is being trained.", gr.update(visible=False), gr.update(visible=False)]
                 found = views.training(name, self.workspace)
                 points = pd.DataFrame(found.points, columns=["step", "loss"])
                 shown = gr.update(value=found.preview, visible=found.preview is not None)
-                return [found.text, shown, gr.update(value=points, visible=len(points) > 1)]
+                return found, [found.text, shown, gr.update(value=points, visible=len(points) > 1)]
 
-            for moment in (page.load, clock.tick, who.change):
-                moment(refresh, who, [state, preview, curve], show_progress="hidden")
-            for moment in (page.load, clock.tick):
-                moment(self._people, who, who, show_progress="hidden")
+            def people(chosen: str | None) -> tuple[object, list[Any]]:
+                names = views.trained_people(self.workspace)
+                return _choice(names, chosen)
+
+            _watch([page.load, clock.tick, who.change], look, [who], [state, preview, curve])
+            _watch([page.load, clock.tick], people, [who], [who])
             pause.click(_said(lambda name: self._wish(name, PAUSE)), who, state)
             stop.click(_said(lambda name: self._wish(name, CANCEL)), who, state)
             resume.click(_said(self._resume), who, state)
             more.click(_said(self._more), [who, total], state)
-
-    def _people(self, chosen: str | None) -> Any:
-        """Names of everybody, and of those who are being learned; the one that is busy is chosen first."""
-        busy = [
-            job.order.name for job in self.workspace.jobs.all((RUNNING, PAUSED)) if job.order.kind in ("learn", "train")
-        ]
-        names = list(dict.fromkeys([*busy, *(found.name for found in views.people(self.workspace))]))
-        return gr.update(choices=names, value=chosen if chosen in names else next(iter(names), None))
 
     def _newest(self, name: str | None) -> str:
         job = views.training(name, self.workspace).job if name else None
@@ -220,16 +246,14 @@ class _Studio:
                 label = gr.Textbox(label="A visible mark", placeholder="AI-generated", max_lines=1)
             go = gr.Button("Speak", variant="primary")
             said = gr.Markdown()
-            result = gr.Video(label="Result", interactive=False, visible=False)
+            result = gr.Video(label="Result", interactive=False, visible=False, height=480)
             download = gr.DownloadButton("Download", visible=False)
             job, shown = gr.State(""), gr.State("")
 
-            def names(chosen: str | None) -> Any:
-                known = [found.name for found in views.people(self.workspace) if views.can_speak(found)]
-                return gr.update(choices=known, value=chosen if chosen in known else next(iter(known), None))
+            def people(chosen: str | None) -> tuple[object, list[Any]]:
+                return _choice([found.name for found in views.people(self.workspace) if views.can_speak(found)], chosen)
 
-            for moment in (page.load, clock.tick):
-                moment(names, who, who, show_progress="hidden")
+            _watch([page.load, clock.tick], people, [who], [who])
             read.click(_said(_read_aloud), [text, voice], audio)
             given = [who, audio, silence, articulation, steady, pose, segments, label]
             go.click(_said(self._speak), given, [job, said])
@@ -270,30 +294,36 @@ class _Studio:
 
     def jobs(self, page: gr.Blocks, clock: gr.Timer) -> None:
         with gr.Tab("Jobs", id="jobs"):
-            table = gr.Dataframe(
-                headers=list(views.JOB_COLUMNS), interactive=False, wrap=True, label="Jobs, the newest first"
-            )
+            table = gr.HTML(label="Jobs, the newest first")
             which = gr.Dropdown(label="Job", choices=[], interactive=True)
             with gr.Row():
-                pause, resume = gr.Button("Pause"), gr.Button("Go on")
-                cancel, forget = gr.Button("Cancel", variant="stop"), gr.Button("Remove")
+                pause, resume = gr.Button("Pause", min_width=_HALF), gr.Button("Go on", min_width=_HALF)
+                cancel = gr.Button("Cancel", variant="stop", min_width=_HALF)
+                forget = gr.Button("Remove", min_width=_HALF)
             said = gr.Markdown()
             log = gr.Textbox(label="Log", lines=14, max_lines=14, interactive=False, autoscroll=True)
 
-            def refresh(chosen: str | None) -> tuple[Any, Any, str]:
+            def look(chosen: str | None) -> tuple[object, list[Any]]:
                 rows = views.job_rows(self.workspace)
-                names = [(f"{row[1]} {row[2]}, {row[4]} ({row[0]})", row[0]) for row in rows]
-                known = [row[0] for row in rows]
-                chosen = chosen if chosen in known else next(iter(known), None)
-                return rows, gr.update(choices=names, value=chosen), views.log_of(chosen or "", self.workspace)
+                names = [(f"{row.kind} {row.person}, {row.state}, {row.since}", row.id) for row in rows]
+                facts, (choice,) = _choice(names, chosen)
+                text = views.log_of(choice["value"] or "", self.workspace)
+                return (facts, rows, text), [views.jobs_table(rows), choice, text]
 
-            for moment in (page.load, clock.tick):
-                moment(refresh, which, [table, which, log], show_progress="hidden")
+            _watch([page.load, clock.tick, which.change], look, [which], [table, which, log])
             jobs = self.workspace.jobs
             pause.click(_said(lambda job: jobs.wish(job or "", PAUSE).state), which, said)
             cancel.click(_said(lambda job: jobs.wish(job or "", CANCEL).state), which, said)
             resume.click(_said(lambda job: jobs.resume(job or "").state), which, said)
             forget.click(_said(lambda job: jobs.forget(job or "")), which, said)
+
+
+def _choice(known: Sequence[Any], chosen: str | None) -> tuple[object, list[Any]]:
+    """As `_watch` wants it: a list to choose from, in which what was chosen stays, or else the first is. known: values, or
+    (text, value)."""
+    values = [each[1] if isinstance(each, tuple) else each for each in known]
+    value = chosen if chosen in values else next(iter(values), None)
+    return (known, chosen == value), [gr.update(choices=list(known), value=value)]
 
 
 def _named(name: str) -> str:

@@ -19,11 +19,14 @@ def make_studio(data: Path, most: int | None = None, trusted: bool = False) -> F
     """The service of one folder, for this machine alone (trusted: as of `make_service`), with the page at `/`."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no request leaves the machine
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    root = data.resolve()
+    os.environ.setdefault(
+        "GRADIO_TEMP_DIR", str(root / "uploads" / ".page")
+    )  # what a browser sends stays in the folder
     import gradio as gr
 
     from .page import CSS, make_page, theme
 
-    root = data.resolve()
     app = make_service(Users(root, alone=True), most, trusted)
     made: FastAPI = gr.mount_gradio_app(
         app, make_page(Workspace(root)), path="/", allowed_paths=[str(root)], footer_links=[], theme=theme(), css=CSS, ssr_mode=False,

@@ -12,11 +12,10 @@ from ..errors import UserError
 from ..jobs.store import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, Job
 from ..jobs.worker import PROGRESS
 from ..jobs.workspace import Workspace
-from ..library.listing import HALF_MADE, READY, ListedSubject, list_subjects
+from ..library.listing import HALF_MADE, READY, ListedSubject, watched_subjects
 from ..progress import progress_in
 from ..training.record import CURVES, PREVIEW, curves_in
 
-JOB_COLUMNS = ("job", "kind", "person", "state", "since", "what")
 _SIGNS = {
     QUEUED: "waiting",
     RUNNING: "running",
@@ -34,18 +33,31 @@ _MOST_POINTS = 400  # of a curve
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of a person's training. text: state in words; points: (step, loss); preview: a picture, or None; job: the
-    newest one, or None."""
+    """What is known of a person's training. text: state in words; points: (step, loss); preview: a picture, or None, and
+    when it was written; job: the newest one, or None."""
 
     text: str
     points: list[tuple[int, float]]
     preview: str | None
+    written: float
     job: Job | None
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job in words. what: how far it is, or what went wrong."""
+
+    id: str
+    kind: str
+    person: str
+    state: str
+    since: str
+    what: str
 
 
 def people(workspace: Workspace) -> list[ListedSubject]:
     """Everybody, with those first who can speak."""
-    return sorted(list_subjects(workspace.places), key=lambda found: (not can_speak(found), found.name))
+    return sorted(watched_subjects(workspace.places), key=lambda found: (not can_speak(found), found.name))
 
 
 def can_speak(found: ListedSubject) -> bool:
@@ -92,12 +104,33 @@ def progress_text(job: Job, workspace: Workspace) -> str:
     return f"{stage}{share}{left}{stopping}"
 
 
-def job_rows(workspace: Workspace, most: int = 50) -> list[list[str]]:
-    """A row of `JOB_COLUMNS` for each job, the newest first."""
+def job_rows(workspace: Workspace, most: int = 50) -> list[JobRow]:
+    """The newest first."""
     return [
-        [job.id, job.order.kind, job.order.name, _SIGNS[job.state], ago(job.asked), progress_text(job, workspace)]
+        JobRow(job.id, job.order.kind, job.order.name, _SIGNS[job.state], ago(job.asked), progress_text(job, workspace))
         for job in workspace.jobs.all(most=most)
     ]
+
+
+def jobs_table(rows: Sequence[JobRow]) -> str:
+    """As HTML."""
+    if not rows:
+        return "<p>Nothing was ordered yet.</p>"
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Kind", "Person", "State", "Since"))
+    return f'<table class="jobs"><thead><tr>{head}</tr></thead><tbody>{"".join(map(_lines, rows))}</tbody></table>'
+
+
+def _lines(row: JobRow) -> str:
+    """A job in HTML: what is to be said of it stands below it, in the table's full width."""
+    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in (row.kind, row.person, row.state, row.since))
+    said = f'<tr><td colspan="4" class="said">{html.escape(row.what)}</td></tr>' if row.what else ""
+    return f"<tr>{cells}</tr>{said}"
+
+
+def trained_people(workspace: Workspace) -> list[str]:
+    """Names of those who are being learned, and then of everybody."""
+    busy = [job.order.name for job in workspace.jobs.all((RUNNING, PAUSED)) if job.order.kind in ("learn", "train")]
+    return list(dict.fromkeys([*busy, *(found.name for found in people(workspace))]))
 
 
 def training(name: str, workspace: Workspace) -> Training:
@@ -120,7 +153,9 @@ def training(name: str, workspace: Workspace) -> Training:
         "No training was ordered here." if job is None else f"**{_SIGNS[job.state]}** {progress_text(job, workspace)}"
     )
     text = "\n\n".join(part for part in (state, "On unheard speech: " + ", ".join(figures) if figures else "") if part)
-    return Training(text, thinned(points), str(preview) if preview.is_file() else None, job)
+    shown = preview.is_file()
+    written = preview.stat().st_mtime if shown else 0.0
+    return Training(text, thinned(points), str(preview) if shown else None, written, job)
 
 
 def thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -15,7 +15,7 @@ import pytest
 from speech2lip.jobs.orders import RESULT, Order
 from speech2lip.jobs.runner import Runner
 from speech2lip.jobs.store import CANCEL, CANCELLED, DONE, FAILED, PAUSE, PAUSED, QUEUED, RUNNING, Job, Jobs
-from speech2lip.jobs.worker import LOG, PROGRESS, is_alive, last_words
+from speech2lip.jobs.worker import LOG, PROGRESS, WorkedOn, carry_out, is_alive, last_words, working_in
 from speech2lip.progress import REPORTED, bar, progress_in
 
 
@@ -64,6 +64,27 @@ def test_a_job_of_a_dead_process_is_begun_again_and_one_of_a_living_is_not(tmp_p
     other.wait()
     runner.look()
     assert not is_alive(folder) and jobs.get(job.id).state == QUEUED
+
+
+def test_a_job_is_worked_on_until_its_command_has_ended_too(tmp_path):
+    """So that it is not begun again beside a command that still saves what it has."""
+    with working_in(tmp_path) as alive:
+        wait = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        command = subprocess.Popen(wait, stdin=subprocess.PIPE, pass_fds=(alive,))
+    assert is_alive(tmp_path)
+    with pytest.raises(WorkedOn, match="worked on by another process"), working_in(tmp_path, 0.1):
+        pass
+    command.communicate()
+    assert not is_alive(tmp_path)
+    with working_in(tmp_path):
+        assert is_alive(tmp_path)
+
+
+def test_whoever_paused_a_job_may_cancel_it_while_it_stops(tmp_path):
+    wishes = [PAUSE, CANCEL]
+    with working_in(tmp_path) as alive:
+        ended = carry_out(Order("evaluate", "anna"), tmp_path, tmp_path, alive, lambda: wishes.pop(0))
+    assert ended.state == CANCELLED
 
 
 def test_progress_is_written_where_it_is_asked_for(tmp_path, monkeypatch, capsys):

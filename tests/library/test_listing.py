@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from speech2lip.cli import main
-from speech2lip.library.listing import DAMAGED, HALF_MADE, READY, list_subjects
+from speech2lip.library.listing import DAMAGED, HALF_MADE, READY, list_subjects, watched_subjects
 
 
 def _listed(capsys: pytest.CaptureFixture[str], *options: str) -> str:
@@ -67,6 +67,20 @@ def test_a_folder_of_a_time_when_nobody_was_asked(places, capsys):
     Path("log/anna/model.pt").unlink()
     said = _listed(capsys)
     assert "consent: never asked" in said and "model: none" in said
+
+
+def test_who_asks_again_and_again_reads_what_was_written_since_alone(places, monkeypatch):
+    from speech2lip.library import listing
+
+    (found,) = watched_subjects(places)
+    assert found.state == READY and found.model is not None and found.model.steps == 10
+    with monkeypatch.context() as patched:
+        patched.setattr(listing, "load_checkpoint", lambda path: pytest.fail("read again"))
+        assert watched_subjects(places) == [found]
+    (places.log / "anna" / "model.pt").unlink()
+    assert watched_subjects(places)[0].model is None
+    (places.data / "anna" / "canonical_lip_mask.png").unlink()
+    assert watched_subjects(places)[0].state == DAMAGED
 
 
 def test_nobody_is_there(places, capsys):

@@ -6,13 +6,10 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,39 +19,15 @@ pytest.importorskip("uvicorn")
 
 from urllib.request import urlopen
 
+from serving import free_port, serving
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "examples"))
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-@contextmanager
-def _server(data: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    words = [sys.executable, "-m", "speech2lip", "serve", f"--data={data}", f"--port={port}", "--jobs=1"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE)
-    try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                urlopen(f"http://127.0.0.1:{port}/v1/health").close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < end, "the service did not start"
-                time.sleep(0.1)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def test_the_service_starts_refuses_strangers_and_ends_on_sigterm(tmp_path):
-    data, port = tmp_path / "data", _free_port()
-    with _server(data, port) as process:
+    data, port = tmp_path / "data", free_port()
+    with serving("serve", data, port, "--jobs=1") as process:
         assert json.load(urlopen(f"http://127.0.0.1:{port}/v1/jobs")) == []
     assert process.returncode == 0
     open_to_all = subprocess.run(
@@ -73,11 +46,11 @@ def test_the_service_starts_refuses_strangers_and_ends_on_sigterm(tmp_path):
 def test_the_lines_of_the_documentation_work(tmp_path, clip):
     text = (ROOT / "docs" / "service.md").read_text("utf-8")
     (lines,) = re.findall(r"<!-- test: curl -->\n```bash\n(.*?)```", text, re.DOTALL)
-    data, port = tmp_path / "data", _free_port()
+    data, port = tmp_path / "data", free_port()
     lines = lines.replace("127.0.0.1:7860", f"127.0.0.1:{port}").replace('\\"minutes\\": 30', '\\"minutes\\": 0.2')
     (tmp_path / "me.mp4").write_bytes((clip / "speaker.mp4").read_bytes())
     (tmp_path / "speech.wav").write_bytes((clip / "speaker.wav").read_bytes())
-    with _server(data, port):
+    with serving("serve", data, port, "--jobs=1"):
         run = subprocess.run(["bash", "-eu", "-c", lines], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count('"state":"done"') == 2 and "training" in run.stdout
@@ -87,10 +60,10 @@ def test_the_lines_of_the_documentation_work(tmp_path, clip):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_service_loses_nothing_while_many_poll_and_some_upload(tmp_path, clip):
-    """50 clients that poll and 4 that upload while a person is learned; the service is killed and started again."""
+    """50 clients that poll and 4 that upload while a person is learned and speaks; the service is killed and started again."""
     from service_client import Client
 
-    data, port = tmp_path / "data", _free_port()
+    data, port = tmp_path / "data", free_port()
     host = f"http://127.0.0.1:{port}"
     video, piece = clip / "speaker.mp4", os.urandom(2**20)
     answered, refused, sent, over = [0], [0], [0], threading.Event()
@@ -121,7 +94,7 @@ def test_a_killed_service_loses_nothing_while_many_poll_and_some_upload(tmp_path
                 time.sleep(0.2)
 
     threads = [threading.Thread(target=work, args=(Client(host),)) for work in [poll] * 50 + [upload] * 4]
-    with _server(data, port) as first:
+    with serving("serve", data, port, "--jobs=1") as first:
         client = Client(host)
         job = client.order("learn", "anna", video=client.send(video), minutes=0.3, consent=True)
         for thread in threads:
@@ -134,15 +107,22 @@ def test_a_killed_service_loses_nothing_while_many_poll_and_some_upload(tmp_path
         grown = _memory(first.pid) - before
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
-    with _server(data, port):
+    with serving("serve", data, port, "--jobs=1"):
         client.wait(job)
         state = client.ask("GET", f"/jobs/{job}")
+        spoken = client.order("speak", "anna", audio=client.send(clip / "speaker.wav"))
+        client.wait(spoken)
+        while sent[0] < 4:  # what was begun before the kill is finished after it
+            time.sleep(0.2)
         over.set()
         for thread in threads:
             thread.join()
         uploads = client.ask("GET", "/uploads")
+        client.fetch(spoken, "result.mp4", tmp_path / "result.mp4")
+    print(f"{answered[0]} polls answered, {refused[0]} not; {sent[0]} uploads of 64 MB; {grown:.1f} MB grown in 10 s")
+    assert (tmp_path / "result.mp4").read_bytes()[4:8] == b"ftyp"
     assert (state["state"], state["tries"]) == ("done", 1)
-    assert answered[0] > 500 and sent[0] > 0 and grown < 60
+    assert answered[0] > 500 and sent[0] >= 4 and grown < 60
     for found in uploads:
         assert found["offset"] <= found["size"]
         if found["complete"] and found["name"] == "big.mp4":

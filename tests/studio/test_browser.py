@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
+from serving import free_port, serving
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 
-ROOT = Path(__file__).resolve().parents[2]
 TABS = ("People", "New person", "Training", "Speak", "Jobs")
 WIDTHS = {"narrow": (390, 844), "wide": (1280, 900)}
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1800)]
@@ -35,26 +31,9 @@ def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Address and folder of a studio that runs."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    data = tmp_path / "people"
-    words = [sys.executable, "-m", "speech2lip", "studio", f"--data={data}", f"--port={port}", "--no-browser"]
-    with open(tmp_path / "studio.txt", "wb") as log:
-        process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + 90
-        while True:
-            try:
-                urlopen(f"http://127.0.0.1:{port}/v1/health").close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < end, (tmp_path / "studio.txt").read_text()
-                time.sleep(0.2)
+    data, port = tmp_path / "people", free_port()
+    with serving("studio", data, port, "--no-browser"):
         yield f"http://127.0.0.1:{port}/", data
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +138,7 @@ def test_a_file_that_is_no_video_is_said_in_words(browser, studio, screens, tmp_
     page.locator("input[type=file]").first.set_input_files(str(tmp_path / "note.mp4"))
     page.get_by_label("Name", exact=True).fill("bob")
     page.get_by_role("button", name="Check the video").click()
-    page.get_by_text("note.mp4").last.wait_for(timeout=60_000)
-    page.wait_for_timeout(3000)
+    page.get_by_text("note.mp4 cannot be read as video").locator("visible=true").first.wait_for(timeout=120_000)
     page.screenshot(path=screens / "wide_no_video.png", full_page=True)
     assert not page.get_by_text("Traceback").count()
 
