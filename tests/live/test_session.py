@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing, contextmanager
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from standin_face import AHEAD, standin_session
 
 from speech2lip.audio.live import LiveFeatures
 from speech2lip.audio.log_mel import LogMel
@@ -20,43 +20,6 @@ from speech2lip.live.performance import Performance
 from speech2lip.live.session import LiveSession
 from speech2lip.live.speech import BEHIND, LONGEST, SpeechQueue, as_samples
 from speech2lip.media.sound import SAMPLE_RATE
-from speech2lip.rendering.hearing import LiveHearing
-
-AHEAD = 0.15  # seconds that the stand-in waits for
-
-
-class _Features:
-    """Windows that hold the frame's number, ready `AHEAD` after it."""
-
-    def __init__(self, fps: float):
-        self.fps, self.samples, self._frame = fps, 0, 0
-
-    def push(self, wav):
-        self.samples += len(wav)
-        stop = max(int(np.floor((self.samples / SAMPLE_RATE - AHEAD) * self.fps + 1e-9)) + 1, self._frame)
-        frames, self._frame = np.arange(self._frame, stop), stop
-        return np.broadcast_to(frames[:, None, None], (len(frames), 2, 3)).astype(np.float32)
-
-
-class _Painter:
-    """Frames whose picture holds how far the mouth is its own."""
-
-    def __init__(self):
-        self.closed = False
-        self.shares: list[float] = []
-
-    def paint(self, heard):
-        for share in heard.presence:
-            self.shares.append(float(share))
-            yield SimpleNamespace(image=np.full((2, 2, 3), round(255 * float(share)), np.uint8))
-
-    def close(self):
-        self.closed = True
-
-
-def _session(fps: float = 25.0) -> LiveSession:
-    return LiveSession(LiveHearing(_Features(fps)), _Painter(), fps, (2, 2))
-
 
 def _tone(seconds: float, level: float = 0.5) -> np.ndarray:
     return (level * np.sin(np.arange(round(seconds * SAMPLE_RATE)) * 0.3)).astype(np.float32)
@@ -74,7 +37,7 @@ def _joined(shown: list[session.Shown]) -> np.ndarray:
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=20), st.sampled_from([24.0, 25.0, 29.97, 50.0]), st.booleans())
 def test_sound_in_any_pieces_comes_out_whole_and_in_step_with_the_frames(sizes, fps, whole_numbers):
     wav = np.random.default_rng(0).uniform(-0.9, 0.9, sum(sizes)).astype(np.float32)
-    live, said = _session(fps), wav
+    live, said = standin_session(fps), wav
     if whole_numbers:
         said = (wav * 32767).astype(np.int16)
         wav = said.astype(np.float32) / 32768
@@ -93,7 +56,7 @@ def test_sound_in_any_pieces_comes_out_whole_and_in_step_with_the_frames(sizes, 
 
 
 def test_the_person_idles_with_the_mouth_at_rest_opens_before_sound_and_rests_after_it():
-    live = _session()
+    live = standin_session()
     idle = _during(live, 2.0)
     assert len(idle) > 40 and all(not one.image.any() and not one.sound.any() for one in idle)
     live.say(_tone(1.0))
@@ -107,7 +70,7 @@ def test_the_person_idles_with_the_mouth_at_rest_opens_before_sound_and_rests_af
 
 
 def test_interruption_drops_what_waits_and_closes_the_mouth_within_few_frames():
-    live = _session()
+    live = standin_session()
     live.say(_tone(30.0))
     before = _during(live, 2.0)
     assert before[-1].spoken and before[-1].image.max() == 255
@@ -124,7 +87,7 @@ def test_interruption_drops_what_waits_and_closes_the_mouth_within_few_frames():
 
 
 def test_what_is_said_right_after_an_interruption_is_said():
-    live = _session()
+    live = standin_session()
     live.say(_tone(5.0))
     _during(live, 1.0)
     live.interrupt()
@@ -146,7 +109,7 @@ def test_a_microphone_is_never_late_and_waits_for_what_is_said():
 
 
 def test_a_muted_microphone_leaves_the_mouth_at_rest():
-    live = _session()
+    live = standin_session()
     for _ in range(100):
         live.hear(np.full(320, 1, np.int16))
         assert all(not one.image.any() and not one.spoken for one in live.advance())
@@ -167,7 +130,7 @@ def test_more_than_may_wait_is_refused():
 
 
 def test_what_a_session_remembers_does_not_grow():
-    live = _session()
+    live = standin_session()
     for minute in range(20):
         live.say(_tone(1.0))
         _during(live, 60.0, 0.5)
@@ -197,7 +160,7 @@ def _opened(live: LiveSession):
 
 
 def test_a_performance_keeps_the_pace_of_time_and_ends():
-    live, shown, ended = _session(), [], []
+    live, shown, ended = standin_session(), [], []
     stage = Performance(_opened(live), shown.append, ended.append)
     assert stage.pace.frames == 0 and stage.pace.latency is None
     stage.begin()
@@ -213,7 +176,7 @@ def test_a_performance_keeps_the_pace_of_time_and_ends():
 
 
 def test_a_machine_that_cannot_follow_lets_time_stand_still_and_says_every_word(monkeypatch):
-    live, shown = _session(), []
+    live, shown = standin_session(), []
     advance = live.advance
 
     def slow(*_):
@@ -232,8 +195,8 @@ def test_a_machine_that_cannot_follow_lets_time_stand_still_and_says_every_word(
     assert np.count_nonzero(np.abs(_joined(shown)) > 0.01) == pytest.approx(0.4 * SAMPLE_RATE, rel=0.05)
 
 
-def test_an_error_in_the_thread_is_handed_on_and_closes_the_session():
-    live, ended = _session(), []
+def test_an_error_in_the_thread_is_handed_on_and_closes_thestandin_session():
+    live, ended = standin_session(), []
     told = threading.Event()
 
     def broken(_):
