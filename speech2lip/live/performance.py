@@ -68,6 +68,11 @@ class Performance:
             self._close(None)
 
     @property
+    def running(self) -> bool:
+        """Whether time passes: it has begun, and nothing ended it."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
     def pace(self) -> Pace:
         latency = np.array(self._latency)
         middle, most = np.percentile(latency, [50, 95]) if len(latency) else (None, None)

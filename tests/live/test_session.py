@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -136,6 +137,35 @@ def test_what_a_session_remembers_does_not_grow():
         _during(live, 60.0, 0.5)
         assert len(live._sound) < SAMPLE_RATE and len(live._spoken) < 3 and len(live._hearing.arrivals) < 3, minute
     assert live._number > 29_000
+
+
+@pytest.mark.slow
+def test_the_last_of_24_hours_costs_what_the_first_costs(capsys):
+    """What a session itself does, with utterances, idle time and interruptions; hearing and painting are stand-ins."""
+    live, word, marks = standin_session(), _tone(4.0), []
+    tracemalloc.start()
+    for hour in range(24):
+        spent = time.process_time()
+        for minute in range(60):
+            live.say(word)
+            _count(live, 10.0)
+            live.say(word)
+            _count(live, 2.0)
+            live.interrupt()
+            _count(live, 48.0)
+        marks.append(((time.process_time() - spent) / 90_000 * 1000, tracemalloc.get_traced_memory()[0] / 2**20))
+    tracemalloc.stop()
+    with capsys.disabled():
+        for hour in (0, 11, 23):
+            print(f"\nhour {hour + 1}: {marks[hour][0]:.3f} ms of processor time per frame, {marks[hour][1]:.2f} MB", end="")
+    assert live._number == pytest.approx(24 * 90_000, abs=10)
+    assert marks[-1][0] < 1.5 * marks[0][0] and marks[-1][1] < marks[0][1] + 0.5
+
+
+def _count(live: LiveSession, seconds: float) -> None:
+    for _ in range(round(seconds / 0.2)):
+        for _ in live.advance(0.2):
+            pass
 
 
 def test_a_long_silence_does_not_push_the_voice_out_of_memory():

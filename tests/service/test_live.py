@@ -344,7 +344,7 @@ def test_a_trained_person_talks(model_path, subject_config, clip, monkeypatch, l
             microphone = Microphone(wav, 1.0, 7.0)
             visitor = Visitor(microphone)
             await visitor.call(client)
-            await until(lambda: visitor.sounds[-1][0] > 8.0, 60.0)
+            await until(lambda: visitor.sounds[-1][0] > 8.0, 300.0)
             (state,) = (await client.get("/v1/live")).json()
             heard = np.concatenate([wav for _, _, wav in visitor.sounds])
             lag = np.argmax(np.correlate(heard[: 7 * SAMPLE_RATE : 4], wav[: 4 * SAMPLE_RATE : 4], "valid")) * 4 / SAMPLE_RATE
