@@ -196,9 +196,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"\n{done:.2f} hours of sound in {seconds / 3600:.2f} hours")
     with atomic_path(options.out / "soak.json") as path:
         rows = [asdict(sample) for sample in samples]
-        path.write_text(
-            json.dumps({"hours": done, "frames": frames, "samples": rows}, indent=1), encoding="utf-8"
-        )
+        path.write_text(json.dumps({"hours": done, "frames": frames, "samples": rows}, indent=1), encoding="utf-8")
     return 0
 
 

@@ -77,7 +77,15 @@ class Performance:
         latency = np.array(self._latency)
         middle, most = np.percentile(latency, [50, 95]) if len(latency) else (None, None)
         passed = time.monotonic() - self._began if self._thread is not None else 0.0
-        return Pace(passed, self._frames, middle, most, self._paused, self._busy / max(passed, 1e-9), self.session.speech.waiting)
+        return Pace(
+            passed,
+            self._frames,
+            middle,
+            most,
+            self._paused,
+            self._busy / max(passed, 1e-9),
+            self.session.speech.waiting,
+        )
 
     def _run(self) -> None:
         error: BaseException | None = None

@@ -65,7 +65,10 @@ class Speech2LipVideoService(AIService):
         await super().setup(setup)
         loop = asyncio.get_running_loop()
         self._performance = await asyncio.to_thread(
-            Performance, self._open(), lambda shown: _hand_over(loop, self._take, shown), lambda error: _hand_over(loop, self._over, error)
+            Performance,
+            self._open(),
+            lambda shown: _hand_over(loop, self._take, shown),
+            lambda error: _hand_over(loop, self._over, error),
         )
 
     async def cleanup(self) -> None:
@@ -143,7 +146,9 @@ class Speech2LipVideoService(AIService):
 
     def _over(self, error: BaseException | None) -> None:
         if error is not None:
-            self.create_task(self.push_error(f"the face stopped: {error}", error if isinstance(error, Exception) else None))
+            self.create_task(
+                self.push_error(f"the face stopped: {error}", error if isinstance(error, Exception) else None)
+            )
 
     async def _close(self) -> None:
         performance, self._performance = self._performance, None

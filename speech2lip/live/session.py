@@ -29,7 +29,11 @@ from .speech import SpeechQueue
 MOMENT = 0.02  # seconds that `advance` lets pass by default
 _AHEAD = 0.2  # seconds before sound from which the mouth is its own: it opens before it sounds
 _HELD = 0.15  # seconds after sound until which it is
-_RISES, _FALLS, _STOPS = 12.5, 5.0, 10.0  # of that share per second: towards speech, to rest, and to rest when interrupted
+_RISES, _FALLS, _STOPS = (
+    12.5,
+    5.0,
+    10.0,
+)  # of that share per second: towards speech, to rest, and to rest when interrupted
 _FADE = SAMPLE_RATE // 100  # samples over which interrupted sound ends
 
 
@@ -67,7 +71,9 @@ class LiveSession:
         self.speech = SpeechQueue()
         self._hearing, self._painter, self._overlay = hearing, painter, overlay
         self._sound, self._dropped = np.zeros(0, np.float32), 0  # dropped: samples before the first of `_sound`
-        self._spoken: deque[tuple[int, int]] = deque()  # [start, end) samples that came from outside, as long as they count
+        self._spoken: deque[tuple[int, int]] = (
+            deque()
+        )  # [start, end) samples that came from outside, as long as they count
         self._number = self._decided = 0  # frames that left, and those whose presence is decided
         self._share, self._stops = 0.0, 0  # how far the mouth is its own; frames until when it is closed quickly
         self._interrupted = False

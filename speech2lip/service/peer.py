@@ -89,7 +89,9 @@ class Peer:
         self.size = sent_size(performance.session.size)
         self._voice, self._performance, self._over = voice, performance, over
         self._loop = asyncio.get_running_loop()
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))  # the default asks a server in the internet
+        self._connection = RTCPeerConnection(
+            RTCConfiguration(iceServers=[])
+        )  # the default asks a server in the internet
         self._video, self._audio = _Track("video", round(_KEPT * self.fps)), _Track("audio", round(_KEPT * 50))
         self._packets = _Packets()
         self._channels: list[RTCDataChannel] = []
@@ -107,7 +109,9 @@ class Peer:
         try:
             await connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         except Exception as error:  # the parser raises whatever goes wrong in it
-            raise UserError(f"the WebRTC offer cannot be read ({error or type(error).__name__}): send the SDP of an offer") from error
+            raise UserError(
+                f"the WebRTC offer cannot be read ({error or type(error).__name__}): send the SDP of an offer"
+            ) from error
         if {transceiver.kind for transceiver in connection.getTransceivers()} != {"audio", "video"}:
             raise UserError("the WebRTC offer must ask for sound and for pictures: add a transceiver of each kind")
         connection.addTrack(self._audio)
@@ -115,7 +119,9 @@ class Peer:
         try:
             await connection.setLocalDescription(await connection.createAnswer())
         except Exception as error:
-            raise UserError(f"the WebRTC offer cannot be answered ({error or type(error).__name__}): offer Opus and VP8 or H.264") from error
+            raise UserError(
+                f"the WebRTC offer cannot be answered ({error or type(error).__name__}): offer Opus and VP8 or H.264"
+            ) from error
         self.answer = connection.localDescription.sdp
 
     def state(self, identity: str) -> ConversationState:
@@ -205,7 +211,9 @@ class Peer:
         while True:
             await asyncio.sleep(_TICK)
             pace = self._performance.pace
-            self._tell_all({"frames": pace.frames, "latency": pace.latency, "latency95": pace.latency95, "waiting": pace.waiting})
+            self._tell_all(
+                {"frames": pace.frames, "latency": pace.latency, "latency95": pace.latency95, "waiting": pace.waiting}
+            )
 
     def show(self, shown: Shown) -> None:
         """Called in the thread that paints."""

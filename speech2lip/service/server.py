@@ -64,7 +64,9 @@ def make_service(
         with Runner(lambda: [workspace.jobs for workspace in users.workspaces()], most):
             yield
 
-    return make_app(users, lifespan, own_hosts=["*"], media=media) if trusted else make_app(users, lifespan, media=media)
+    return (
+        make_app(users, lifespan, own_hosts=["*"], media=media) if trusted else make_app(users, lifespan, media=media)
+    )
 
 
 def _media_address(host: str) -> str | None:

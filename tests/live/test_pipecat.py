@@ -11,7 +11,13 @@ from standin_face import standin_session
 
 pytest.importorskip("pipecat", reason="Pipecat is not installed: pip install pipecat-ai (docs/live.md)")
 
-from pipecat.frames.frames import InterruptionFrame, OutputImageRawFrame, SpeechOutputAudioRawFrame, TextFrame, TTSAudioRawFrame
+from pipecat.frames.frames import (
+    InterruptionFrame,
+    OutputImageRawFrame,
+    SpeechOutputAudioRawFrame,
+    TextFrame,
+    TTSAudioRawFrame,
+)
 from pipecat.tests.utils import SleepFrame, run_test
 
 from speech2lip.errors import UserError
@@ -65,7 +71,9 @@ def test_speech_comes_out_with_pictures_in_step_before_the_pipeline_ends(opened,
     assert any(isinstance(one, TextFrame) for one in frames), "other frames pass"
     assert not any(isinstance(one, TTSAudioRawFrame) for one in frames), "the voice is not heard twice"
     assert len(pictures) - len(sounds) in (0, 1) and len(sounds) > 25
-    assert all(one.size == (6, 4) and one.format == "RGB" and len(one.image) == 72 and one.sync_with_audio for one in pictures)
+    assert all(
+        one.size == (6, 4) and one.format == "RGB" and len(one.image) == 72 and one.sync_with_audio for one in pictures
+    )
     assert all(one.sample_rate == SAMPLE_RATE and len(one.audio) == 1280 for one in sounds)
     loud = np.flatnonzero(np.abs(_sound(frames)) > 0.1)
     assert (loud[-1] - loud[0]) / SAMPLE_RATE == pytest.approx(1.0, abs=0.05), "all of it was said"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-import tracemalloc
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from speech2lip.live.session import LiveSession
 from speech2lip.live.speech import BEHIND, LONGEST, SpeechQueue, as_samples
 from speech2lip.media.sound import SAMPLE_RATE
 
+
 def _tone(seconds: float, level: float = 0.5) -> np.ndarray:
     return (level * np.sin(np.arange(round(seconds * SAMPLE_RATE)) * 0.3)).astype(np.float32)
 
@@ -35,7 +36,9 @@ def _joined(shown: list[session.Shown]) -> np.ndarray:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.lists(st.integers(1, 3000), min_size=1, max_size=20), st.sampled_from([24.0, 25.0, 29.97, 50.0]), st.booleans())
+@given(
+    st.lists(st.integers(1, 3000), min_size=1, max_size=20), st.sampled_from([24.0, 25.0, 29.97, 50.0]), st.booleans()
+)
 def test_sound_in_any_pieces_comes_out_whole_and_in_step_with_the_frames(sizes, fps, whole_numbers):
     wav = np.random.default_rng(0).uniform(-0.9, 0.9, sum(sizes)).astype(np.float32)
     live, said = standin_session(fps), wav
@@ -143,28 +146,35 @@ def test_what_a_session_remembers_does_not_grow():
 def test_the_last_of_24_hours_costs_what_the_first_costs(capsys):
     """What a session itself does, with utterances, idle time and interruptions; hearing and painting are stand-ins."""
     live, word, marks = standin_session(), _tone(4.0), []
-    tracemalloc.start()
-    for hour in range(24):
+    for _ in range(24):
         spent = time.process_time()
-        for minute in range(60):
+        for _ in range(60):
             live.say(word)
             _count(live, 10.0)
             live.say(word)
             _count(live, 2.0)
             live.interrupt()
             _count(live, 48.0)
-        marks.append(((time.process_time() - spent) / 90_000 * 1000, tracemalloc.get_traced_memory()[0] / 2**20))
-    tracemalloc.stop()
+        marks.append(((time.process_time() - spent) / 90_000 * 1000, _megabytes()))
     with capsys.disabled():
         for hour in (0, 11, 23):
-            print(f"\nhour {hour + 1}: {marks[hour][0]:.3f} ms of processor time per frame, {marks[hour][1]:.2f} MB", end="")
+            print(
+                f"\nhour {hour + 1}: {marks[hour][0]:.3f} ms of processor time per frame, {marks[hour][1]:.2f} MB",
+                end="",
+            )
     assert live._number == pytest.approx(24 * 90_000, abs=10)
-    assert marks[-1][0] < 1.5 * marks[0][0] and marks[-1][1] < marks[0][1] + 0.5
+    assert marks[-1][0] < 1.5 * marks[0][0] and marks[-1][1] < marks[0][1] + 8
+
+
+def _megabytes() -> float:
+    """Of memory that this process has."""
+    status = Path("/proc/self/statm")
+    return int(status.read_text().split()[1]) * 4096 / 2**20 if status.is_file() else 0.0
 
 
 def _count(live: LiveSession, seconds: float) -> None:
-    for _ in range(round(seconds / 0.2)):
-        for _ in live.advance(0.2):
+    for _ in range(round(seconds)):
+        for _ in live.advance(1.0):
             pass
 
 

@@ -17,8 +17,9 @@ from standin_face import standin_session
 
 pytest.importorskip("fastapi")
 pytest.importorskip("aiortc")
-httpx = pytest.importorskip("httpx")
+pytest.importorskip("httpx")
 
+import httpx
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler
@@ -299,7 +300,9 @@ def test_media_come_through_the_address_that_is_listened_at():
     from speech2lip.service.server import _media_address
 
     assert _media_address("127.0.0.1") == _media_address("localhost") == "127.0.0.1"
-    assert _media_address("0.0.0.0") is None and _media_address("::") is None and _media_address("10.1.2.3") == "10.1.2.3"
+    assert (
+        _media_address("0.0.0.0") is None and _media_address("::") is None and _media_address("10.1.2.3") == "10.1.2.3"
+    )
 
 
 def test_pictures_that_are_sent_are_even_and_not_too_large():
@@ -347,7 +350,11 @@ def test_a_trained_person_talks(model_path, subject_config, clip, monkeypatch, l
             await until(lambda: visitor.sounds[-1][0] > 8.0, 300.0)
             (state,) = (await client.get("/v1/live")).json()
             heard = np.concatenate([wav for _, _, wav in visitor.sounds])
-            lag = np.argmax(np.correlate(heard[: 7 * SAMPLE_RATE : 4], wav[: 4 * SAMPLE_RATE : 4], "valid")) * 4 / SAMPLE_RATE
+            lag = (
+                np.argmax(np.correlate(heard[: 7 * SAMPLE_RATE : 4], wav[: 4 * SAMPLE_RATE : 4], "valid"))
+                * 4
+                / SAMPLE_RATE
+            )
             arrived = next(now for at, now, _ in visitor.sounds if at >= lag)
             with capsys.disabled():
                 print(
