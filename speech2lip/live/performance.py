@@ -1,4 +1,4 @@
-"""A session at the pace of time, in a thread of its own."""
+"""A session at the pace of time, in threads of its own: one listens while another paints."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..background import Worker
 from ..model.device import Shares
+from ..rendering.silence import HeardSpeech
 from .session import MOMENT, LiveSession, Shown
 
 _LATE = 0.3  # seconds that work may fall behind, before time stands still for it
+_BEHIND = 2  # moments that may wait to be painted
 _REMEMBERED = 15_000  # frames whose latency is kept: ten minutes of them
 
 
@@ -22,7 +25,7 @@ _REMEMBERED = 15_000  # frames whose latency is kept: ten minutes of them
 class Pace:
     """How a session keeps up. seconds: since it began; frames that were shown; latency, latency95: seconds, median and 95th percentile
     of the last ten minutes (None: no frame yet); paused: seconds for which time stood still, because the machine could not
-    follow; busy: share of the time in which the thread worked; waiting: seconds of sound that wait to be said."""
+    follow; busy: share of the time in which the busier thread worked; waiting: seconds of sound that wait to be said."""
 
     seconds: float
     frames: int
@@ -37,7 +40,7 @@ class Performance:
     """Advances a session as time passes, and hands every frame on.
 
     opened: gives the session, which is opened at once, so that what cannot be opened is refused here (UserError); show: is called
-    in the thread, with each frame; over: is called in the thread when it ends, with the error that ended it, or None. Where the
+    in a thread, with each frame; over: is called in a thread when all ends, with the error that ended it, or None. Where the
     machine cannot follow, time stands still: what waits to be said is said late, and not in pieces.
     """
 
@@ -50,7 +53,7 @@ class Performance:
         self._ends, self._closed = threading.Event(), threading.Lock()
         self._latency: deque[float] = deque(maxlen=_REMEMBERED)
         self._began = time.monotonic()
-        self._frames, self._paused, self._busy = 0, 0.0, 0.0
+        self._frames, self._paused, self._listened, self._painted = 0, 0.0, 0.0, 0.0
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
@@ -83,7 +86,7 @@ class Performance:
             middle,
             most,
             self._paused,
-            self._busy / max(passed, 1e-9),
+            max(self._listened, self._painted) / max(passed, 1e-9),
             self.session.speech.waiting,
         )
 
@@ -96,20 +99,33 @@ class Performance:
         self._close(error)
 
     def _play(self) -> None:
-        Shares(1, 1).begin()  # threads that share a frame wait for each other, and other sessions want a core too
-        while not self._ends.is_set():
-            late = time.monotonic() - self._began - self._paused - self.session.seconds
-            if late < MOMENT:
-                self._ends.wait(MOMENT - late)
-                continue
-            if late > _LATE:
-                self._paused += late - MOMENT
-            begun = time.monotonic()
-            for shown in self.session.advance():
-                self._latency.append(shown.latency)
-                self._frames += 1
-                self._show(shown)
-            self._busy += time.monotonic() - begun
+        """Listen; a second thread paints."""
+        shares = Shares(1, 1)  # threads that share a frame wait for each other, and other sessions want a core too
+        shares.begin()
+        painter = Worker(_BEHIND)
+        try:
+            painter.do(shares.begin)
+            while not self._ends.is_set():
+                late = time.monotonic() - self._began - self._paused - self.session.seconds
+                if late < MOMENT:
+                    self._ends.wait(MOMENT - late)
+                    continue
+                if late > _LATE:
+                    self._paused += late - MOMENT
+                begun = time.monotonic()
+                heard = self.session.listen()
+                self._listened += time.monotonic() - begun
+                painter.do(self._paint, heard)
+        finally:
+            painter.abandon()
+
+    def _paint(self, heard: HeardSpeech) -> None:
+        begun = time.monotonic()
+        for shown in self.session.paint(heard):
+            self._latency.append(shown.latency)
+            self._frames += 1
+            self._show(shown)
+        self._painted += time.monotonic() - begun
 
     def _close(self, error: BaseException | None) -> None:
         with self._closed:

@@ -6,6 +6,7 @@ So frames never stop: while nobody speaks, the clip goes on, and its mouth rests
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ class Shown:
 
 
 class LiveSession:
-    """Frames for sound, while it comes. One thread advances it; others may `say`, `hear` and `interrupt`."""
+    """Frames for sound, while it comes. One thread advances it (or one listens and one paints); others may `say`, `hear` and `interrupt`."""
 
     def __init__(
         self, hearing: LiveHearing, painter: LivePainter, fps: float, size: tuple[int, int], overlay: Overlay | None = None
@@ -77,6 +78,7 @@ class LiveSession:
         self._number = self._decided = 0  # frames that left, and those whose presence is decided
         self._share, self._stops = 0.0, 0  # how far the mouth is its own; frames until when it is closed quickly
         self._interrupted = False
+        self._lock = threading.Lock()  # of sound that was taken and is not shown yet
 
     @property
     def seconds(self) -> float:
@@ -100,18 +102,30 @@ class LiveSession:
 
     def advance(self, seconds: float = MOMENT) -> Iterator[Shown]:
         """Let time pass; the frames that became ready. They are ready `lookahead` of the features after their moment."""
-        if self._interrupted:
-            self._interrupted = False
-            self._break_off()
-        taken, real = self.speech.take(round(seconds * SAMPLE_RATE))
-        at = self._dropped + len(self._sound)
-        if real:
-            self._remember(at, at + real)
-        self._sound = np.concatenate([self._sound, taken])
+        return self.paint(self.listen(seconds))
+
+    def listen(self, seconds: float = MOMENT) -> HeardSpeech:
+        """The first half of `advance`: what is to be painted. One thread may listen while another paints what was heard before."""
+        with self._lock:
+            if self._interrupted:
+                self._interrupted = False
+                self._break_off()
+            taken, real = self.speech.take(round(seconds * SAMPLE_RATE))
+            at = self._dropped + len(self._sound)
+            if real:
+                self._remember(at, at + real)
+            self._sound = np.concatenate([self._sound, taken])
         heard = self._hearing.push(taken)
-        own = self._presence(len(heard))
-        for frame in self._painter.paint(HeardSpeech(heard.windows, np.minimum(heard.presence, own))):
-            yield self._shown(frame)
+        with self._lock:
+            own = self._presence(len(heard))
+        return HeardSpeech(heard.windows, np.minimum(heard.presence, own))
+
+    def paint(self, heard: HeardSpeech) -> Iterator[Shown]:
+        """The second half."""
+        for frame in self._painter.paint(heard):
+            with self._lock:
+                shown = self._shown(frame)
+            yield shown
 
     def close(self) -> None:
         self._painter.close()

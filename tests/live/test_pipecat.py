@@ -97,6 +97,11 @@ def test_models_that_cannot_be_used_are_refused_when_the_pipeline_starts(monkeyp
         yield
 
     monkeypatch.setattr(pipecat, "open_session", refused)
+
+    async def ready(*_):
+        pass
+
+    monkeypatch.setattr(pipecat.AIService, "setup", ready)
     service = pipecat.Speech2LipVideoService(model="model.pt")
     with pytest.raises(UserError, match="does not exist"):
         asyncio.run(service.setup(None))

@@ -217,13 +217,13 @@ def test_a_performance_keeps_the_pace_of_time_and_ends():
 
 def test_a_machine_that_cannot_follow_lets_time_stand_still_and_says_every_word(monkeypatch):
     live, shown = standin_session(), []
-    advance = live.advance
+    listen = live.listen
 
     def slow(*_):
         time.sleep(0.04)  # for 20 ms of sound
-        yield from advance()
+        return listen()
 
-    monkeypatch.setattr(live, "advance", slow)
+    monkeypatch.setattr(live, "listen", slow)
     monkeypatch.setattr(performance, "_LATE", 0.05)
     live.say(_tone(0.4))
     stage = Performance(_opened(live), shown.append)
