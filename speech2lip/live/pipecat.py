@@ -39,7 +39,7 @@ _KEPT = 50  # frames that wait for a pipeline that does not take them
 _LOOK = 0.02  # seconds between two looks at whether everything was said
 
 
-class Speech2LipVideoService(AIService):
+class Speech2LipVideoService(AIService):  # type: ignore[misc]
     """`TTSAudioRawFrame` in; `OutputImageRawFrame` (RGB) and `SpeechOutputAudioRawFrame` (16 kHz, mono) out, one of each for every frame
     of the clip's rate. An `InterruptionFrame` drops what is not said yet, and the mouth comes to rest. An `EndFrame` waits until
     everything is said. All other frames pass."""

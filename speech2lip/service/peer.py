@@ -34,7 +34,7 @@ _LONGEST_MESSAGE = 20_000  # characters on the data channel
 _VIDEO_CLOCK = 90_000
 
 
-class _Track(MediaStreamTrack):
+class _Track(MediaStreamTrack):  # type: ignore[misc]
     """Frames in their order, as they are put; the oldest are dropped where nobody takes them."""
 
     def __init__(self, kind: str, most: int):
