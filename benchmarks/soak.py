@@ -2,9 +2,12 @@
 
     python benchmarks/soak.py --hours 24          # as long as it takes; Ctrl-C reports what was done so far
     python benchmarks/soak.py --hours 0.05 --writer none
+    python benchmarks/soak.py --hours 24 --session
 
 A tiny model of the synthetic speaker (trained here in a minute, or given with --model) paints frames for speech that
 repeats. Memory and processor time per frame are taken a hundred times; a table shows every tenth. OUT/soak.json has all. --writer none leaves the encoder out.
+--session soaks a conversation instead (docs/live.md): every ten seconds something is said, once a minute it is interrupted, and the face
+idles in between.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from speech2lip.config import default_config
 from speech2lip.demo.speaker import TRAINING_SENTENCES, make_speaker
 from speech2lip.errors import run_guarded
 from speech2lip.files import atomic_path
+from speech2lip.live.session import open_session
 from speech2lip.media.facts import Colour
 from speech2lip.media.sound import SAMPLE_RATE, load_audio
 from speech2lip.preparation.pipeline import preprocess
@@ -133,6 +137,22 @@ def soak(model: Path, speech: np.ndarray, seconds: float, writer: str = "live") 
     return report, pulse.samples
 
 
+def converse(model: Path, speech: np.ndarray, seconds: float) -> tuple[int, list[Sample]]:
+    """Let a session pass `seconds`; frames, and the samples as of `soak`."""
+    moments = Pulse(speech, seconds)
+    frames = 0
+    with open_session(model, device="cpu") as session:
+        for number, _ in enumerate(moments):
+            at = number / 25
+            if at % 10 == 0:
+                start = int(at) % max(len(speech) // SAMPLE_RATE - 4, 1) * SAMPLE_RATE
+                session.say(speech[start : start + 4 * SAMPLE_RATE])
+            if at % 60 == 31:
+                session.interrupt()
+            frames += sum(1 for shown in session.advance(1 / 25) if shown.image.size)
+    return frames, moments.samples
+
+
 def tenths(samples: list[Sample]) -> list[Sample]:
     """At most eleven samples, from the first to the last, with the mean time per frame since the one before."""
     at = np.unique(np.linspace(0, len(samples) - 1, 11).astype(int)) if samples else []
@@ -146,6 +166,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=24.0, help="of sound (default 24)")
     parser.add_argument("--model", type=Path, help="checkpoint (default: a tiny one is trained)")
     parser.add_argument("--audio", type=Path, help="speech that repeats (default: the tiny model's own)")
+    parser.add_argument("--session", action="store_true", help="a conversation, which writes nothing")
     parser.add_argument("--writer", choices=("live", "none"), default="live", help="encode the frames, or not")
     parser.add_argument("--out", type=Path, default=Path("rendering_result/soak"), help="folder")
     options = parser.parse_args()
@@ -160,19 +181,22 @@ def run(options: argparse.Namespace) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where the video goes
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it otherwise
     started = time.monotonic()
-    report, samples = soak(model, speech, options.hours * 3600, options.writer)
+    if options.session:
+        frames, samples = converse(model, speech, options.hours * 3600)
+        said = f"{frames} frames of a conversation"
+    else:
+        report, samples = soak(model, speech, options.hours * 3600, options.writer)
+        frames, said = report.frames, str(report)
     seconds = time.monotonic() - started
     os.dup2(shown, 1)
-    print(f"{report}\n\n| hours | memory (MB) | processor time per frame (ms) |\n|---|---|---|")
+    print(f"{said}\n\n| hours | memory (MB) | processor time per frame (ms) |\n|---|---|---|")
     for sample in tenths(samples):
         print(f"| {sample.hours:.3f} | {sample.memory:.1f} | {sample.per_frame:.2f} |")
-    done = report.frames / 25 / 3600
+    done = frames / 25 / 3600
     print(f"\n{done:.2f} hours of sound in {seconds / 3600:.2f} hours")
     with atomic_path(options.out / "soak.json") as path:
         rows = [asdict(sample) for sample in samples]
-        path.write_text(
-            json.dumps({"hours": done, "frames": report.frames, "samples": rows}, indent=1), encoding="utf-8"
-        )
+        path.write_text(json.dumps({"hours": done, "frames": frames, "samples": rows}, indent=1), encoding="utf-8")
     return 0
 
 

@@ -18,7 +18,21 @@ from packaging.utils import canonicalize_name
 import speech2lip
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = {"demo", "voice", "evaluate", "tensorboard", "published", "service", "studio", "ray", "docs", "all", "dev"}
+EXTRAS = {
+    "demo",
+    "voice",
+    "evaluate",
+    "tensorboard",
+    "published",
+    "service",
+    "live",
+    "pipecat",
+    "studio",
+    "ray",
+    "docs",
+    "all",
+    "dev",
+}
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ class LiveFeatures:
 
     A file's features are standardised by the whole file; live sound by the last half
     minute, which begins as `known`, the subject's own sound (16 kHz pieces), and is replaced
-    as the new voice is heard. A frame is ready `lookahead` seconds after its time.
+    as the new voice is heard; digital silence does not count. A frame is ready `lookahead` seconds after its time.
 
     early: seconds at the end of a window that are not waited for; the last row known stands for those that come later.
     """
@@ -51,7 +51,8 @@ class LiveFeatures:
     def push(self, wav: np.ndarray) -> np.ndarray:
         """More 16 kHz samples [N] in [-1, 1]."""
         self.samples += len(wav)
-        self._meter.push(wav)
+        if np.any(wav):  # digital silence says nothing of a voice, however long it lasts
+            self._meter.push(wav)
         for stream in self._streams:
             stream.push(wav, self._meter.gain)
         last = min(stream.last for stream in self._streams) + self._early
@@ -155,7 +156,7 @@ class _LiveMel:
         if not len(magnitudes):
             return
         rows = normalise(magnitudes, gain)
-        self._heard.extend(rows)
+        self._heard.extend(rows[magnitudes.any(1)])  # digital silence does not push the voice out of memory
         fresh = standardiser(np.stack(self._heard), LogMel.silence)(rows)
         self._rows = np.concatenate([self._rows, fresh])
 

@@ -12,16 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import backend_from_params
-from ..audio.live import LiveFeatures, can_be_live
+from ..audio.live import LiveFeatures
 from ..audio.voice_activity import LiveAttention
 from ..background import Worker
 from ..config import Settings
 from ..errors import UserError
 from ..media.encode import LiveWriter
-from ..media.sound import SAMPLE_RATE, stream_audio
 from ..media.yuv import Overlay
 from ..model.device import Shares
+from .hearing import LiveHearing, live_painter
 from .label import label_overlay, labelled
 from .output import check_output
 from .predictor import LivePainter, Predictor
@@ -72,36 +71,25 @@ def render_live(
 
 
 def _render_live(predictor: Predictor, sound: Iterable[np.ndarray], out: str, first: int) -> LiveReport:
-    backend = backend_from_params(dict(predictor.metadata.audio))
-    if not can_be_live(backend):
-        raise UserError(
-            f"audio.backend={predictor.metadata.audio['backend']} needs the whole file: render without --stream, or train with "
-            "audio.backend=mel+moonshine"
-        )
+    hearing = LiveHearing.of(predictor, "render without --stream, or train")
     fps = predictor.subject.fps
-    loop, begin = predictor.walk(first, 2 * predictor.subject.frames)  # without end
     shares = Shares.of(predictor.device, at_most=2)  # one listens, one paints
-    posing = predictor.posing(first, loop)
-    if posing is not None and posing.note:
-        print(posing.note, file=sys.stderr)
-    with closing(LivePainter(predictor, begin, loop, posing)) as painter, shares.restored():
+    painter, note = live_painter(predictor, first)
+    if note:
+        print(note, file=sys.stderr)
+    with closing(painter), shares.restored():
         shares.begin()
         overlay = label_overlay(predictor.config.render.label, predictor.subject.size)
         painting = _Painting(fps, painter, shares, overlay)
         try:
             with LiveWriter(out, fps, colour=predictor.colour) as writer:
-                ears = _SoundBuffer(
-                    sound,
-                    LiveFeatures(backend, fps, stream_audio(predictor.layout.audio), predictor.config.render.early),
-                    writer,
-                    LiveAttention(fps) if predictor.rest is not None else None,
-                )
-                painting.run(writer, ears)
+                buffer = _SoundBuffer(sound, hearing.features, writer, hearing.attention)
+                painting.run(writer, buffer)
                 started = time.monotonic()
         except (UserError, OSError):  # an encoder that the same Ctrl-C ended, or that got no frame
             if not painting.interrupted:
                 raise
-    return painting.report(ears, time.monotonic() - started)
+    return painting.report(buffer, time.monotonic() - started)
 
 
 class _Painting:
@@ -144,7 +132,7 @@ class _Painting:
 
 
 class _SoundBuffer:
-    """Passes sound on to the features and to the writer, and remembers when it came until its frames have left.
+    """Passes sound on to who hears it and to the writer.
 
     attention: None where silence is like any other sound.
     """
@@ -156,14 +144,17 @@ class _SoundBuffer:
         writer: LiveWriter,
         attention: LiveAttention | None = None,
     ):
-        self._sound, self._features, self._writer, self._attention = iter(sound), features, writer, attention
-        self._arrivals: deque[tuple[int, float]] = deque()  # samples so far, and when
+        self._sound, self._writer, self._hearing = iter(sound), writer, LiveHearing(features, attention)
         self.busy = 0.0
 
     @property
     def seconds(self) -> float:
         """Of sound so far."""
-        return self._features.samples / SAMPLE_RATE
+        return self._hearing.seconds
+
+    @property
+    def _arrivals(self) -> deque[tuple[int, float]]:
+        return self._hearing.arrivals
 
     def windows(self) -> Iterator[HeardSpeech]:
         while True:
@@ -171,20 +162,14 @@ class _SoundBuffer:
             now = time.monotonic()
             if piece is not None:
                 self._writer.hear(piece)
-                if self._attention is not None:
-                    self._attention.hear(piece)
-                ready = self._features.push(piece)
-                self._arrivals.append((self._features.samples, now))
+                ready = self._hearing.push(piece, now)
             else:
-                ready = self._features.finish()
-            presence = np.ones(len(ready), np.float32) if self._attention is None else self._attention.next(len(ready))
+                ready = self._hearing.finish()
             self.busy += time.monotonic() - now
-            yield HeardSpeech(ready, presence)
+            yield ready
             if piece is None:
                 return
 
     def arrival(self, seconds: float) -> float:
         """When the sound at a time of the stream came; times are asked for in their order."""
-        while len(self._arrivals) > 1 and self._arrivals[0][0] < seconds * SAMPLE_RATE:
-            self._arrivals.popleft()
-        return self._arrivals[0][1]
+        return self._hearing.arrival(seconds)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
+from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -29,6 +28,8 @@ from ..jobs.worker import LOG
 from ..jobs.workspace import Workspace
 from ..library.changes import remove_subject
 from ..library.listing import list_subjects
+from .access import Mine, NoAccess
+from .live import Conversations, TooMany, UnknownConversation, live_routes, page_routes
 from .schema import FileState, Health, JobState, NewJob, NewUpload, Problem, SubjectState, UploadState
 from .users import Users
 
@@ -52,20 +53,34 @@ def make_app(
     users: Users,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     own_hosts: Sequence[str] = _OWN_HOSTS,
+    media: str | None = "127.0.0.1",
 ) -> FastAPI:
     """The application. lifespan: what runs beside it, such as the runner of jobs; own_hosts: names under which requests without a
-    token are answered, so that no page of another site can speak for whoever sits at this machine."""
+    token are answered, so that no page of another site can speak for whoever sits at this machine; media: address that sound and
+    pictures of conversations come through, None: any of this machine."""
+    conversations = Conversations(media)
+
+    @asynccontextmanager
+    async def whole(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app) if lifespan is not None else nullcontext():
+            try:
+                yield
+            finally:
+                await conversations.close()
+
     app = FastAPI(
-        title="Speech2Lip", version=__version__, lifespan=lifespan, openapi_url="/v1/openapi.json", docs_url="/docs", redoc_url=None,
+        title="Speech2Lip", version=__version__, lifespan=whole, openapi_url="/v1/openapi.json", docs_url="/docs", redoc_url=None,
         description="Learn a person's mouth from a video; make them say any audio.",
     )  # fmt: skip
-    app.state.users = users
+    app.state.users, app.state.conversations = users, conversations
     app.add_exception_handler(UserError, _refused)
     if users.alone:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(own_hosts))
         app.add_middleware(_SameSite)
     app.include_router(_public)
     app.include_router(_private)
+    app.include_router(live_routes)
+    app.include_router(page_routes)
     return app
 
 
@@ -89,28 +104,11 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, status)
 
 
-class _NoAccess(UserError):
-    """A wrong or missing token."""
-
-
 class _UnknownSubject(UserError):
     """There is no such person."""
 
 
-_STATUS |= {_NoAccess: 401, _UnknownSubject: 404}
-
-
-def _workspace(
-    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
-) -> Workspace:
-    users: Users = request.app.state.users
-    found = users.workspace(given.credentials if given is not None else None)
-    if found is None:
-        raise _NoAccess("this needs a token: send the header `Authorization: Bearer TOKEN`")
-    return found
-
-
-Mine = Annotated[Workspace, Depends(_workspace)]
+_STATUS |= {NoAccess: 401, _UnknownSubject: 404, UnknownConversation: 404, TooMany: 409}
 _public = APIRouter(prefix="/v1")
 _private = APIRouter(prefix="/v1", responses={code: {"model": Problem} for code in (401, 404, 409, 413, 422)})
 

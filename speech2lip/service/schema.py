@@ -114,6 +114,47 @@ class SubjectState(BaseModel):
         return SubjectState.model_validate({**vars(found), "consent": consent, **known})
 
 
+class NewConversation(BaseModel):
+    """name: of the subject; sdp: a WebRTC offer with sound and pictures; start: source frame to begin on; label: text of a visible mark;
+    voice: espeak-ng's name of the built-in voice, which says what is typed."""
+
+    name: str = Field(examples=["anna"])
+    sdp: str = Field(max_length=200_000)
+    type: Literal["offer"] = "offer"
+    start: int = Field(0, ge=0)
+    label: str = Field("", max_length=60, examples=["AI-generated"])
+    voice: str = Field("en-us", pattern=r"^[a-z]{2,3}(-[a-z0-9]+)*$")
+
+
+class Answer(BaseModel):
+    """The service's side of a conversation; fps, width and height: of its pictures."""
+
+    id: str
+    sdp: str
+    type: Literal["answer"] = "answer"
+    fps: float
+    width: int
+    height: int
+
+
+class ConversationState(BaseModel):
+    """connection: new, connecting, connected, failed or closed; times are seconds. latency, latency95: from a moment of the sound to its
+    picture, median and 95th percentile; paused: for how long the machine could not follow; busy: share of a core's time; waiting: sound
+    that waits to be said; message: what went wrong."""
+
+    id: str
+    name: str
+    connection: str
+    seconds: float
+    frames: int
+    latency: float | None
+    latency95: float | None
+    paused: float
+    busy: float
+    waiting: float
+    message: str
+
+
 class FileState(BaseModel):
     """path: below the job's folder, with slashes; size: bytes."""
 

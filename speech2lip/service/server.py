@@ -49,18 +49,34 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def make_service(users: Users, most: int | None = None, trusted: bool = False) -> FastAPI:
+def make_service(
+    users: Users, most: int | None = None, trusted: bool = False, host: str = "127.0.0.1"
+) -> FastAPI:  # fmt: skip
     """The application with a runner of everybody's jobs, `most` at once (default: by the machine).
 
-    trusted: whoever reaches it may use it, under any name, as in a container whose port is this machine's alone.
+    trusted: whoever reaches it may use it, under any name, as in a container whose port is this machine's alone; host: the address
+    that is listened at, which conversations use too.
     """
+    media = None if trusted else _media_address(host)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with Runner(lambda: [workspace.jobs for workspace in users.workspaces()], most):
             yield
 
-    return make_app(users, lifespan, own_hosts=["*"]) if trusted else make_app(users, lifespan)
+    return (
+        make_app(users, lifespan, own_hosts=["*"], media=media) if trusted else make_app(users, lifespan, media=media)
+    )
+
+
+def _media_address(host: str) -> str | None:
+    """Of conversations, for the address that is listened at; None: any of this machine."""
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        return None if ipaddress.ip_address(host).is_unspecified else host
+    except ValueError:  # a name
+        return None
 
 
 def serve(data: Path, host: str = "127.0.0.1", port: int = 7860, most: int | None = None) -> None:
@@ -68,7 +84,7 @@ def serve(data: Path, host: str = "127.0.0.1", port: int = 7860, most: int | Non
     needs("service", "fastapi", "uvicorn")
     users = users_of(data, host)
     print(f"service: http://{host}:{port}/docs (Ctrl-C ends it; what runs goes on)", flush=True)
-    listen(make_service(users, most), host, port)
+    listen(make_service(users, most, host=host), host, port)
 
 
 def listen(app: FastAPI, host: str, port: int) -> None:

@@ -52,6 +52,15 @@ def synthesize(text: str, voice: str = "en-us", words_per_minute: int = USUAL_RA
     return Utterance(wav, tuple((start, name) for start, name in facts["phonemes"]))
 
 
+def speech_of(text: str, voice: str, origin: str) -> np.ndarray:
+    """`text` as speech at `USUAL_RATE`, float32 [samples] at 16 kHz, without silence at its ends. UserError as of `speech_within`."""
+    _check_length(text, origin)
+    wav = _without_ends(_spoken(text, voice, USUAL_RATE, origin))
+    if not len(wav):
+        raise UserError(f"{origin}: {_shown(text)} holds nothing that is spoken: write words")
+    return wav
+
+
 def speech_within(text: str, seconds: float, voice: str, origin: str) -> np.ndarray:
     """`text` as speech that lasts at most `seconds`, float32 [samples] at 16 kHz, without silence at its ends.
 
@@ -59,8 +68,7 @@ def speech_within(text: str, seconds: float, voice: str, origin: str) -> np.ndar
     even then stays shorter. UserError, which begins with `origin`, for text that takes longer, holds no words or is in
     no language of `voice`.
     """
-    if len(text) > LONGEST_TEXT:
-        raise UserError(f"{origin}: the text has {len(text)} characters, and {LONGEST_TEXT} may be: cut it into spans")
+    _check_length(text, origin)
     rate, best = float(USUAL_RATE), np.zeros(0, np.float32)
     for _ in range(_ROUNDS):
         wav = _without_ends(_spoken(text, voice, round(rate), origin))
@@ -81,6 +89,11 @@ def speech_within(text: str, seconds: float, voice: str, origin: str) -> np.ndar
             "the text shorter or the span longer"
         )
     return best
+
+
+def _check_length(text: str, origin: str) -> None:
+    if len(text) > LONGEST_TEXT:
+        raise UserError(f"{origin}: the text has {len(text)} characters, and {LONGEST_TEXT} may be: cut it into parts")
 
 
 def _spoken(text: str, voice: str, rate: int, origin: str) -> np.ndarray:
