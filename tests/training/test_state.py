@@ -1,6 +1,5 @@
 """Which state may be continued, and which is refused."""
 
-import numpy as np
 import pytest
 import torch
 
