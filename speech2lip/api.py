@@ -66,16 +66,17 @@ def train(
 
     out: the folder for the model and the state from which the next call goes on; minutes: of
     wall-clock time (0: `train.steps` steps); fresh: start over. Ctrl-C and SIGTERM save the state and
-    raise KeyboardInterrupt.
+    raise KeyboardInterrupt. Once on the way the doctor's second look is printed (docs/doctor.md).
 
         model = train("dataset/me", "log/me", minutes=30, config="faithful")
     """
+    from .diagnosis.second_look import tell
     from .training.trainer import fit
 
     folder = Path(out)
     given = {"train.minutes": minutes, **(settings or {}), "data.root": str(subject)}
     given |= {"name": folder.name, "train.output": str(folder.parent)}
-    return fit(load_settings(config, given), fresh)
+    return fit(load_settings(config, given), fresh, tell)
 
 
 def render(

@@ -20,13 +20,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from ..diagnosis.second_look import tell
     from ..training.trainer import fit
 
     _check_positional(options.settings)
     config = subject_config(options, None)
     _check_named(options, config)
     check_training(config, fresh=True, steps=("train",))
-    model = fit(config, options.fresh)
+    model = fit(config, options.fresh, tell)
     print(f"model: {model}\nnext: speech2lip render {_which(model, config)} --audio SPEECH --out result.mp4")
     return 0
 
