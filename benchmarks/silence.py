@@ -28,6 +28,7 @@ settle_threads()
 import numpy as np
 import torch
 
+from speech2lip.audio.backend import FeatureBackend
 from speech2lip.audio.features import backend_from_params, extract_windows
 from speech2lip.audio.rows import FeatureWindows
 from speech2lip.audio.voice_activity import SpeechPresence, speech_probability
@@ -45,7 +46,7 @@ from speech2lip.rendering.silence import HeardSpeech
 from speech2lip.subject.index import parse_subject
 from speech2lip.subject.layout import SubjectLayout
 
-_SPOKEN, _PAUSE = 4.0, 3.0  # seconds
+SPOKEN, PAUSE = 4.0, 3.0  # seconds
 _STEADY = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -58,6 +59,14 @@ def main() -> int:
     options = parser.parse_args()
     warnings.filterwarnings("ignore", "Mean of empty slice|invalid value")  # clips without pauses
     return run_guarded(lambda: run(options))
+
+
+def hear(wav: np.ndarray, fps: float, backend: FeatureBackend) -> HeardSpeech:
+    """Windows of a made-up sound, 16 kHz mono [N], and where in it somebody speaks."""
+    windows = extract_windows([wav], fps, backend, Path("made-up sound"))
+    heard = SpeechPresence()
+    heard.push(speech_probability([wav]))
+    return HeardSpeech(windows, heard.at(np.arange(len(windows)) / fps))
 
 
 class Bench:
@@ -83,10 +92,7 @@ class Bench:
         return Predictor(replace(self.checkpoint, config=config), self.layout, "cpu")
 
     def hear(self, wav: np.ndarray) -> HeardSpeech:
-        windows = extract_windows([wav], self.fps, self.backend, Path("made-up sound"))
-        heard = SpeechPresence()
-        heard.push(speech_probability([wav]))
-        return HeardSpeech(windows, heard.at(np.arange(len(windows)) / self.fps))
+        return hear(wav, self.fps, self.backend)
 
     def landmarks(self, heard: HeardSpeech, live: bool = False, **settings: object) -> np.ndarray:
         """Predicted mouths [N, points, 2]."""
@@ -101,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     on_test(bench)
     clip = load_audio(bench.layout.audio)
     spoken = load_audio(options.audio) if options.audio else clip
-    pauses(bench, spoken[: round(_SPOKEN * SAMPLE_RATE)], options.plot)
+    pauses(bench, spoken[: round(SPOKEN * SAMPLE_RATE)], options.plot)
     disturbances(bench, clip)
     return 0
 
@@ -144,7 +150,7 @@ def pauses(bench: Bench, spoken: np.ndarray, plot: Path | None) -> None:
     )
     columns = " | ".join(f"{s}: opening (z) | {s}: motion over real" for s in SILENCES)
     print(f"| in the pause | {columns} |\n|---" + "|---" * 2 * len(SILENCES) + "|")
-    middle = slice(round((_SPOKEN + 0.6) * bench.fps), round((_SPOKEN + 2.6) * bench.fps))
+    middle = slice(round((SPOKEN + 0.6) * bench.fps), round((SPOKEN + 2.6) * bench.fps))
     for title, wav in pauses_with(spoken):
         heard, cells, shown = bench.hear(wav), [], {}
         for silence in SILENCES:
@@ -159,7 +165,7 @@ def pauses(bench: Bench, spoken: np.ndarray, plot: Path | None) -> None:
 
 
 def pauses_with(spoken: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    wav = np.concatenate([spoken, np.zeros(round(_PAUSE * SAMPLE_RATE), np.float32), spoken])
+    wav = np.concatenate([spoken, np.zeros(round(PAUSE * SAMPLE_RATE), np.float32), spoken])
     level = float(np.sqrt((spoken**2).mean()))
     yield "silence", wav
     for decibels in (20, 10, 0):
@@ -266,10 +272,10 @@ def draw(path: Path, shown: dict[str, np.ndarray], fps: float, rest: float) -> N
     figure, axes = pyplot.subplots(figsize=(8, 2.6), dpi=100)
     for (silence, opening), style in zip(reversed(shown.items()), ("-", "-", "-"), strict=True):
         axes.plot(np.arange(len(opening)) / fps, opening, style, label=silence, linewidth=1.3)
-    axes.axvspan(_SPOKEN, _SPOKEN + _PAUSE, color="0.9", zorder=0)
+    axes.axvspan(SPOKEN, SPOKEN + PAUSE, color="0.9", zorder=0)
     axes.axhline(rest, color="0.4", linewidth=0.8, linestyle=":", label="the person at rest")
     axes.set(
-        xlabel="seconds; nobody speaks where it is grey", ylabel="mouth opening, pixels", xlim=(2, _SPOKEN + _PAUSE + 2)
+        xlabel="seconds; nobody speaks where it is grey", ylabel="mouth opening, pixels", xlim=(2, SPOKEN + PAUSE + 2)
     )
     axes.legend(loc="upper right", fontsize=8, ncols=2)
     figure.tight_layout()

@@ -42,7 +42,12 @@ def check_choice(wanted: str) -> np.ndarray | None:
 def _face_of(path: Path) -> np.ndarray:
     if path.is_dir():
         raise UserError(f"{path} is a folder: give --face one picture of the person, or a number")
-    image = read_image(path)
+    try:
+        image = read_image(path)
+    except UserError as error:
+        raise UserError(
+            f"{path} is no picture that can be read: give --face a JPEG or PNG of the person, or a number"
+        ) from error
     scale = min(1.0, SURVEY_SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     with closing(FaceDetector()) as detector, closing(FaceMesh(static=True)) as mesh:

@@ -66,9 +66,7 @@ class SecondLook:
     @property
     def lines(self) -> list[str]:
         """For the terminal, a line each, those in order too."""
-        told = [
-            f"  {f.severity}: {f.name}: {f.text}." + (f" {f.remedy}" if f.remedy else "") for f in self.findings
-        ]
+        told = [f"  {f.severity}: {f.name}: {f.text}." + (f" {f.remedy}" if f.remedy else "") for f in self.findings]
         return [f"second look, {self.title}:", *told]
 
 
@@ -142,7 +140,9 @@ def unheard_speech(r: float, frames: int, agreement: float) -> Finding:
     ears = f", and the model's two ways of hearing agree to {agreement:.2f}" if agreement else ""
     text = f"speech predicts the mouth's opening with a correlation of {r:.2f} on {frames} frames that were not heard in training{ears}"
     severity = graded(r, _TOLD_NOTE, _TOLD_WARNING)
-    remedy = "" if severity == OK else "Give more video of this person talking, in the same voice and mood, without music."
+    remedy = (
+        "" if severity == OK else "Give more video of this person talking, in the same voice and mood, without music."
+    )
     return Finding("unheard_speech", severity, text, remedy)
 
 
@@ -170,7 +170,11 @@ def drawn_sharpness(texture: np.ndarray) -> Finding:
     ratio = float(drawn / max(real, 1e-9))
     text = f"drawn lips have {ratio:.0%} of the fine detail of the real ones ({len(both)} frames)"
     severity = graded(ratio, _SHARP_NOTE, _SHARP_WARNING)
-    remedy = "" if severity == OK else "Train longer; if it stays, give a sharper clip, with more light and less compression."
+    remedy = (
+        ""
+        if severity == OK
+        else "Train longer; if it stays, give a sharper clip, with more light and less compression."
+    )
     return Finding("drawn_sharpness", severity, text, remedy)
 
 

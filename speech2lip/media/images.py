@@ -27,7 +27,10 @@ def frame_files(folder: Path) -> list[Path]:
 
 def read_image(path: Path) -> np.ndarray:
     """Read an image as RGB uint8 [H, W, 3]."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # a header of more pixels than OpenCV decodes
+        image = None
     if image is None:
         raise UserError(f"{path} cannot be read as an image: the file is missing or damaged, make it again")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
