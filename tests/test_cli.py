@@ -477,3 +477,16 @@ def test_the_video_may_stand_alone(capsys, tmp_path, monkeypatch):
     assert "'train.batch' is not a setting" in _fails(capsys, "preprocess", "train.batch")
     assert "is not a setting" in _fails(capsys, "preprocess", "--video", "me.mp4", "again.mp4")
     assert "no video was given" in _fails(capsys, "run", "--audio", "a.wav", "--out", "b.mp4")
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["render", "--audio", "a.wav", "--out", "o.mp4", "--model"], ["verify"], ["train", "--name"]])  # fmt: skip
+def test_a_name_that_no_file_can_have_is_one_short_sentence(capsys, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    assert "name" in _fails(capsys, *command, "x" * 5000)
+
+
+def test_a_pose_that_no_file_can_have(capsys, tmp_path, model_path, tone):
+    words = ["render", "--model", model_path, "--audio", tone, "--out", tmp_path / "o.mp4", "--pose", "x" * 5000]
+    message = _fails(capsys, *words)
+    assert "cannot be a file's name (File name too long): give a shorter one" in message and len(message) < 200
+    assert not list(tmp_path.glob("*.mp4"))

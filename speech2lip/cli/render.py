@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..config import DEVICES, SILENCES, parse_setting
+from ..config import DEVICES, SILENCES, parse_setting, shown
 from ..errors import UserError
 from ..files import check_input
 from .common import Command, add_label, add_model, label_of, model_of
@@ -109,11 +109,14 @@ def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
     return given | dict(parse_setting(text) for text in options.settings)
 
 
+_MOST_DIGITS = 18  # of a frame's number; Python does not convert thousands of them
+
+
 def _stretch(text: str) -> tuple[int, int]:
     """ "100:349" -> (100, 349)."""
     first, colon, last = text.partition(":")
-    if not (colon and first.isdecimal() and last.isdecimal()):
-        raise UserError(f"--loop is {text!r}, needed are the first and the last source frame, such as 100:349")
+    if not (colon and first.isdecimal() and last.isdecimal() and max(len(first), len(last)) <= _MOST_DIGITS):
+        raise UserError(f"--loop is {shown(text)}, needed are the first and the last source frame, such as 100:349")
     return int(first), int(last)
 
 

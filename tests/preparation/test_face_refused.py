@@ -71,7 +71,7 @@ PICTURES = {
     "that is a half": (_half, "is no picture that can be read: give --face a JPEG or PNG"),
     "that is endless": (_endless, "is no picture that can be read: give --face a JPEG or PNG"),
     "that is empty": (lambda path, _: path.touch(), "is empty: give a file with a picture of the person"),
-    "that is a folder": (lambda path, _: path.mkdir(), "is a folder: give --face one picture"),
+    "that is a folder": (lambda path, _: path.mkdir(), "is a folder: give a file with a picture of the person, or a number, for --face"),
     "that is not there": (lambda path, _: None, "does not exist: give the path of a picture of the person, or a number"),
 }  # fmt: skip
 
@@ -110,7 +110,7 @@ def _is_a_beginning(root: Path) -> bool:
 def test_a_number_that_is_not_there_says_how_many_there_are(surveyed, clip, capsys, monkeypatch, tmp_path):
     assert _is_a_beginning(surveyed)
     video = clip / "speaker.mp4"
-    for number in ("2", "99999999999999999999"):
+    for number in ("2", "9" * 20, "9" * 5000):
         for command in (["preprocess", video, "--out", surveyed], ["doctor", video, f"data.root={surveyed}"]):
             message = _fails(capsys, *command, "--face", number)
             assert f"there is no face {number}: 1 person was found in the clip: give --face 1 to 1" in message
