@@ -170,7 +170,7 @@ def test_an_offset_that_a_model_learned_stands_out(clip, config: Config, tmp_pat
     """The sound is 200 ms late, and nothing corrects it: the mouth that is learned is as far from its sound."""
     save_wav(tmp_path / "late.wav", moved(load_audio(clip / "speaker.wav"), -0.2))
     given = [
-        "name=late", f"data.root={tmp_path / 'late'}", f"train.output={tmp_path}", "train.steps=160", "train.batch=4",
+        "name=late", f"data.root={tmp_path / 'subject'}", f"train.output={tmp_path}", "train.steps=160", "train.batch=4",
         "data.correct_offset=false", "data.test_fraction=0.2", "model.lip.width=64", "model.lip.layers=4", "model.lip.skip_after=1",
         "model.blend.widths=[8,8,8]", "train.speech_share=0.4", "photometric.weight=0",
     ]  # fmt: skip
