@@ -15,9 +15,10 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,6 +29,7 @@ settle_threads()
 import numpy as np
 import torch
 
+from speech2lip.audio.backend import FeatureBackend
 from speech2lip.audio.features import backend_from_params, extract_windows
 from speech2lip.audio.rows import FeatureWindows
 from speech2lip.audio.voice_activity import SpeechPresence, speech_probability
@@ -45,7 +47,8 @@ from speech2lip.rendering.silence import HeardSpeech
 from speech2lip.subject.index import parse_subject
 from speech2lip.subject.layout import SubjectLayout
 
-_SPOKEN, _PAUSE = 4.0, 3.0  # seconds
+SPOKEN, PAUSE = 4.0, 3.0  # seconds
+_SHOWN = 5.0  # seconds of a plot of the test part
 _STEADY = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -55,9 +58,23 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="the subject's folder (default: the model's own)")
     parser.add_argument("--audio", type=Path, help="speech around the pauses (default: the clip's own)")
     parser.add_argument("--plot", type=Path, help="draw the opening over time, under music 10 dB below the speech")
+    parser.add_argument(
+        "--plot-steady", type=Path, help="draw the test part's opening with render.steady and render.articulation"
+    )
+    parser.add_argument(
+        "--plot-voice", type=Path, help="draw how well the mouth is predicted over how well both ears agree"
+    )
     options = parser.parse_args()
     warnings.filterwarnings("ignore", "Mean of empty slice|invalid value")  # clips without pauses
     return run_guarded(lambda: run(options))
+
+
+def hear(wav: np.ndarray, fps: float, backend: FeatureBackend) -> HeardSpeech:
+    """Windows of a made-up sound, 16 kHz mono [N], and where in it somebody speaks."""
+    windows = extract_windows([wav], fps, backend, Path("made-up sound"))
+    heard = SpeechPresence()
+    heard.push(speech_probability([wav]))
+    return HeardSpeech(windows, heard.at(np.arange(len(windows)) / fps))
 
 
 class Bench:
@@ -83,10 +100,7 @@ class Bench:
         return Predictor(replace(self.checkpoint, config=config), self.layout, "cpu")
 
     def hear(self, wav: np.ndarray) -> HeardSpeech:
-        windows = extract_windows([wav], self.fps, self.backend, Path("made-up sound"))
-        heard = SpeechPresence()
-        heard.push(speech_probability([wav]))
-        return HeardSpeech(windows, heard.at(np.arange(len(windows)) / self.fps))
+        return hear(wav, self.fps, self.backend)
 
     def landmarks(self, heard: HeardSpeech, live: bool = False, **settings: object) -> np.ndarray:
         """Predicted mouths [N, points, 2]."""
@@ -98,15 +112,15 @@ class Bench:
 
 def run(options: argparse.Namespace) -> int:
     bench = Bench(options)
-    on_test(bench)
+    on_test(bench, options.plot_steady)
     clip = load_audio(bench.layout.audio)
     spoken = load_audio(options.audio) if options.audio else clip
-    pauses(bench, spoken[: round(_SPOKEN * SAMPLE_RATE)], options.plot)
-    disturbances(bench, clip)
+    pauses(bench, spoken[: round(SPOKEN * SAMPLE_RATE)], options.plot)
+    disturbances(bench, clip, options.plot_voice)
     return 0
 
 
-def on_test(bench: Bench) -> None:
+def on_test(bench: Bench, plot: Path | None) -> None:
     test = bench.index.test
     heard = HeardSpeech(bench.index.windows[test], bench.presence[test])
     real = bench.opening[test]
@@ -126,6 +140,11 @@ def on_test(bench: Bench) -> None:
             f"| {title} | {correlation(made, real):.3f} | {made.std() / real.std():.2f} | {error:.2f} | "
             f"{second_difference(points).mean() / shake:.2f} | {1000 * lag(made, plain) / bench.fps:.0f} |"
         )
+    if plot is not None:
+        stronger = opening_of_points(bench.landmarks(heard, articulation=1.5))
+        steady = opening_of_points(bench.landmarks(heard, steady=1.0))
+        shown = {"as predicted": plain, "--articulation 1.5": stronger, "--steady 1": steady}
+        draw_lines(plot, {name: opening[: round(_SHOWN * bench.fps)] for name, opening in shown.items()}, bench.fps)
 
 
 def pauses(bench: Bench, spoken: np.ndarray, plot: Path | None) -> None:
@@ -144,7 +163,7 @@ def pauses(bench: Bench, spoken: np.ndarray, plot: Path | None) -> None:
     )
     columns = " | ".join(f"{s}: opening (z) | {s}: motion over real" for s in SILENCES)
     print(f"| in the pause | {columns} |\n|---" + "|---" * 2 * len(SILENCES) + "|")
-    middle = slice(round((_SPOKEN + 0.6) * bench.fps), round((_SPOKEN + 2.6) * bench.fps))
+    middle = slice(round((SPOKEN + 0.6) * bench.fps), round((SPOKEN + 2.6) * bench.fps))
     for title, wav in pauses_with(spoken):
         heard, cells, shown = bench.hear(wav), [], {}
         for silence in SILENCES:
@@ -159,7 +178,7 @@ def pauses(bench: Bench, spoken: np.ndarray, plot: Path | None) -> None:
 
 
 def pauses_with(spoken: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    wav = np.concatenate([spoken, np.zeros(round(_PAUSE * SAMPLE_RATE), np.float32), spoken])
+    wav = np.concatenate([spoken, np.zeros(round(PAUSE * SAMPLE_RATE), np.float32), spoken])
     level = float(np.sqrt((spoken**2).mean()))
     yield "silence", wav
     for decibels in (20, 10, 0):
@@ -167,7 +186,7 @@ def pauses_with(spoken: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     yield "noise, 20 dB below", wav + disturbance(noise(len(wav)), level, 20)
 
 
-def disturbances(bench: Bench, clip: np.ndarray) -> None:
+def disturbances(bench: Bench, clip: np.ndarray, plot: Path | None) -> None:
     test = bench.index.test
     first, count = test[0], test[-1] + 1 - test[0]
     wav = clip[round(first / bench.fps * SAMPLE_RATE) :][: round(count / bench.fps * SAMPLE_RATE)]
@@ -179,6 +198,7 @@ def disturbances(bench: Bench, clip: np.ndarray) -> None:
     sounds += [(f"noise, {d} dB below", wav + disturbance(noise(len(wav)), level, d)) for d in (20, 10, 5, 0)]
     sounds += [(f"music, {d} dB below", wav + disturbance(music(len(wav)), level, d)) for d in (10, 0)]
     sounds += [("telephone band", telephone(wav)), ("reverberation", reverberation(wav))]
+    points: dict[str, tuple[float, float]] = {}
     for title, sound in sounds:
         windows: FeatureWindows = extract_windows([sound], bench.fps, bench.backend, Path("made-up sound"))
         usable = speech[speech < len(windows)]
@@ -186,10 +206,11 @@ def disturbances(bench: Bench, clip: np.ndarray) -> None:
         clean = found if title == "clean" else clean
         codes = bench.off.codes(windows, np.zeros(len(windows), int))[1]
         made = opening_of_points(bench.model.basis.decode(codes).numpy())[usable]
-        print(
-            f"| {title} | {found:.2f} | {found / clean:.2f} | {correlation(made, real[: len(usable)]):.2f} |",
-            flush=True,
-        )
+        r = correlation(made, real[: len(usable)])
+        points[title] = found / clean, r
+        print(f"| {title} | {found:.2f} | {found / clean:.2f} | {r:.2f} |", flush=True)
+    if plot is not None:
+        draw_points(plot, points)
 
 
 # ---------------------------------------------------------------- sounds
@@ -258,22 +279,55 @@ def lag(made: np.ndarray, plain: np.ndarray, most: int = 4) -> float:
 
 
 def draw(path: Path, shown: dict[str, np.ndarray], fps: float, rest: float) -> None:
+    def more(axes: Any) -> None:
+        axes.axvspan(SPOKEN, SPOKEN + PAUSE, color="0.9", zorder=0)
+        axes.axhline(rest, color="0.4", linewidth=0.8, linestyle=":", label="the person at rest")
+        axes.set(xlabel="seconds; nobody speaks where it is grey", xlim=(2, SPOKEN + PAUSE + 2))
+
+    draw_lines(path, dict(reversed(shown.items())), fps, more)
+
+
+def draw_lines(
+    path: Path, shown: dict[str, np.ndarray], fps: float, more: Callable[[Any], None] = lambda axes: None
+) -> None:
+    """The mouth's opening over time, by name."""
+    figure, axes = _axes()
+    for name, opening in shown.items():
+        axes.plot(np.arange(len(opening)) / fps, opening, label=name, linewidth=1.3)
+    axes.set(xlabel="seconds", ylabel="mouth opening, pixels")
+    more(axes)
+    axes.legend(loc="upper right", fontsize=8, ncols=2)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def draw_points(path: Path, points: dict[str, tuple[float, float]]) -> None:
+    """Share of the clean agreement, and opening r, by what was done to the sound."""
+    figure, axes = _axes()
+    for number, (name, (share, r)) in enumerate(sorted(points.items(), key=lambda item: item[1][1])):
+        axes.plot(share, r, "o", color="#1668c7")
+        side, place = (("right", (-5, -10)), ("left", (5, -10)), ("left", (5, 3)))[number % 3]  # neighbours apart
+        axes.annotate(name, (share, r), xytext=place, textcoords="offset points", fontsize=8, ha=side)
+    axes.axvspan(0.65, 0.85, color="0.94", zorder=0, label="somewhat far; left of it far, right of it near")
+    (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    axes.set(
+        xlabel="agreement of both ways of hearing, as a share of that on the clean sound",
+        ylabel="opening r",
+        xlim=(low - 0.06, high + 0.08),
+        ylim=(bottom - 0.02, top + 0.02),
+    )
+    axes.legend(loc="lower right", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def _axes() -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 2.6), dpi=100)
-    for (silence, opening), style in zip(reversed(shown.items()), ("-", "-", "-"), strict=True):
-        axes.plot(np.arange(len(opening)) / fps, opening, style, label=silence, linewidth=1.3)
-    axes.axvspan(_SPOKEN, _SPOKEN + _PAUSE, color="0.9", zorder=0)
-    axes.axhline(rest, color="0.4", linewidth=0.8, linestyle=":", label="the person at rest")
-    axes.set(
-        xlabel="seconds; nobody speaks where it is grey", ylabel="mouth opening, pixels", xlim=(2, _SPOKEN + _PAUSE + 2)
-    )
-    axes.legend(loc="upper right", fontsize=8, ncols=2)
-    figure.tight_layout()
-    figure.savefig(path)
+    return pyplot.subplots(figsize=(8, 2.8), dpi=100)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ sentence for a person.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .config import Settings, load_settings
 from .files import check_input
@@ -66,16 +68,17 @@ def train(
 
     out: the folder for the model and the state from which the next call goes on; minutes: of
     wall-clock time (0: `train.steps` steps); fresh: start over. Ctrl-C and SIGTERM save the state and
-    raise KeyboardInterrupt.
+    raise KeyboardInterrupt. Once on the way the doctor's second look is printed (docs/doctor.md).
 
         model = train("dataset/me", "log/me", minutes=30, config="faithful")
     """
+    from .diagnosis.second_look import tell
     from .training.trainer import fit
 
     folder = Path(out)
     given = {"train.minutes": minutes, **(settings or {}), "data.root": str(subject)}
     given |= {"name": folder.name, "train.output": str(folder.parent)}
-    return fit(load_settings(config, given), fresh)
+    return fit(load_settings(config, given), fresh, tell)
 
 
 def render(
@@ -94,20 +97,33 @@ def render(
         render("log/me/model.pt", "speech.wav", "calm.mp4", settings={"render.silence": "natural", "render.loop": [100, 349]})
     """
     from .media.sound import check_sound
-    from .preparation.motion import motion_file
     from .rendering.files import render_video
     from .rendering.output import check_output
-    from .rendering.posing import check_pose, pose_settings
+    from .rendering.posing import pose_settings
 
     check_input(Path(audio), "speech")
     check_sound(Path(audio))
     check_output(Path(out), Path(audio))
-    given = {**pose_settings(str(pose)), **(settings or {})}
-    check_pose(str(given.get("render.pose", "source")))
     folder = Path(subject) if subject is not None else None
-    with motion_file(str(given.get("render.pose", "source"))) as readable:
-        given["render.pose"] = readable
+    with posed({**pose_settings(str(pose)), **(settings or {})}) as given:
         return render_video(Path(model), Path(audio), Path(out), folder, device, start, given)
+
+
+@contextmanager
+def posed(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Settings of a render, whose `render.pose` is refused where it is neither a word that is known nor a file that can be
+    read; while the block runs, a video whose head is followed is a file of its motion."""
+    from .rendering.posing import check_pose
+
+    pose = str(settings.get("render.pose", "source"))
+    check_pose(pose)
+    if pose in ("source", "hold"):
+        yield dict(settings)
+        return
+    from .preparation.motion import motion_file  # with the tracker, which no other render needs
+
+    with motion_file(pose) as readable:
+        yield {**settings, "render.pose": readable}
 
 
 def head_motion(source: str | Path, out: str | Path, settings: Settings | None = None) -> int:

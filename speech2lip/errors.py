@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import select
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .terminal import lost_output, printable, safe_streams
+
+_MOST_SHOWN = 100  # characters of a name that is too long
 
 
 class UserError(Exception):
@@ -48,6 +51,13 @@ def _guarded(work: Callable[[], int]) -> int:
         if not _reader_has_left():
             raise
         return 141
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # asked of a name in many places, before anybody opens it
+            raise
+        name = printable(str(error.filename))
+        shown = name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}..."
+        print(f"error: {shown} cannot be a file's name ({error.strerror}): give a shorter one", file=sys.stderr)
+        return 2
 
 
 def _finished(work: Callable[[], int]) -> int:

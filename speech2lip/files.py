@@ -243,8 +243,9 @@ def check_writable(target: Path) -> None:
                 folder.rmdir()
 
 
-def check_input(path: Path, what: str) -> None:
-    """Refuse what cannot be a file to read, before anything waits for it; what: "a video", "speech"."""
+def check_input(path: Path, what: str, folders: bool = False) -> None:
+    """Refuse what cannot be a file to read, before anything waits for it; what: "a video", "speech"; folders: they are taken
+    too, of frames for example."""
     try:
         status = path.stat()
         kind = status.st_mode
@@ -258,6 +259,8 @@ def check_input(path: Path, what: str) -> None:
         raise UserError(
             f"{path} cannot be read ({getattr(error, 'strerror', error)}): give {what} that may be read"
         ) from error
+    if stat.S_ISDIR(kind) and not folders:
+        raise UserError(f"{path} is a folder: give a file with {what}")
     if not stat.S_ISDIR(kind) and not stat.S_ISREG(kind):
         raise UserError(f"{path} is a pipe or a device, not a regular file: give a file with {what}")
     if stat.S_ISREG(kind) and status.st_size == 0:

@@ -477,3 +477,37 @@ def test_the_video_may_stand_alone(capsys, tmp_path, monkeypatch):
     assert "'train.batch' is not a setting" in _fails(capsys, "preprocess", "train.batch")
     assert "is not a setting" in _fails(capsys, "preprocess", "--video", "me.mp4", "again.mp4")
     assert "no video was given" in _fails(capsys, "run", "--audio", "a.wav", "--out", "b.mp4")
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["render", "--audio", "tone.wav", "--out", "o.mp4", "--model"], ["verify"], ["train", "--name"]])  # fmt: skip
+def test_a_name_that_no_file_can_have_is_one_sentence(capsys, tmp_path, monkeypatch, tone, command):
+    monkeypatch.chdir(tmp_path)
+    assert "name" in _fails(capsys, *command, "x" * 5000)
+
+
+def test_a_pose_that_no_file_can_have(capsys, tmp_path, tone):
+    words = ["render", "--model", tone, "--audio", tone, "--out", tmp_path / "o.mp4", "--pose", "x" * 5000]
+    message = _fails(capsys, *words)
+    assert "cannot be a file's name (File name too long): give a shorter one" in message and len(message) < 200
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["verify"], ["verify", "tone.wav", "--certificate"], ["render", "--model", "tone.wav", "--out", "o.mp4", "--audio"],
+        ["evaluate", "--model", "tone.wav", "--audio"], ["subjects", "import"], ["pose", "--out", "m.json", "--data"],
+    ],
+)  # fmt: skip
+def test_a_folder_in_place_of_a_file_is_one_sentence(capsys, tmp_path, monkeypatch, tone, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    _fails(capsys, *command, "folder")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "tone.wav"]
+
+
+@pytest.mark.parametrize("stretch", ["9" * 5000 + ":3", "1:", ":", "a:b", "-1:5", "\u00b2:\u00b3"])
+def test_a_stretch_that_is_none_is_one_short_sentence(capsys, tmp_path, tone, stretch):
+    words = ["render", "--model", tone, "--audio", tone, "--out", tmp_path / "o.mp4", f"--loop={stretch}"]
+    message = _fails(capsys, *words)
+    assert "such as 100:349" in message and len(message) < 250

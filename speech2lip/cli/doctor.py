@@ -26,6 +26,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 def _doctor(options: argparse.Namespace) -> int:
     from ..diagnosis.doctor import examine_subject, examine_video, is_subject
     from ..diagnosis.report import check_place, lines_of, write_report
+    from ..diagnosis.second_look import with_second_look
 
     video: Path | None = options.video
     if video is None:
@@ -42,6 +43,7 @@ def _doctor(options: argparse.Namespace) -> int:
     found = (
         examine_subject(config, video, options.voice) if known else examine_video(config, video, options.voice, APART)
     )
+    found = with_second_look(found, config) if is_subject(found.layout.root) else found
     print("\n".join(lines_of(found.diagnosis)))
     page = write_report(found, out)
     print(f"report: {page}")

@@ -35,7 +35,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         if options.real is None:
             raise UserError("--generated needs --real, the real video of the same frames")
         for video in (options.generated, options.real):
-            check_input(video, "a video")
+            check_input(video, "a video", folders=True)
         out = options.out or options.generated.with_name(f"{options.generated.stem}_evaluation")
         check_writable(out / "report.html")
         evaluate_videos(options.generated, options.real, out)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..config import DEVICES, SILENCES, parse_setting
+from ..config import DEVICES, SILENCES, parse_setting, shown
 from ..errors import UserError
 from ..files import check_input
 from .common import Command, add_label, add_model, label_of, model_of
@@ -51,6 +49,7 @@ def _render(options: argparse.Namespace) -> int:
         return _render_live(options, model)
     if options.segments is not None:
         return _render_dubbed(options, model)
+    from ..api import posed
     from ..media.sound import check_sound
     from ..rendering.files import render_video
     from ..rendering.output import check_output
@@ -60,7 +59,7 @@ def _render(options: argparse.Namespace) -> int:
     check_input(options.audio, "speech")
     check_sound(options.audio)
     check_output(options.out, options.audio, model)
-    with _posed(options) as given:
+    with posed(_render_settings(options)) as given:
         count = render_video(model, options.audio, options.out, options.data, options.device, options.start or 0, given)
     print(f"{options.out}: {count} frames")
     return 0
@@ -110,32 +109,19 @@ def _render_settings(options: argparse.Namespace) -> dict[str, Any]:
     return given | dict(parse_setting(text) for text in options.settings)
 
 
+_MOST_DIGITS = 18  # of a frame's number; Python does not convert thousands of them
+
+
 def _stretch(text: str) -> tuple[int, int]:
     """ "100:349" -> (100, 349)."""
     first, colon, last = text.partition(":")
-    if not (colon and first.isdecimal() and last.isdecimal()):
-        raise UserError(f"--loop is {text!r}, needed are the first and the last source frame, such as 100:349")
+    if not (colon and first.isdecimal() and last.isdecimal() and max(len(first), len(last)) <= _MOST_DIGITS):
+        raise UserError(f"--loop is {shown(text)}, needed are the first and the last source frame, such as 100:349")
     return int(first), int(last)
 
 
-@contextmanager
-def _posed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The settings of `render`, in which a video whose head is followed is a file of its motion."""
-    from ..rendering.posing import check_pose
-
-    given = _render_settings(options)
-    pose = str(given.get("render.pose", "source"))
-    check_pose(pose)
-    if pose in ("source", "hold"):
-        yield given
-        return
-    from ..preparation.motion import motion_file
-
-    with motion_file(pose) as readable:
-        yield given | {"render.pose": readable}
-
-
 def _render_live(options: argparse.Namespace, model: Path) -> int:
+    from ..api import posed
     from ..media.pcm import sound_of_growing_file, sound_of_stream
     from ..rendering.live import render_live
     from ..rendering.output import check_output
@@ -143,7 +129,7 @@ def _render_live(options: argparse.Namespace, model: Path) -> int:
     check_output(options.out, model, *([] if str(options.audio) == "-" else [options.audio]), live=True)
     sound = sound_of_stream(0) if str(options.audio) == "-" else sound_of_growing_file(options.audio)
     print("note: a stream cannot be signed: this video gets no content credentials", file=sys.stderr)
-    with _posed(options) as given:
+    with posed(_render_settings(options)) as given:
         report = render_live(model, options.data, sound, str(options.out), options.device, options.start or 0, given)
     print(f"{options.out}: {report}", file=sys.stderr)
     return 130 if report.interrupted else 0

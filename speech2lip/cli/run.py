@@ -32,6 +32,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from ..diagnosis.second_look import tell
     from ..media.sound import check_sound
     from ..provenance.signing import check_signing
     from ..rendering.files import render_video
@@ -50,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     print(_budget(options, config))
     subject = preprocessed(options, config, options.video, APART)
     print("\n".join([*to_learn_from(config, subject), *findings(options, config)]))
-    model = fit(config, options.fresh)
+    model = fit(config, options.fresh, tell)
     given = signing_settings(config) | {"render.label": config.render.label}
     count = render_video(model, options.audio, options.out, device=config.train.device, settings=given)
     print(f"how good it is: speech2lip evaluate --name {shlex.quote(config.name)}\n{options.out}: {count} frames")

@@ -20,6 +20,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from ..diagnosis.second_look import tell
     from ..training.team import rank
     from ..training.trainer import fit
 
@@ -27,7 +28,7 @@ def _train(options: argparse.Namespace) -> int:
     config = subject_config(options, None)
     _check_named(options, config)
     check_training(config, fresh=True, steps=("train",))
-    model = fit(config, options.fresh)
+    model = fit(config, options.fresh, tell)
     if rank() > 0:  # of several processes, one talks
         return 0
     print(f"model: {model}\nnext: speech2lip render {_which(model, config)} --audio SPEECH --out result.mp4")

@@ -18,6 +18,7 @@ from .survey import SURVEY_SIDE
 
 ALIKE = 0.55  # apart, up to which the face of a picture may be somebody's in the clip
 _CLEAR = 0.05  # by which the next person must be farther
+_DIGITS = 10  # more of them than Python converts are an error of its own
 _AROUND = 0.5  # of a face's box, that is looked at around it
 
 
@@ -26,13 +27,18 @@ def is_number(wanted: str) -> bool:
     return wanted.strip().isdecimal()
 
 
+def _as_number(wanted: str) -> int:
+    """A number that was given; what has more digits than any count of people is a billion."""
+    return int(wanted) if len(wanted) < _DIGITS else 10 ** (_DIGITS - 1)
+
+
 def check_choice(wanted: str) -> np.ndarray | None:
     """The embedding of the face in a picture that was given; None for a number, or nothing. UserError for a number below 1, and for
     a picture that cannot be read or does not show one face."""
     if not wanted:
         return None
     if is_number(wanted):
-        if int(wanted) < 1:
+        if _as_number(wanted) < 1:
             raise UserError(f"there is no face {wanted} (--face): people are numbered from 1")
         return None
     check_input(Path(wanted), "a picture of the person, or a number, for --face")
@@ -40,9 +46,12 @@ def check_choice(wanted: str) -> np.ndarray | None:
 
 
 def _face_of(path: Path) -> np.ndarray:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: give --face one picture of the person, or a number")
-    image = read_image(path)
+    try:
+        image = read_image(path)
+    except UserError as error:
+        raise UserError(
+            f"{path} is no picture that can be read: give --face a JPEG or PNG of the person, or a number"
+        ) from error
     scale = min(1.0, SURVEY_SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     with closing(FaceDetector()) as detector, closing(FaceMesh(static=True)) as mesh:
@@ -66,10 +75,10 @@ def chosen_number(found: ClipPeople, wanted: str, picture: np.ndarray | None, sh
     count = len(found.people)
     where = f" ({sheet} shows them)" if count > 1 else ""
     if picture is None:
-        number = int(wanted or 1)
+        number = _as_number(wanted or "1")
         if number > count:
             people = "1 person was" if count == 1 else f"{count} people were"
-            raise UserError(f"there is no face {number}: {people} found in the clip{where}: give --face 1 to {count}")
+            raise UserError(f"there is no face {wanted}: {people} found in the clip{where}: give --face 1 to {count}")
         return number
     away = np.array([unlike(picture[None], p.looks).min() if len(p.looks) else np.inf for p in found.people])
     number = int(away.argmin()) + 1

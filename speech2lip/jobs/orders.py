@@ -55,7 +55,7 @@ def _file(what: str, needed: bool = False) -> Parameter:
     def check(value: Value) -> str:
         if not isinstance(value, str) or not Path(value).is_absolute():
             return "it is no absolute path of a file"
-        check_input(Path(value), what)
+        check_input(Path(value), what, folders=True)
         return ""
 
     return Parameter(FILE, check, needed)

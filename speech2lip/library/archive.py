@@ -148,8 +148,6 @@ class Archive:
 def reading(path: Path) -> Iterator[Archive]:
     """Open an archive of anybody's; UserError for whatever is not one that `write_archive` could have written."""
     check_input(path, "an archive that `speech2lip subjects export` wrote")
-    if not path.is_file():
-        raise UserError(f"{path} is a folder: give an archive that `speech2lip subjects export` wrote")
     with sound(path):
         _check_directory(path)
         content = zipfile.ZipFile(path)

@@ -67,8 +67,6 @@ def read_errors() -> tuple[type[Exception], ...]:
 def check_file(path: Path) -> None:
     """Refuse what is not there, and folders, pipes, sockets and devices, which cannot be read twice."""
     check_input(path, "video or sound")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: give a file with video or sound")
 
 
 def is_picture(path: Path) -> bool:

@@ -22,12 +22,15 @@ def frame_files(folder: Path) -> list[Path]:
     files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise UserError(f"{folder} holds no images: extract the video's frames there, or give the video itself")
-    return sorted(files, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", p.name)])
+    return sorted(files, key=lambda p: [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", p.name)])
 
 
 def read_image(path: Path) -> np.ndarray:
     """Read an image as RGB uint8 [H, W, 3]."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # a header of more pixels than OpenCV decodes
+        image = None
     if image is None:
         raise UserError(f"{path} cannot be read as an image: the file is missing or damaged, make it again")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

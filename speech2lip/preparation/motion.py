@@ -21,7 +21,7 @@ from .source import frame_rate, selection
 
 def motion_of_video(config: Config, video: Path) -> HeadMotion:
     """Of the face that is seen most. Nothing is kept of the pictures; UserError for a video that shows no face."""
-    check_input(video, "a video of a head")
+    check_input(video, "a video of a head", folders=True)
     info = check_video(video, selection(config))
     fps = frame_rate(config.data.fps, info.fps, info.video.nominal if info.video else 0.0)
     with temporary_space(), TemporaryDirectory(prefix="speech2lip-") as folder:

@@ -99,7 +99,7 @@ def check_face(config: Config, clip: Clip, layout: SubjectLayout) -> None:
 
 def open_clip(config: Config, video: Path, voice: Path | None, remedy: str) -> Clip:
     """What preprocessing works on, checked to be a moving picture with sound that this folder may be made from."""
-    check_input(video, "a video of a talking person")
+    check_input(video, "a video of a talking person", folders=True)
     layout, info = SubjectLayout(config.data.root), check_video(video, selection(config))
     if video.is_dir():
         frame_files(video)

@@ -22,8 +22,6 @@ def sound_source(video: Path, voice: Path | None, own: bool, layout: SubjectLayo
     has such."""
     if voice is not None:
         check_input(voice, "the clip's own speech")
-        if voice.is_dir():
-            raise UserError(f"{voice} is a folder: give a file with the clip's own speech")
         return voice
     if own and video.is_file():
         return video

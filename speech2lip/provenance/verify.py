@@ -79,6 +79,9 @@ def verify(path: Path, certificate: Path | None = None) -> Verdict:
     return _judged(path, kind, _read(path, kind, beside), named, beside)
 
 
+_MOST_DIGITS = 49  # of a certificate's number, which has 20 bytes at most (RFC 5280, 4.1.2.2)
+
+
 def _kind(path: Path) -> str:
     """The library's name of a file's kind, by its beginning where that tells."""
     if is_mp4(path):
@@ -114,7 +117,7 @@ class _Found:
     @property
     def serial(self) -> int:
         text = str(self.manifest.get("signature_info", {}).get("cert_serial_number", ""))
-        return int(text) if text.isdecimal() else -1
+        return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else -1
 
     @property
     def successes(self) -> set[str]:

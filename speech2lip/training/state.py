@@ -23,7 +23,8 @@ _SECTIONS = ("model", "audio", "sync")  # of the configuration that may not chan
 class Progress:
     """step: optimisation steps (with a budget of minutes, those of the main phase); elapsed: seconds;
     phase: number of the current phase, phase_step and phase_elapsed: within it; next_validation: share of
-    the budget; skipped: steps whose loss was no number; use_bf16: precision that was decided on."""
+    the budget; skipped: steps whose loss was no number; use_bf16: precision that was decided on; looked: whether a
+    checkpoint was shown to who asked to look."""
 
     step: int = 0
     elapsed: float = 0.0
@@ -33,6 +34,7 @@ class Progress:
     next_validation: float = 0.0
     skipped: int = 0
     use_bf16: bool = False
+    looked: bool = False
 
     @property
     def begun(self) -> bool:
@@ -69,12 +71,15 @@ _ENTRIES = ("config", "identity", "parts", "progress")
 _MOST = 1e12  # steps and seconds
 
 
+_LATER = {"looked"}  # of a progress, which states from before it lack
+
+
 def _check_progress(path: Path, found: Mapping[str, Any]) -> None:
     known = vars(Progress())
-    if set(found) != set(known):
+    if not set(known) - _LATER <= set(found) <= set(known):
         raise UserError(f"{path} was written by another version: {REMEDY}")
     for name, default in known.items():
-        value = found[name]
+        value = found.get(name, default)
         if type(value) is not type(default) or not 0 <= value <= _MOST:
             raise UserError(f"{path} is damaged ({name} is {shown(value)}): {REMEDY}")
 

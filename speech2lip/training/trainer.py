@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,18 @@ _LEAST_STEPS = 50  # of a phase, below which nothing is learned
 _METER_SECONDS = 1.0  # between movements of the bar
 
 
-def fit(config: Config, fresh: bool = False) -> Path:
-    """Train what `config` says; returns the path of the checkpoint. KeyboardInterrupt when a signal ended it."""
+def fit(config: Config, fresh: bool = False, look: Callable[[Path], None] | None = None) -> Path:
+    """Train what `config` says; returns the path of the checkpoint. KeyboardInterrupt when a signal ended it.
+
+    look: is called once in a training, with the checkpoint of the first validation after pictures were learned."""
     join(pick_device(config.train.device))
     try:
-        return _fit(config, fresh)
+        return _fit(config, fresh, look)
     finally:
         leave()
 
 
-def _fit(config: Config, fresh: bool) -> Path:
+def _fit(config: Config, fresh: bool, look: Callable[[Path], None] | None) -> Path:
     folder, layout = Path(config.train.output) / config.name, SubjectLayout(config.data.root)
     check_writable(folder / "model.pt")
     check_weights(config, (TRAIN,))
@@ -76,6 +79,7 @@ def _fit(config: Config, fresh: bool) -> Path:
         held.enter_context(reader_of(layout.root, "speech2lip train"))
         layout.source_path(layout.load_subject())  # rendering needs the source: better refused now than after hours
         trainer = Trainer(config, fresh)
+        trainer.look = look
         if not trainer.run():
             raise KeyboardInterrupt(
                 f"stopped by signal {trainer.stop.number}; state saved in {trainer.folder}, run the same command to continue"
@@ -107,6 +111,7 @@ class Trainer:
         self.calibration = make_calibration(self.context, self.model)
         self.phases = make_phases(self.context, self.model, self.average, self.sync, self.calibration)
         self.progress, self.stop = Progress(), StopRequest()
+        self.look: Callable[[Path], None] | None = None  # `fit` tells of it
         self._identity = {
             "metadata": dataclasses.replace(self.metadata, geometry=()).to_dict(),  # older states have none
             "data": fingerprint(index.layout, config.data.test_fraction),
@@ -169,6 +174,8 @@ class Trainer:
             if phase.validates and self.spent >= at.next_validation:
                 if self.team.leads:
                     self._validate(writer, self.folder / "model.partial.pt")
+                    meter.clear()
+                    self._let_look(self.folder / "model.partial.pt")
                 at.next_validation = self.spent + train.validate_every
             # forward and backward
             terms = self._step(phase, done)
@@ -249,6 +256,13 @@ class Trainer:
             metrics |= {"steps": float(at.step), "minutes": at.elapsed / 60}
             save_checkpoint(target, self.config, self._metadata_of_use(), self.model, metrics)
 
+    def _let_look(self, checkpoint: Path) -> None:
+        """Show the checkpoint of a validation to who asked to look, once in a training and not before a picture was learned."""
+        at = self.progress
+        if self.look is not None and at.phase_step > 0 and not at.looked:
+            at.looked = True
+            self.look(checkpoint)
+
     def _metadata_of_use(self) -> ModelMetadata:
         """As in `metadata`, and what rendering asks of the model as it is: how the mouth rests, how well the ears agree."""
         if not isinstance(self.model, Speech2Lip):
@@ -263,6 +277,7 @@ class Trainer:
         """Write model.pt; the one before it is kept."""
         partial = self.folder / "model.partial.pt"
         self._validate(writer, partial)
+        self._let_look(partial)
         with writing(self.model_file):
             _keep(self.model_file, self.folder / "model.prev.pt")
             os.replace(partial, self.model_file)

@@ -9,7 +9,7 @@ from imageio_ffmpeg import get_ffmpeg_exe as ffmpeg
 from speech2lip.errors import UserError
 from speech2lip.media.decode import read_frames
 from speech2lip.media.encode import VideoWriter
-from speech2lip.media.images import write_image
+from speech2lip.media.images import frame_files, write_image
 from speech2lip.media.probe import check_video, probe
 from speech2lip.media.sound import SAMPLE_RATE, load_audio, save_wav
 
@@ -139,3 +139,10 @@ def test_any_rate_and_channel_count_become_16k_mono(tmp_path):
     assert abs(len(wav) - SAMPLE_RATE) < 40
     spectrum = np.abs(np.fft.rfft(wav[:SAMPLE_RATE] * np.hanning(min(len(wav), SAMPLE_RATE))))
     assert abs(spectrum.argmax() - 440) <= 1
+
+
+def test_frames_whose_names_have_other_digits_are_in_order(tmp_path):
+    """A small 2 above the line is a digit, but no number."""
+    for name in ("10.png", "2.png", "1²2.png"):
+        write_image(tmp_path / name, np.zeros((4, 4, 3), np.uint8))
+    assert [p.name for p in frame_files(tmp_path)] == ["1²2.png", "2.png", "10.png"]

@@ -107,3 +107,18 @@ def test_a_file_of_other_networks_or_another_subject_is_refused(tmp_path):
         load_state(tmp_path / "last.pt", default_config(["model.lip.width=32"]), {"subject": "x"})
     with pytest.raises(UserError, match="another preprocessing"):
         load_state(tmp_path / "last.pt", Config(), {"subject": "y"})
+
+
+def test_a_state_from_before_the_second_look_is_continued(tmp_path):
+    """It says nothing of it; anything else that lacks is another version's."""
+    path = tmp_path / "last.pt"
+    sources = RandomSources(np.random.default_rng(0), torch.Generator())
+    save_state(path, Config(), {"subject": "x"}, {}, Progress(7, looked=True), sources)
+    content = load_tensors(path, "")
+    del content["progress"]["looked"]
+    save_tensors(path, content)
+    assert Progress(**load_state(path, Config(), {"subject": "x"})["progress"]) == Progress(7)
+    del content["progress"]["skipped"]
+    save_tensors(path, content)
+    with pytest.raises(UserError, match="another version"):
+        load_state(path, Config(), {"subject": "x"})
