@@ -112,8 +112,7 @@ def test_a_file_of_other_networks_or_another_subject_is_refused(tmp_path):
 def test_a_state_from_before_the_second_look_is_continued(tmp_path):
     """It says nothing of it; anything else that lacks is another version's."""
     path = tmp_path / "last.pt"
-    sources = RandomSources(np.random.default_rng(0), torch.Generator())
-    save_state(path, Config(), {"subject": "x"}, {}, Progress(7, looked=True), sources)
+    save_state(path, Config(), {"subject": "x"}, {}, Progress(7, looked=True))
     content = load_tensors(path, "")
     del content["progress"]["looked"]
     save_tensors(path, content)
