@@ -15,7 +15,7 @@ from ..subject.index import SubjectIndex
 from . import losses
 from .context import Context, Sample
 from .optimise import remember
-from .parts import Loss, Part, Parts
+from .parts import Chance, Loss, Part, Parts
 from .phases import Phase, Position
 
 _LEAST = 32  # windows below which an expert has too little to learn from
@@ -160,8 +160,8 @@ class OwnExpert:
     def terms(self, model: LipSyncModel, sample: Sample) -> dict[str, Tensor]:
         """Generated windows against real windows of other moments."""
         context, data = self.context, self.context.data
-        random = sample.part.chance.random
-        first = random.choice(self._starts, sample.part.of(_JUDGED))
+        chance = sample.part.chance
+        first = chance.random.choice(self._starts, sample.part.of(_JUDGED))
         at = torch.from_numpy(self.windows.frames(first).ravel()).to(context.device)
         embedding, codes = model.encode_audio(data.windows(at), at)
         transform = data.transforms[at]
@@ -169,13 +169,13 @@ class OwnExpert:
         made = made.reshape(len(first), -1, *made.shape[2:])
         middle = torch.from_numpy(first + self.windows.middle).to(context.device)
         audio = self.net.embed_audio(data.windows(middle))
-        wrong = np.stack([self._other_moments(f, random) for f in first])
+        wrong = np.stack([self._other_moments(f, chance) for f in first])
         real = data.lips(self.windows.frames(wrong.ravel()).ravel())
         real = real.reshape(wrong.size, -1, *real.shape[2:])
         negatives = self.net.embed_lips(real).reshape(len(first), _NEGATIVES, -1)
         temperature = context.config.sync.temperature
         return {"sync": losses.contrastive(audio, self.net.embed_lips(made), negatives, temperature)}
 
-    def _other_moments(self, frame: int, random: np.random.Generator) -> np.ndarray:
+    def _other_moments(self, frame: int, chance: Chance) -> np.ndarray:
         far = self._starts[np.abs(self._starts - frame) >= self.context.config.sync.negative_offset]
-        return random.choice(far, _NEGATIVES)
+        return chance.random.choice(far, _NEGATIVES)
