@@ -32,6 +32,7 @@ def test_every_public_name_is_there():
         _ = speech2lip.nonsense
 
 
+@pytest.mark.slow
 def test_readme_example_runs(subject_config, clip, tmp_path, monkeypatch):
     """The lines of README on files of those names; training is cut short."""
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)

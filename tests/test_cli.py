@@ -299,7 +299,7 @@ def test_output_goes_to_exactly_the_place_that_was_named(capsys, subject_config,
     from speech2lip.training import trainer
 
     seen = []
-    monkeypatch.setattr(trainer, "fit", lambda config, fresh: seen.append((config, fresh)) or tmp_path)
+    monkeypatch.setattr(trainer, "fit", lambda config, fresh, look: seen.append((config, fresh)) or tmp_path)
     out = tmp_path / "a b #1"
     assert (
         main(["train", f"data.root={subject_config.data.root}", "--fresh", f"train.output={out}", "train.steps=3"]) == 0
@@ -422,6 +422,7 @@ def test_published_entry_points_refuse_a_missing_configuration(script):
     assert run.returncode == 2 and run.stderr.startswith("error: ") and "nobody.yaml" in run.stderr
 
 
+@pytest.mark.slow
 def test_render_and_evaluate_commands(model_path, subject_config, tone, tmp_path, capsys):
     assert main(["render", "--model", str(model_path), "--audio", str(tone), "--out", str(tmp_path / "o.mp4")]) == 0
     assert "100 frames" in capsys.readouterr().out

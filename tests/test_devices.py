@@ -15,7 +15,7 @@ from speech2lip.nets.speech2lip import Speech2Lip
 from speech2lip.rendering import predictor
 from speech2lip.subject.index import parse_subject
 from speech2lip.subject.layout import SubjectLayout
-from speech2lip.training import trainer
+from speech2lip.training import parts, trainer
 
 META = torch.device("meta")
 
@@ -43,6 +43,9 @@ def mixtures(monkeypatch):
     monkeypatch.setattr(trainer, "pick_device", lambda _: META)
     monkeypatch.setattr(predictor, "pick_device", lambda _: META)
     monkeypatch.setattr(trainer, "has_bfloat16", lambda _: False)
+    chance = parts.Chance.of  # there are no random numbers on this device
+    monkeypatch.setattr(parts.Chance, "of", lambda device, *key: chance(torch.device("cpu"), *key))
+    monkeypatch.setattr(parts, "drawing_from", lambda generator: nullcontext())
     monkeypatch.setattr(Speech2Lip, "_precision", lambda *_: nullcontext())
     answers = {
         "item": lambda t: 0.5, "__float__": lambda t: 0.5, "__bool__": lambda t: True,

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 
+import pytest
 from imageio_ffmpeg import get_ffmpeg_exe as ffmpeg
 
 from speech2lip.media.images import frame_files
@@ -16,6 +17,7 @@ QUICK = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_recipe_from_frames_to_new_audio(workspace, clip):
     """The README's commands in their order, on four seconds of the synthetic speaker: what each must leave behind."""
 

@@ -40,7 +40,7 @@ def run_on_ray(
         ray.init(address=address, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         said = str(error).strip().split("\n")[0]
-        raise UserError(f"there is no Ray cluster at {address} ({said}): start one with ray start --head") from error
+        raise UserError(f"there is no Ray cluster at {address} ({said}): start one with `ray start --head`") from error
     try:
         return _run(ray, tasks, root, shared, tell)
     finally:

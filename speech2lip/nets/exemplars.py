@@ -18,6 +18,10 @@ from .chance import uniform
 
 _TURN = 0.1  # of the pictures' width, that a head's turn by one unit counts as, beside the mouth's shape
 _INNER = 4.0  # times that the inner lips count more than other landmarks: they show teeth and tongue
+_STAYS, _NEARLY = (
+    1.25,
+    0.004,
+)  # times as far as the nearest, and of the pictures' width, up to which the mouth before stays
 _ROUNDS = 4  # of the fixed-point iteration that inverts a warp
 
 
@@ -148,11 +152,30 @@ class ExemplarBank(nn.Module):
         return torch.cat([codes @ self.metric, turn * (_TURN * self.size[0])], 1)
 
     @torch.no_grad()
-    def forward(self, codes: Tensor, turn: Tensor, frame: Tensor | None = None) -> Warped:
+    def choose(self, codes: Tensor, turn: Tensor, before: int | None = None) -> Tensor:
+        """Which mouth each of some frames in a row shows, [B] on the processor: the nearest, but that of the frame before as long as none is clearly
+        nearer. Each mouth has teeth and lips of its own moment, and they would flicker if two took turns.
+
+        codes: [B, K]; turn: [B, 3] of the head; before: that of the frame before the first.
+        """
+        chosen: list[int] = []
+        for row in torch.cdist(self.places(codes, turn), self.places(self.codes, self.turns)).cpu():
+            nearest = int(row.argmin())
+            stays = before is not None and row[before] <= _STAYS * row[nearest] + _NEARLY * self.size[0]
+            before = before if stays else nearest
+            chosen.append(before)  # type: ignore[arg-type]
+        return torch.tensor(chosen, dtype=torch.long)
+
+    @torch.no_grad()
+    def forward(self, codes: Tensor, turn: Tensor, frame: Tensor | None = None, chosen: Tensor | None = None) -> Warped:
         """The nearest mouths, to be warped to the shapes.
 
-        codes: [B, K]; turn: [B, 3] of the head; frame: [B] of training frames, whose own mouths and neighbours are not used.
+        codes: [B, K]; turn: [B, 3] of the head; frame: [B] of training frames, whose own mouths and neighbours are not used;
+        chosen: [B] mouths to be taken instead.
         """
+        if chosen is not None:
+            chosen = chosen.to(codes.device)
+            return Warped(self, chosen, self._spots(chosen, codes))
         distance = torch.cdist(self.places(codes, turn), self.places(self.codes, self.turns)).square()
         if frame is not None:
             gap = (self.frames - frame[:, None]).abs()

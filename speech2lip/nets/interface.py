@@ -60,11 +60,18 @@ class LipSyncModel(nn.Module, ABC):
         transform: [B, 4, 4] canonical -> observed camera; seen: what `look_up` gave, where it was asked.
         """
 
-    def look_up(self, codes: Tensor, transform: Tensor, frame: Tensor | None = None) -> Seen | None:
+    def look_up(
+        self, codes: Tensor, transform: Tensor, frame: Tensor | None = None, chosen: Tensor | None = None
+    ) -> Seen | None:
         """Real mouths of the training part in these shapes; None where networks draw everything.
 
-        frame: [B] of frames that are trained, whose own mouths must not be used.
+        frame: [B] of frames that are trained, whose own mouths must not be used; chosen: what `choose` said.
         """
+        return None
+
+    def choose(self, codes: Tensor, transform: Tensor, before: int | None) -> Tensor | None:
+        """Which real mouth each of some frames in a row shows, [B], so that it does not change more often than it must; before:
+        that of the frame before them. None where networks draw everything."""
         return None
 
     def refine(

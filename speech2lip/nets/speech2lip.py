@@ -119,9 +119,14 @@ class Speech2Lip(LipSyncModel):
         real = self._beside(seen, region)
         return merge(real + _smooth(blended - real), region.image, mask), mask
 
-    def look_up(self, codes: Tensor, transform: Tensor, frame: Tensor | None = None) -> Seen | None:
+    def look_up(
+        self, codes: Tensor, transform: Tensor, frame: Tensor | None = None, chosen: Tensor | None = None
+    ) -> Seen | None:
         """The exemplars of these shapes."""
-        return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), frame)
+        return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), frame, chosen)
+
+    def choose(self, codes: Tensor, transform: Tensor, before: int | None) -> Tensor | None:
+        return None if self.exemplars is None else self.exemplars.choose(codes, head_turn(transform), before)
 
     def refine(
         self, finished: Tensor, mask: Tensor, seen: Seen, drawn: ObservedRegion, region: ObservedRegion

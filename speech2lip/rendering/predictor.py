@@ -67,7 +67,8 @@ _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 @dataclass(frozen=True)
 class _Batch:
     """Frames to be painted at once: pictures and their numbers [B], embeddings and codes of what is said; given: lip images
-    [B, 3, h, w] instead of the model's; poses: [B, 4, 4] that heads are given, where they are moved."""
+    [B, 3, h, w] instead of the model's; poses: [B, 4, 4] that heads are given, where they are moved; chosen: [B] of
+    `LipSyncModel.choose`."""
 
     pictures: list[Picture]
     sources: np.ndarray
@@ -75,6 +76,7 @@ class _Batch:
     codes: torch.Tensor
     given: torch.Tensor | None = None
     poses: np.ndarray | None = None
+    chosen: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -345,14 +347,26 @@ class Predictor:
         shares = Shares.of(self.device)
 
         def batches() -> Iterator[_Batch]:
+            before: int | None = None
             for numbers, embedding, codes in self._heard(
                 windows, order, max(1, self.config.render.batch // shares.count)
             ):
                 given = None if lips is None else lips(numbers)
-                yield _batch([next(frames) for _ in numbers], embedding, codes, given)
+                batch = self.choosing(_batch([next(frames) for _ in numbers], embedding, codes, given), before)
+                before = _last(batch)
+                yield batch
 
         with closing(frames):
             yield from self._side_by_side(batches(), shares, self.painter(posing))
+
+    @torch.no_grad()
+    def choosing(self, batch: _Batch, before: int | None) -> _Batch:
+        """The same batch, with the real mouths that it shows; batches come in the order of their frames."""
+        if batch.poses is None:
+            transform = self.transforms[torch.from_numpy(batch.sources)]
+        else:
+            transform = torch.from_numpy(relative_transforms(poses_of(batch.poses), self._pose)).float()
+        return replace(batch, chosen=self.model.choose(batch.codes, transform.to(self.device), before))
 
     def _frames(self, order: np.ndarray) -> Iterator[Walked]:
         """Source frames in order, whose heads stay as they are."""
@@ -456,11 +470,11 @@ class Predictor:
     @torch.no_grad()
     def finish(
         self, pixels: np.ndarray, drawn: ObservedRegion, embedding: torch.Tensor, codes: torch.Tensor,
-        given: torch.Tensor | None = None, share: torch.Tensor | None = None,
+        given: torch.Tensor | None = None, share: torch.Tensor | None = None, chosen: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:  # fmt: skip
         """The part of observed regions that is painted, with the given lip images or the model's.
 
-        share: [B, 1, 1, 1] how far frames are painted. Returns pictures [B, 3, h, w] in about [0, 1], masks [B, 1, h, w] and where they
+        share: [B, 1, 1, 1] how far frames are painted; chosen: [B] of `LipSyncModel.choose`. Returns pictures [B, 3, h, w] in about [0, 1], masks [B, 1, h, w] and where they
         begin in the region, (x, y); h and w are 0 where nothing is painted.
         """
         coarse, model = self.subject.coarse, self.model
@@ -468,7 +482,7 @@ class Predictor:
             drawn = replace(drawn, canonical=model.space.to_canonical(drawn, self.depth))
         seen: Seen | None
         if given is None:
-            seen = model.look_up(codes, drawn.transform)
+            seen = model.look_up(codes, drawn.transform, chosen=chosen)
             lip = model.decode_lips(embedding, codes, drawn.transform, seen)
         else:
             seen = Pictures(given, coarse)
@@ -501,7 +515,8 @@ class Predictor:
             mouths = None if given is None else given[keep].to(self.device)
             share = torch.from_numpy(self.share[at]).to(self.device)[:, None, None, None]
             beside = share if (share < 1).any() else None  # beside frames that pass unchanged
-            finished = self.finish(*observed, batch.embedding[keep], batch.codes[keep], mouths, beside)
+            chosen = None if batch.chosen is None else batch.chosen[keep]
+            finished = self.finish(*observed, batch.embedding[keep], batch.codes[keep], mouths, beside, chosen)
             for k, frame in zip(keep, self.pasted(painted, at, finished), strict=True):
                 done[k] = frame
         return done
@@ -520,7 +535,8 @@ class Predictor:
         observed = self.observe(pictures, sources, stand)
         given = None if batch.given is None else batch.given.to(self.device)
         share = torch.from_numpy(self.share[sources]).to(self.device)[:, None, None, None]
-        finished = self.finish(*observed, batch.embedding, batch.codes, given, share if (share < 1).any() else None)
+        beside = share if (share < 1).any() else None
+        finished = self.finish(*observed, batch.embedding, batch.codes, given, beside, batch.chosen)
         painted = self.pasted(pictures, sources, finished, stand.origins)
         return [posing.rendered(one, frame) for one, frame in zip(posed, painted, strict=True)]
 
@@ -555,6 +571,7 @@ class LivePainter:
             _AHEAD,
         )
         self._done = 0
+        self._before: int | None = None  # the real mouth of the frame before
         self._deliver = LiveDelivery(predictor.delivery(causal=True))
 
     def paint(self, windows: Windows) -> Iterator[Rendered]:
@@ -568,7 +585,9 @@ class LivePainter:
             numbers = self._done + np.arange(len(part))
             found = predictor.codes(windows[part], order if predictor.model.predicts_shape else numbers)
             embedding, codes = self._deliver(*found, presence[part])
-            yield from self._paint(_batch(frames, embedding, codes))
+            batch = predictor.choosing(_batch(frames, embedding, codes), self._before)
+            self._before = _last(batch)
+            yield from self._paint(batch)
             self._done += len(part)
 
     def close(self) -> None:
@@ -587,6 +606,11 @@ def _batch(
 ) -> _Batch:
     poses = None if frames[0].pose is None else np.stack([frame.pose for frame in frames if frame.pose is not None])
     return _Batch([f.picture for f in frames], np.array([f.source for f in frames]), embedding, codes, given, poses)
+
+
+def _last(batch: _Batch) -> int | None:
+    """The real mouth of a batch's last frame."""
+    return None if batch.chosen is None else int(batch.chosen[-1])
 
 
 def _painted_box(mask: torch.Tensor) -> tuple[slice, slice]:

@@ -11,7 +11,7 @@ from ..config import TrainConfig
 from ..nets.interface import LipSyncModel
 from .context import Context, Objective, Sample
 from .ema import Average
-from .optimise import remember
+from .optimise import adamw, remember
 from .parts import Loss, Part, Parts
 from .phases import Position
 from .sync import SyncObjective
@@ -26,7 +26,7 @@ class JointTraining:
     ):  # fmt: skip
         self.context, self.model, self.average, self.objectives, self.sync = context, model, average, objectives, sync
         train = context.config.train
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, train), lr=train.rate, fused=True)
+        self.optimizer = adamw(parameter_groups(model, train), context.device, lr=train.rate)
         self.parts: Parts[LipSyncModel] = context.parts_of(model, train.batch)
 
     def begin(self) -> None:

@@ -19,7 +19,7 @@ from . import losses
 from .augment import mix
 from .context import Context, Sample
 from .ema import Average
-from .optimise import remember
+from .optimise import adamw, remember
 from .parts import Loss, Part
 from .phases import Phase, Position
 
@@ -66,7 +66,7 @@ class SpeechTraining:
         """Have this model trained from now on, by an optimiser that has seen nothing."""
         train = self.context.config.train
         self.model = model
-        self.optimizer = torch.optim.AdamW(model.speech_parameters(), weight_decay=train.weight_decay, fused=True)
+        self.optimizer = adamw(model.speech_parameters(), self.context.device, weight_decay=train.weight_decay)
         self.parts = self.context.parts_of(model, train.speech_batch)
 
     @property

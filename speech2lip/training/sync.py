@@ -14,7 +14,7 @@ from ..nets.sync import SyncExpert
 from ..subject.index import SubjectIndex
 from . import losses
 from .context import Context, Sample
-from .optimise import remember
+from .optimise import adamw, remember
 from .parts import Chance, Loss, Part, Parts
 from .phases import Phase, Position
 
@@ -68,7 +68,7 @@ class OwnExpert:
         self._starts = self.windows.starts(context.index.train)
         self._small: Tensor | None = None
         sync = context.config.sync
-        self.optimizer = torch.optim.AdamW(net.parameters(), lr=sync.rate, weight_decay=sync.weight_decay)
+        self.optimizer = adamw(net.parameters(), context.device, lr=sync.rate, weight_decay=sync.weight_decay)
         # Whole, and the same in every process: each window of a batch is the others' wrong moment.
         self.parts = Parts(context.team.apart(), net, 1, context.config.train.seed)
         self._steps = 0

@@ -150,6 +150,7 @@ def _without_scipy(*_: object) -> None:
     raise ModuleNotFoundError("No module named 'scipy'")
 
 
+@pytest.mark.slow
 def test_a_training_tells_it_once_and_goes_on_as_if_nobody_had_looked(model_path, subject_config, tmp_path, capsys):
     train = replace(
         subject_config.train, steps=30, output=str(tmp_path / "a"), amp=False, validate_every=0.2, speech_share=0.2

@@ -215,6 +215,7 @@ def test_a_video_beside_itself_is_perfect_and_its_frozen_mouth_is_not(scene, tmp
     assert frozen["psnr_face"] > frozen["psnr_lip"]
 
 
+@pytest.mark.slow
 def test_blur_costs_sharpness_and_lag_is_found(scene, tmp_path):
     blurred = evaluate_pair(scene / "blurred.mp4", scene / "real.mp4", tmp_path / "a").rows["generated"]
     assert blurred["cpbd_ratio"] < 0.8 and blurred["psnr_face"] < 60 and blurred["seams"] < 1

@@ -262,6 +262,7 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_published_networks_train_under_the_wav2lip_loss(small, home):
     """A few steps: every loss acts, Blend-Net freezes when the sync loss starts, the checkpoint renders."""
     changes = [

@@ -21,8 +21,13 @@ def change() -> Callable[..., Config]:
     return changed
 
 
+@pytest.fixture(scope="session")
+def few_steps() -> dict[str, Any]:
+    """Section `train` of thirty deterministic steps, small ones; those of speech are computed in two parts."""
+    return {"steps": 30, "amp": False, "speech_share": 0.2, "batch": 2, "speech_batch": 16}
+
+
 @pytest.fixture
-def quick(subject_config: Config, tmp_path) -> Config:
-    """Thirty deterministic steps into a folder of their own."""
-    train = {"steps": 30, "output": str(tmp_path), "amp": False, "speech_share": 0.2}
-    return changed(subject_config, train=train, sync={"share": 0.1})
+def quick(subject_config: Config, few_steps: dict[str, Any], tmp_path) -> Config:
+    """Few steps into a folder of their own."""
+    return changed(subject_config, train=few_steps | {"output": str(tmp_path)}, sync={"share": 0.1})

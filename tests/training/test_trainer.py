@@ -35,6 +35,7 @@ def _weights(trainer):
     return {**trainer.model.state_dict(), **{f"average.{k}": v for k, v in trainer.average.values.items()}}
 
 
+@pytest.mark.slow
 def test_pictures_are_learned_beyond_the_mean_lip(change, subject_config, tmp_path):
     """Drawn from the measured shape, unseen mouths are nearer to the real ones than the mean mouth is, by 1 dB at least."""
     train = {
@@ -85,9 +86,9 @@ def test_bars_begin_where_their_phases_do(quick, change, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def straight(subject_config, change, tmp_path_factory):
+def straight(subject_config, change, few_steps, tmp_path_factory):
     """Weights of the same training without interruption."""
-    train = {"steps": 30, "output": str(tmp_path_factory.mktemp("straight")), "amp": False, "speech_share": 0.2}
+    train = few_steps | {"output": str(tmp_path_factory.mktemp("straight"))}
     trainer = Trainer(change(subject_config, train=train, sync={"share": 0.1}))
     assert trainer.run()
     assert [p.name for p in trainer.phases] == [
@@ -155,8 +156,8 @@ def test_steps_without_a_usable_loss_change_nothing_are_counted_and_end_training
     phase, bad = trainer.phases[-1], {"left": 1}
     real = phase.trainee._terms
 
-    def spoiled(judged):
-        terms = real(judged)
+    def spoiled(*given):
+        terms = real(*given)
         bad["left"] -= 1
         return terms | ({"photometric": terms["photometric"] * float("nan")} if bad["left"] >= 0 else {})
 

@@ -393,6 +393,7 @@ def _rotation_error(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.degrees((b * offset * a.inv()).magnitude())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracker", ["bfm", "gnm"])
 def test_recipe_with_a_morphable_model(home, workspace, clip, truth, tracker):
     """`preprocess_may.sh` on the synthetic speaker: poses against the truth, and training starts from its folder."""
