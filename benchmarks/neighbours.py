@@ -1,6 +1,7 @@
 """How much two busy programs slow each other.
 
     python benchmarks/neighbours.py                      # some three minutes
+    python benchmarks/neighbours.py --parts 1            # all threads share every operation of a step
     OMP_NUM_THREADS=1 python benchmarks/neighbours.py    # each with one thread
 
 Training steps per second of the default on the synthetic speaker: alone, beside a program that keeps one core busy, and beside a second
@@ -39,6 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("rendering_result/speed"), help="folder for everything")
     parser.add_argument("--seconds", type=float, default=10, help="of every measurement")
+    parser.add_argument("--parts", type=int, default=0, help="of a step (train.parts)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--steps-of", metavar="NAME", help="train under this name and print the steps per second")
     add_isa(parser)
@@ -49,7 +51,9 @@ def main() -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Measures once for every line of standard input."""
-    ours = Ours(preset("fast", options, f"train.output={options.out / options.steps_of}"), 1)
+    ours = Ours(
+        preset("fast", options, f"train.output={options.out / options.steps_of}", f"train.parts={options.parts}"), 1
+    )
     ours.train()
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -85,7 +89,7 @@ def _start(options: argparse.Namespace, name: str) -> subprocess.Popen[str]:
     """A training that is ready to be measured."""
     command = [sys.executable, __file__, "--out", options.out, "--seconds", options.seconds, "--steps-of", name]
     program = subprocess.Popen(
-        [*map(str, command), "--isa", options.isa, "--device", options.device],
+        [*map(str, command), "--isa", options.isa, "--device", options.device, "--parts", str(options.parts)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert program.stdout is not None

@@ -30,11 +30,8 @@ from .speech import SpeechQueue
 MOMENT = 0.02  # seconds that `advance` lets pass by default
 _AHEAD = 0.2  # seconds before sound from which the mouth is its own: it opens before it sounds
 _HELD = 0.15  # seconds after sound until which it is
-_RISES, _FALLS, _STOPS = (
-    12.5,
-    5.0,
-    10.0,
-)  # of that share per second: towards speech, to rest, and to rest when interrupted
+# That share changes so much per second: towards speech, to rest, and to rest when interrupted.
+_RISES, _FALLS, _STOPS = 12.5, 5.0, 10.0
 _FADE = SAMPLE_RATE // 100  # samples over which interrupted sound ends
 
 

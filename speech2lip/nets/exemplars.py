@@ -18,10 +18,8 @@ from .chance import uniform
 
 _TURN = 0.1  # of the pictures' width, that a head's turn by one unit counts as, beside the mouth's shape
 _INNER = 4.0  # times that the inner lips count more than other landmarks: they show teeth and tongue
-_STAYS, _NEARLY = (
-    1.25,
-    0.004,
-)  # times as far as the nearest, and of the pictures' width, up to which the mouth before stays
+_STAYS = 1.25  # times as far as the nearest that the mouth of the frame before may be, and stays
+_NEARLY = 0.004  # of the pictures' width, by which it may be farther still
 _ROUNDS = 4  # of the fixed-point iteration that inverts a warp
 
 
@@ -153,8 +151,8 @@ class ExemplarBank(nn.Module):
 
     @torch.no_grad()
     def choose(self, codes: Tensor, turn: Tensor, before: int | None = None) -> Tensor:
-        """Which mouth each of some frames in a row shows, [B] on the processor: the nearest, but that of the frame before as long as none is clearly
-        nearer. Each mouth has teeth and lips of its own moment, and they would flicker if two took turns.
+        """Which mouth each of some frames in a row shows, [B] on the processor: the nearest, but that of the frame before as
+        long as none is clearly nearer. Each mouth has teeth and lips of its own moment: they would flicker if two took turns.
 
         codes: [B, K]; turn: [B, 3] of the head; before: that of the frame before the first.
         """

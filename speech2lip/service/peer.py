@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -125,12 +126,8 @@ class Peer:
         self.answer = connection.localDescription.sdp
 
     def state(self, identity: str) -> ConversationState:
-        pace = self._performance.pace
-        return ConversationState(
-            id=identity, name=self.name, connection=self._connection.connectionState, seconds=pace.seconds, frames=pace.frames,
-            latency=pace.latency, latency95=pace.latency95, paused=pace.paused, busy=pace.busy, waiting=pace.waiting,
-            message=self.message,
-        )  # fmt: skip
+        connection, pace = self._connection.connectionState, asdict(self._performance.pace)
+        return ConversationState(id=identity, name=self.name, connection=connection, message=self.message, **pace)
 
     async def close(self) -> None:
         """End the conversation, once."""
