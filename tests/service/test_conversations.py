@@ -159,12 +159,27 @@ def _client(app):
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:7860")
 
 
-def test_a_microphone_comes_back_as_face_and_voice_in_sync(service):
+@pytest.fixture
+def sent(monkeypatch):
+    """Media seconds at which the mouth is its own in pictures, and at which sound is loud, as the service sends them. What arrives counts
+    from each track's own first packet, so the two cannot be compared there."""
+    bright, loud, real = [], [], peer.Peer._send
+
+    def send(self, picture, sound):
+        bright.extend([float(picture.pts * picture.time_base)] * (picture.to_ndarray(format="gray").mean() > 128))
+        loud.extend(float(p.pts * p.time_base) for p in sound if np.abs(p.to_ndarray()).max() > 0.1 * 32768)
+        real(self, picture, sound)
+
+    monkeypatch.setattr(peer.Peer, "_send", send)
+    return bright, loud
+
+
+def test_a_microphone_comes_back_as_face_and_voice_in_sync(service, sent):
     app, opened = service
 
     async def talk() -> None:
         async with _client(app) as client:
-            microphone = Microphone()
+            microphone = Microphone(end=6.0)  # a busy machine leaves some of it out, as it must not be late
             visitor = Visitor(microphone)
             answer = await visitor.call(client)
             assert (answer["fps"], answer["width"], answer["height"]) == (25.0, *SIZE)
@@ -174,7 +189,8 @@ def test_a_microphone_comes_back_as_face_and_voice_in_sync(service):
             times = [at for at, _, _ in visitor.pictures]
             assert np.allclose(np.diff(times), 1 / 25, atol=0.002), "frames come at the rate"
             first = visitor.loud()[0]
-            assert abs(visitor.bright()[0] - first) < 0.1, "sound and picture are in step"
+            assert abs(sent[0][0] - sent[1][0]) < 0.1, "sound and picture are in step"
+            assert len(visitor.bright()) > 10, "and both arrive"
             arrived = next(now for at, now, _ in visitor.sounds if at >= first)
             assert arrived - microphone.heard_at < 1.5
             await visitor.leave()
