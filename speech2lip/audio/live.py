@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
@@ -21,8 +21,9 @@ from .rows import FeatureWindows, Rows
 
 _MEMORY = round(30 * ROWS_PER_SECOND)  # rows whose statistics count
 _PRIOR = round(3 * ROWS_PER_SECOND)  # rows of the subject's own sound to start from
+_STEADY = round(0.2 * ROWS_PER_SECOND)  # rows for which statistics are not measured again
 _KEPT = 4.0  # seconds of rows, more than a window of frames to come can reach back
-_HEARD = 2 * SAMPLE_RATE // HOP * HOP  # samples that the speech recogniser hears again for every new frame
+_HEARD = 2 * SAMPLE_RATE // HOP * HOP  # samples that the speech recogniser hears for every new frame
 
 
 class LiveFeatures:
@@ -125,6 +126,8 @@ class _LiveMel:
         self._heard: deque[np.ndarray] = deque(maxlen=_MEMORY)
         self._rows = np.zeros((0, LogMel.channels), np.float32)
         self._dropped = 0  # rows before the first of `_rows`
+        self._unknown = _STEADY  # rows since `_standard` was measured
+        self._standard: Callable[[np.ndarray], np.ndarray] = np.asarray
 
     @property
     def last(self) -> float:
@@ -157,12 +160,14 @@ class _LiveMel:
             return
         rows = normalise(magnitudes, gain)
         self._heard.extend(rows[magnitudes.any(1)])  # digital silence does not push the voice out of memory
-        fresh = standardiser(np.stack(self._heard), LogMel.silence)(rows)
-        self._rows = np.concatenate([self._rows, fresh])
+        self._unknown += len(rows)
+        if self._unknown >= _STEADY:
+            self._standard, self._unknown = standardiser(np.stack(self._heard), LogMel.silence), 0
+        self._rows = np.concatenate([self._rows, self._standard(rows)])
 
 
 class _LiveMoonshine:
-    """States of the last seconds, heard again whenever a frame is ready."""
+    """States of the last seconds."""
 
     delay = (FIELD - FIRST + 2 * HOP) / SAMPLE_RATE
 
@@ -171,6 +176,7 @@ class _LiveMoonshine:
         self._sound = np.zeros(0, np.float32)  # from sample `_first` on, a multiple of HOP
         self._first = 0
         self._gain = 1.0
+        self._states = moonshine.RecentStates()
 
     @property
     def last(self) -> float:
@@ -193,9 +199,10 @@ class _LiveMoonshine:
     def rows(self, wanted: bool) -> Rows:
         if not wanted or len(self._sound) < FIELD:
             return Rows(np.zeros((0, Moonshine.channels)), moonshine.ROWS_PER_SECOND, Moonshine.silence)
-        states = moonshine.states_of(self._sound * np.float32(self._gain))
+        states = self._states.hear(self._sound * np.float32(self._gain))
         rows = Rows(states, moonshine.ROWS_PER_SECOND, Moonshine.silence, (self._first + FIRST) / SAMPLE_RATE)
-        spare = (len(self._sound) - _HEARD) // HOP * HOP
+        spare = (len(self._sound) - _HEARD) // HOP
         if spare > 0:
-            self._sound, self._first = self._sound[spare:], self._first + spare
+            self._sound, self._first = self._sound[spare * HOP :], self._first + spare * HOP
+            self._states.drop(spare)
         return rows

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..media.sound import SAMPLE_RATE
-from ..nets.pretrained.moonshine import FIELD, FIRST, HOP, MoonshineEncoder
+from ..nets.pretrained.moonshine import FIELD, FIRST, HOP, MoonshineEncoder, Past
 from ..weights.bundled import load_bundled
 from .backend import Backend, Collector
 from .level import LevelMeter
@@ -25,6 +25,7 @@ ROWS_PER_SECOND = SAMPLE_RATE / HOP
 _WIDTH = 288
 _CHUNK, _CONTEXT = 8 * SAMPLE_RATE, 2 * SAMPLE_RATE  # the context is heard on both sides, and thrown away
 _SCALE, _LIMIT = 1.5, 6.0  # rows of speech get a deviation of about one
+_AGAIN = 20  # rows, nearly half a second: windows of frames that may still be asked for reach back no farther
 _SILENT = 1e-3  # amplitude below which a chunk is digital silence
 
 
@@ -86,12 +87,46 @@ class _States:
 
 
 @torch.no_grad()
-def states_of(wav: np.ndarray) -> np.ndarray:
-    """16 kHz sound [N], N at least FIELD -> rows float16 [T, channels], row k centred on sample FIRST + k * HOP."""
+def states_of(wav: np.ndarray, past: Past | None = None) -> np.ndarray:
+    """16 kHz sound [N], N at least FIELD -> rows float16 [T, channels], row k centred on sample FIRST + k * HOP.
+
+    past: of `RecentStates`; the rows that it holds are not among those returned.
+    """
     if np.abs(wav).max() < _SILENT:
         return np.zeros(((len(wav) - FIELD) // HOP + 1, Moonshine.channels), np.float16)
-    states = torch.cat(_encoder()(torch.from_numpy(wav)[None], LAYERS), 2)[0] - _silence()
+    states = torch.cat(_encoder()(torch.from_numpy(wav)[None], LAYERS, past), 2)[0] - _silence()
     return (states * _SCALE).clamp(-_LIMIT, _LIMIT).half().numpy()
+
+
+class RecentStates:
+    """Rows of the last seconds of sound that goes on.
+
+    Only the newest rows, and as many before them as windows of coming frames show, are computed every time. The older ones, which these hear,
+    are as they were when they were last computed.
+    """
+
+    def __init__(self, again: int = _AGAIN):
+        """again: rows that are computed once more when new ones come."""
+        self._again = again
+        self._forget()
+
+    def _forget(self) -> None:
+        self._past, self._rows = Past(), np.zeros((0, Moonshine.channels), np.float16)
+
+    def hear(self, wav: np.ndarray) -> np.ndarray:
+        """Sound [N], N at least FIELD, that begins where it did the last time, but for what was dropped since -> its rows."""
+        if np.abs(wav).max() < _SILENT:
+            self._forget()
+            return states_of(wav)
+        kept = max(self._past.rows - self._again, 0)
+        self._past.keep(0, kept)
+        self._rows = np.concatenate([self._rows[:kept], states_of(wav, self._past)])
+        return self._rows
+
+    def drop(self, rows: int) -> None:
+        """The sound begins so many rows later from now on."""
+        self._past.keep(rows, self._past.rows)
+        self._rows = self._rows[rows:]
 
 
 def prepare() -> None:

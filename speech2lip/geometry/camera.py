@@ -8,6 +8,7 @@ millimetres of a head whose pupils are 63 mm apart.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,8 +120,9 @@ def pixel_to_grid(pixels: Tensor, width: int, height: int) -> Tensor:
     return pixels / size * 2 - 1
 
 
+@functools.lru_cache(64)
 def pixel_lattice(width: int, height: int, device: torch.device | str = "cpu") -> Tensor:
-    """[height, width, 2] float32 (x, y) coordinates of the pixel centres."""
+    """[height, width, 2] float32 (x, y) coordinates of the pixel centres; made once, not to be changed."""
     y, x = torch.meshgrid(
         torch.arange(height, dtype=torch.float32, device=device),
         torch.arange(width, dtype=torch.float32, device=device),
@@ -153,27 +155,40 @@ def warp_to_canonical(
     Tests hold the round trip to 0.5 px.
 
     pixels: [B, N, 2] observed pixels; depth_map: [H, W] canonical z-depth;
-    transform: [B, 4, 4] canonical -> observed camera. Returns [B, N, 2] canonical pixels.
+    transform: [B, 4, 4] canonical -> observed camera. Returns [B, N, 2] canonical pixels. Coordinates are kept apart, in planes [B, N]:
+    small triples cost five times as much.
     """
     _check_warp(pixels, transform)
     check_shape("depth_map", depth_map, None, None)
-    inverse = torch.linalg.inv(transform)
+    there, back = transform[..., None], torch.linalg.inv(transform)[..., None]  # [B, 4, 4, 1]
+    u, v = (pixels[..., 0] - camera.cx) / camera.focal, (pixels[..., 1] - camera.cy) / camera.focal
+    along = [back[:, row, 0] * u + back[:, row, 1] * v + back[:, row, 2] for row in range(3)]
+    height, width = depth_map.shape
+    scale = [2 * camera.focal / (width - 1), 2 * camera.focal / (height - 1)]
+    start = [2 * camera.cx / (width - 1) - 1, 2 * camera.cy / (height - 1) - 1]
 
-    def land(depth: Tensor) -> Tensor:
-        return _project(transform_points(inverse, _back_project(pixels, depth, camera)), camera)
+    def land(depth: Tensor) -> tuple[Tensor, Tensor]:
+        """Slopes x / z and y / z, in the canonical camera, of what is seen at a depth."""
+        x, y, z = (torch.addcmul(back[:, row, 3], along[row], depth) for row in range(3))
+        return x / z, y / z
 
-    def surface_depth(canonical: Tensor) -> Tensor:
-        surface = _back_project(canonical, sample_map(depth_map, canonical), camera)
-        return transform_points(transform, surface)[..., 2]
+    def surface_depth(x: Tensor, y: Tensor) -> Tensor:
+        """Depth, in the observed camera, of the canonical surface at slopes."""
+        grid = torch.stack([x * scale[0] + start[0], y * scale[1] + start[1]], -1).reshape(1, 1, -1, 2)
+        found = F.grid_sample(depth_map[None, None], grid, padding_mode="border", align_corners=True).reshape(x.shape)
+        nearer = torch.addcmul(torch.addcmul(there[:, 2, 2], there[:, 2, 0], x), there[:, 2, 1], y)
+        return torch.addcmul(there[:, 2, 3], found, nearer)
 
-    depth = surface_depth(pixels)
+    depth = surface_depth(u, v)
     for _ in range(iterations):
-        first = surface_depth(land(depth))
-        second = surface_depth(land(first))
-        bend = second - 2 * first + depth
-        leap = depth - (first - depth) ** 2 / torch.where(bend.abs() < 1e-4, 1e-4, bend)
+        first = surface_depth(*land(depth))
+        second = surface_depth(*land(first))
+        step = first - depth
+        bend = second - first - step
+        leap = depth - step.square() / torch.where(bend.abs() < 1e-4, 1e-4, bend)
         depth = torch.where((bend.abs() >= 1e-4) & ((leap - second).abs() < _LONGEST_LEAP), leap, second)
-    return land(depth)
+    x, y = land(depth)
+    return torch.stack([x * camera.focal + camera.cx, y * camera.focal + camera.cy], -1)
 
 
 def _check_warp(pixels: Tensor, transform: Tensor) -> None:

@@ -65,7 +65,8 @@ class BlendNet(nn.Module):
         if image.device.type == "cpu" and not torch.is_grad_enabled() and not self.training:
             values = self.width * image[0, 0].numel() // self.unshuffle**2
             frames = max(_CACHED_VALUES // values, 1)
-        return torch.cat([self._blend(part) for part in image.split(frames)])
+        parts = [self._blend(part) for part in image.split(frames)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def fold_norm(self) -> None:
         """See `DoubleConv.fold_norm`; the network cannot be trained or saved afterwards."""

@@ -22,7 +22,7 @@ class ObservedRegion:
     transform: [B, 4, 4] canonical -> observed camera; exposure: [B, 2, 3] gain and offset,
     observed = gain * canonical + offset; grid: [B, R, R, 2] stored correspondences of an
     imported dataset (published networks only); canonical: what `to_canonical` gave for it,
-    where it is wanted more than once; face: [B, 2, r, r] in 0..1, of any resolution: the first is 0 where the frame must stay as it is, the
+    where it is wanted more than once; beside: [B, 3, R, R] what networks start from, as it lies in the region, likewise; face: [B, 2, r, r] in 0..1, of any resolution: the first is 0 where the frame must stay as it is, the
     second where it shows no face.
     """
 
@@ -32,6 +32,7 @@ class ObservedRegion:
     exposure: Tensor
     grid: Tensor | None = None
     canonical: Tensor | None = None
+    beside: Tensor | None = None
     face: Tensor | None = None
 
 
@@ -41,10 +42,11 @@ def cropped(region: ObservedRegion, rows: slice, columns: slice) -> ObservedRegi
     if face is not None:
         face = F.interpolate(face, size, mode="bilinear", align_corners=False)[:, :, rows, columns]
     canonical = None if region.canonical is None else region.canonical[:, rows, columns]
+    beside = None if region.beside is None else region.beside[:, :, rows, columns]
     corner = region.origin.new_tensor([columns.start, rows.start])
     return replace(
         region, image=region.image[:, :, rows, columns], origin=region.origin + corner, canonical=canonical, face=face,
-        grid=None,
+        beside=beside, grid=None,
     )  # fmt: skip
 
 
@@ -102,31 +104,31 @@ class CanonicalSpace(nn.Module):
         Returns the warped picture [B, 3, R, R] and the soft mask [B, 1, R, R], which is
         exactly 0 wherever the frame must stay as it is.
         """
-        canonical = self.to_canonical(region, depth)
-        mask = self._sample(self.lip_mask.expand(len(lip), 1, -1, -1), canonical, "zeros")
+        grid = self.box_grid(self.to_canonical(region, depth))
+        mask = _sample(self.lip_mask.expand(len(lip), 1, -1, -1), grid, "zeros")
         if region.face is not None:
             mask = mask * F.interpolate(region.face[:, :1], mask.shape[-2:], mode="bilinear", align_corners=False)
-        return exposed(self._sample(lip, canonical, "border"), region), mask
+        return exposed(_sample(lip, grid, "border"), region), mask
 
     def warp_plane(self, plane: Tensor, region: ObservedRegion, depth: Tensor | None = None) -> Tensor:
         """A plane [h, w] that tiles the lip box, warped into the regions: [B, 1, R, R]; 0 outside."""
-        canonical = self.to_canonical(region, depth)
-        return self._sample(plane.expand(len(canonical), 1, -1, -1), canonical, "zeros")
+        grid = self.box_grid(self.to_canonical(region, depth))
+        return _sample(plane.expand(len(grid), 1, -1, -1), grid, "zeros")
 
-    def _sample(self, images: Tensor, canonical: Tensor, padding: str) -> Tensor:
-        return F.grid_sample(images, self._box_grid(canonical, images), padding_mode=padding, align_corners=True)
-
-    def _box_grid(self, canonical: Tensor, image: Tensor) -> Tensor:
-        """grid_sample coordinates, in an image that tiles the lip box, of canonical pixels."""
-        rows, columns = image.shape[-2:]
-        return pixel_to_grid(self.places(canonical, (columns, rows)), columns, rows)
+    def box_grid(self, canonical: Tensor) -> Tensor:
+        """Canonical pixels [..., 2] in grid_sample's coordinates of pictures, of any size, that tile the lip box (align_corners=False)."""
+        left, top, width, height = self.box
+        scale = canonical.new_tensor([2 / width, 2 / height])
+        return torch.addcmul(
+            canonical.new_tensor([(1 - 2 * left) / width - 1, (1 - 2 * top) / height - 1]), canonical, scale
+        )
 
     def places(self, canonical: Tensor, size: tuple[int, int]) -> Tensor:
         """Canonical pixels [..., 2] in pixels of a picture of `size`, (width, height), that tiles the lip box."""
         left, top, width, height = self.box
-        x = (canonical[..., 0] - left + 0.5) * (size[0] / width) - 0.5
-        y = (canonical[..., 1] - top + 0.5) * (size[1] / height) - 0.5
-        return torch.stack([x, y], -1)
+        scale = size[0] / width, size[1] / height
+        start = canonical.new_tensor([(0.5 - left) * scale[0] - 0.5, (0.5 - top) * scale[1] - 0.5])
+        return torch.addcmul(start, canonical, canonical.new_tensor(scale))
 
     def sample_observed(self, pixels: Tensor, transform: Tensor, frames: Tensor, scale: float) -> Tensor:
         """Colours [B, 3, N] that frames show at canonical pixels [B, N, 2], through the learnable depth.
@@ -137,6 +139,10 @@ class CanonicalSpace(nn.Module):
         spots = (spots + 0.5) * scale - 0.5
         grid = pixel_to_grid(spots, frames.shape[-1], frames.shape[-2])
         return F.grid_sample(frames, grid[:, None], padding_mode="border", align_corners=True)[:, :, 0]
+
+
+def _sample(images: Tensor, grid: Tensor, padding: str) -> Tensor:
+    return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
 
 
 def exposed(picture: Tensor, region: ObservedRegion) -> Tensor:

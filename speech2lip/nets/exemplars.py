@@ -157,7 +157,7 @@ class ExemplarBank(nn.Module):
         codes: [B, K]; turn: [B, 3] of the head; before: that of the frame before the first.
         """
         chosen: list[int] = []
-        for row in torch.cdist(self.places(codes, turn), self.places(self.codes, self.turns)).cpu():
+        for row in self._distances(codes, turn).sqrt().cpu():
             nearest = int(row.argmin())
             stays = before is not None and row[before] <= _STAYS * row[nearest] + _NEARLY * self.size[0]
             before = before if stays else nearest
@@ -174,7 +174,7 @@ class ExemplarBank(nn.Module):
         if chosen is not None:
             chosen = chosen.to(codes.device)
             return Warped(self, chosen, self._spots(chosen, codes))
-        distance = torch.cdist(self.places(codes, turn), self.places(self.codes, self.turns)).square()
+        distance = self._distances(codes, turn)
         if frame is not None:
             gap = (self.frames - frame[:, None]).abs()
             near = (1 - gap / (self.apart + 1)).clamp(min=0)  # in short clips all are near: then the least near
@@ -184,14 +184,20 @@ class ExemplarBank(nn.Module):
         index = distance.argmin(1)
         return Warped(self, index, self._spots(index, codes))
 
+    def _distances(self, codes: Tensor, turn: Tensor) -> Tensor:
+        """Squared distances [B, M] of shapes and turns from the mouths of the bank."""
+        here, there = self.places(codes, turn), self.places(self.codes, self.turns)
+        return (here[:, None] - there).square().sum(2)
+
     def _spots(self, index: Tensor, codes: Tensor) -> Tensor:
         """Where exemplars [B] show what shapes [B, K] have at the lattice points: pixels [B, 2, rows, columns]."""
         lattice = self._lattice()
         mean = lattice.expand(len(codes), -1, -1, -1)
-        there = torch.einsum("bk,kchw->bchw", codes, self.flow)
+        flow = self.flow.flatten(1)
+        there = (codes @ flow).view(len(codes), *self.flow.shape[1:])
         for _ in range(_ROUNDS):
             mean = lattice - self.between(there, mean)
-        apart = torch.einsum("bk,kchw->bchw", self.codes[index] - codes, self.flow)
+        apart = ((self.codes[index] - codes) @ flow).view_as(there)
         return (lattice + self.between(apart, mean)).permute(0, 3, 1, 2)
 
     def between(self, field: Tensor, pixels: Tensor) -> Tensor:

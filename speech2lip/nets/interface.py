@@ -77,9 +77,13 @@ class LipSyncModel(nn.Module, ABC):
     def refine(
         self, finished: Tensor, mask: Tensor, seen: Seen, drawn: ObservedRegion, region: ObservedRegion
     ) -> tuple[Tensor, Tensor]:
-        """Finished regions and masks at the full resolution; drawn: what was finished, with its canonical pixels; region:
-        the same at full resolution."""
+        """Finished regions and masks at the full resolution; drawn: what was finished, of `placed`; region: the same at full
+        resolution."""
         raise NotImplementedError
+
+    def placed(self, region: ObservedRegion, seen: Seen | None, depth: Tensor | None = None) -> ObservedRegion:
+        """Regions with what is known of their pixels, for `composite` and `refine`, which both want it."""
+        return region
 
     @abstractmethod
     def composite(

@@ -36,7 +36,8 @@ class ImplicitField(nn.Module):
         """coordinates: encoded, [N, C]; conditions: name -> [B, D]. Returns [B, N, out]."""
         batch = len(next(iter(conditions.values())))
         points = max(_CACHED_ROWS // batch, 1) if coordinates.device.type == "cpu" else len(coordinates)
-        return torch.cat([self._colours(part, conditions) for part in coordinates.split(points)], 1)
+        parts = [self._colours(part, conditions) for part in coordinates.split(points)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def _colours(self, coordinates: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         h = torch.add(*self._terms(self.inputs, coordinates, conditions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import torch
@@ -13,7 +14,7 @@ from .audio_encoder import ShapeHead, StreamEncoder
 from .blend import BlendNet
 from .chance import Dropout, normal_like
 from .compositor import CanonicalSpace, ObservedRegion, black_holes, exposed, merge
-from .exemplars import ExemplarBank, Seen, enlarged, look
+from .exemplars import ExemplarBank, Seen, enlarged
 from .interface import LipSyncModel
 from .lip import LipModel
 from .regression import WindowRegression
@@ -106,7 +107,7 @@ class Speech2Lip(LipSyncModel):
         mask [B, 1, R, R], also returned, is 0. holes: share of the batch that gets the
         black-hole augmentation. Of what was `seen` only a smooth change is drawn: its texture stays.
         """
-        region = replace(region, canonical=self.space.to_canonical(region, depth))
+        region = self.placed(region, seen, depth)
         picture, mask = self.space.paste(lip, region)
         observed = region.image
         if holes > 0:
@@ -114,10 +115,20 @@ class Speech2Lip(LipSyncModel):
         merged = merge(picture, observed, mask)
         with self._precision(merged):
             blended = self.blend(torch.cat([merged, mask], 1)).float()
-        if seen is None:
+        real = region.beside
+        if real is None:
             return merge(blended, merged, mask), mask
-        real = self._beside(seen, region)
         return merge(real + _smooth(blended - real), region.image, mask), mask
+
+    def placed(self, region: ObservedRegion, seen: Seen | None, depth: Tensor | None = None) -> ObservedRegion:
+        """Regions with their canonical pixels, and with what networks start from as it lies in them."""
+        region = replace(region, canonical=self.space.to_canonical(region, depth))
+        if seen is None or region.beside is not None:
+            return region
+        assert region.canonical is not None
+        grid = self.space.box_grid(region.canonical)
+        start = F.grid_sample(seen.small, grid, mode="bicubic", padding_mode="border", align_corners=False)
+        return replace(region, beside=_in_face(start, region))
 
     def look_up(
         self, codes: Tensor, transform: Tensor, frame: Tensor | None = None, chosen: Tensor | None = None
@@ -133,20 +144,14 @@ class Speech2Lip(LipSyncModel):
     ) -> tuple[Tensor, Tensor]:
         """Finished regions [B, 3, R, R] and their masks at the full resolution: what was seen, changed as was drawn.
 
-        drawn: what was finished, with its canonical pixels; region: the same, c times larger. Returns the picture
+        drawn: what was finished, of `placed`; region: the same, c times larger. Returns the picture
         [B, 3, c R, c R] and its mask, as `composite` does.
         """
-        assert self.exemplars is not None and drawn.canonical is not None
+        assert self.exemplars is not None and drawn.canonical is not None and drawn.beside is not None
         factor = self.exemplars.coarse
         real = seen.at(self.space.places(drawn.canonical, self.exemplars.size), factor)
-        change, mask = enlarged(finished - self._beside(seen, drawn), factor), enlarged(mask, factor)
+        change, mask = enlarged(finished - drawn.beside, factor), enlarged(mask, factor)
         return merge(_in_face(real, region) + change, region.image, mask), mask
-
-    def _beside(self, seen: Seen, region: ObservedRegion) -> Tensor:
-        """What networks start from, as it lies in the regions, whose canonical pixels are known: [B, 3, R, R]."""
-        assert region.canonical is not None
-        size = (seen.small.shape[-1], seen.small.shape[-2])
-        return _in_face(look(seen.small, self.space.places(region.canonical, size)), region)
 
 
 def _in_face(picture: Tensor, region: ObservedRegion) -> Tensor:
@@ -159,12 +164,21 @@ def _in_face(picture: Tensor, region: ObservedRegion) -> Tensor:
 
 
 def _smooth(change: Tensor) -> Tensor:
-    """A change [B, C, h, w] of pictures without what is finer than about `_SMOOTH` pixels (a Gaussian)."""
-    reach, channels = round(3 * _SMOOTH), change.shape[1]
-    weight = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=change.device) / _SMOOTH).square())
-    across = (weight / weight.sum()).to(change.dtype).expand(channels, 1, 1, -1)
-    padded = F.pad(change, [reach] * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, across, groups=channels), across.transpose(2, 3), groups=channels)
+    """A change [B, C, h, w] of pictures without what is finer than about `_SMOOTH` pixels (a Gaussian, borders repeated)."""
+    down, across = (_blur(size, change.device, change.dtype) for size in change.shape[-2:])
+    return down @ change @ across.T
+
+
+@functools.lru_cache(64)
+def _blur(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """[size, size] weights of a blurred line of pixels: for a few hundred of them, one product of matrices costs a third of a
+    convolution of single channels."""
+    reach = round(3 * _SMOOTH)
+    steps = torch.arange(-reach, reach + 1, device=device)
+    weight = torch.exp(-0.5 * (steps / _SMOOTH).square())
+    taken = (torch.arange(size, device=device)[:, None] + steps).clamp(0, size - 1)
+    blur = torch.zeros(size, size, device=device)
+    return blur.scatter_add_(1, taken, (weight / weight.sum()).expand(size, -1)).to(dtype)
 
 
 def head_turn(transform: Tensor) -> Tensor:

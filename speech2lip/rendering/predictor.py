@@ -478,8 +478,6 @@ class Predictor:
         begin in the region, (x, y); h and w are 0 where nothing is painted.
         """
         coarse, model = self.subject.coarse, self.model
-        if model.region == "mouth":
-            drawn = replace(drawn, canonical=model.space.to_canonical(drawn, self.depth))
         seen: Seen | None
         if given is None:
             seen = model.look_up(codes, drawn.transform, chosen=chosen)
@@ -487,6 +485,7 @@ class Predictor:
         else:
             seen = Pictures(given, coarse)
             lip = seen.small
+        drawn = model.placed(drawn, seen, self.depth)
         finished, mask = model.composite(lip, drawn, self.depth, seen=seen)
         rows, columns = _painted_box(mask)
         part = cropped(drawn, rows, columns)

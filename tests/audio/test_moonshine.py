@@ -121,6 +121,63 @@ def test_shortest_sound_has_windows():
     assert windows[:].shape == (1, 20, 576) and np.isfinite(windows[:]).all()
 
 
+# ---------------------------------------------------------------- sound that goes on
+
+
+def _recent(states: moonshine.RecentStates, wav: np.ndarray, longest: int = 80 * HOP):
+    """Rows of the sound so far, as it comes in pieces of 40 ms, and the row that they begin with."""
+    first = 0
+    for end in range(FIELD + 640, len(wav), 640):
+        rows = states.hear(wav[first * HOP : end])
+        yield first, end, rows
+        spare = (end - first * HOP - longest) // HOP
+        if spare > 0:
+            states.drop(spare)
+            first += spare
+
+
+def test_recent_rows_that_are_all_computed_again_are_those_of_the_sound(sound):
+    wav = sound[: 3 * SAMPLE_RATE]
+    for first, end, rows in _recent(moonshine.RecentStates(again=1000), wav):
+        np.testing.assert_allclose(rows, moonshine.states_of(wav[first * HOP : end]), atol=0.02)
+
+
+def test_recent_rows_that_hear_kept_ones_are_nearly_those_of_the_sound(sound):
+    """Of those that windows still show, the last twenty; of all, as many as the sound has."""
+    wav = sound[: 6 * SAMPLE_RATE]
+    ours, whole = [], []
+    for first, end, rows in _recent(moonshine.RecentStates(), wav):
+        expected = moonshine.states_of(wav[first * HOP : end])
+        assert rows.shape == expected.shape
+        ours.append(rows[-20:].astype(float).ravel())
+        whole.append(expected[-20:].astype(float).ravel())
+    assert np.corrcoef(np.concatenate(ours), np.concatenate(whole))[0, 1] > 0.99
+
+
+def test_recent_rows_are_computed_once_but_for_the_newest(sound, monkeypatch):
+    """What is kept costs nothing: of two seconds, some twenty rows go through the layers."""
+    computed, real = [], moonshine.MoonshineEncoder.forward
+
+    def forward(self, wav, chosen, past=None):
+        states = real(self, wav, chosen, past)
+        computed.append(states[0].shape[1])
+        return states
+
+    moonshine.prepare()
+    monkeypatch.setattr(moonshine.MoonshineEncoder, "forward", forward)
+    for _ in _recent(moonshine.RecentStates(again=20), sound[: 3 * SAMPLE_RATE]):
+        pass
+    assert max(computed[30:]) <= 22
+
+
+def test_recent_rows_of_silence_are_zero_and_forget_what_was_before(sound):
+    states, silence = moonshine.RecentStates(), np.zeros(SAMPLE_RATE, np.float32)
+    states.hear(sound[:SAMPLE_RATE])
+    assert not states.hear(silence).any()
+    wav = np.concatenate([silence, sound[: SAMPLE_RATE // 2]])
+    np.testing.assert_allclose(states.hear(wav), moonshine.states_of(wav), atol=0.02)
+
+
 # ---------------------------------------------------------------- the file
 
 
