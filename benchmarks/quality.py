@@ -37,6 +37,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "model.lip.audio_width=64", "model.lip.width=256", "model.lip.layers=8", "model.lip.skip_after=4",
         "model.lip.upsample=1", "model.blend.widths=[64,128,128]", "model.blend.unshuffle=1",
     ),  # the preset faithful
+    "tiny": (
+        "model.lip.width=96", "model.lip.layers=4", "model.lip.skip_after=2", "model.lip.features=24", "model.blend.widths=[16,32,32]",
+    ),  # the preset tiny
     # picture
     "no-align": ("photometric.weight=0",),
     "no-exposure": ("face.exposure=0",),

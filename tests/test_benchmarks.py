@@ -36,8 +36,9 @@ def test_every_variant_is_a_valid_configuration_that_differs(variant):
     assert (config == default_config([])) == (variant == "default")
 
 
-def test_faithful_is_the_preset():
-    assert default_config(list(quality.VARIANTS["faithful"])) == load_config("faithful")
+@pytest.mark.parametrize("name", ["faithful", "tiny"])
+def test_variants_named_after_presets_are_these(name):
+    assert default_config(list(quality.VARIANTS[name])) == load_config(name)
     assert default_config([]) == load_config("fast")
 
 
@@ -57,19 +58,20 @@ def test_table_tells_figures_from_the_frozen_mouth():
 
 
 @pytest.mark.parametrize(
-    "setting",
-    [*(s for v in quality.VARIANTS.values() for s in v), "bundle.noise=0.1", "rasterizer=pytorch3d", "data.fps=30"],
+    "settings",
+    [*quality.VARIANTS.values(), ("bundle.noise=0.1",), ("rasterizer=pytorch3d",), ("data.fps=30",)],
+    ids=" ".join,
 )
-def test_settings_of_preprocessing_get_a_subject_of_their_own(setting, tmp_path):
+def test_settings_of_preprocessing_get_a_subject_of_their_own(settings, tmp_path):
     """`no-align` must not overwrite the subject of the default variant."""
     video, sound = tmp_path / "me.mp4", tmp_path / "me.wav"
     for path in (video, sound):
         path.touch()
     clip = Clip(video, "0", stamp(video), sound, 25.0)
     old, new = (
-        [s.inputs for s in stages_of(default_config(x), clip, SubjectLayout(tmp_path))] for x in ([], [setting])
+        [s.inputs for s in stages_of(default_config(x), clip, SubjectLayout(tmp_path))] for x in ([], list(settings))
     )
-    assert (quality.subject_folder([setting]) != quality.subject_folder([])) == (old != new)
+    assert (quality.subject_folder(list(settings)) != quality.subject_folder([])) == (old != new)
 
 
 def test_missing_clip_is_refused(tmp_path):

@@ -97,7 +97,7 @@ def test_wheel_carries_every_module_and_data_file(content):
     carried = {name for name in content if ".dist-info/" not in name}
     assert carried == {name for name in files if "__pycache__" not in name}
     for name in (
-        "configs/fast.yaml", "configs/demo.yaml", "configs/faithful.yaml", "configs/published.yaml", "py.typed",
+        "configs/fast.yaml", "configs/tiny.yaml", "configs/demo.yaml", "configs/faithful.yaml", "configs/published.yaml", "py.typed",
         "evaluation/report.html.j2", "weights/data/moonshine_tiny_encoder.safetensors", "weights/data/silero_vad.safetensors", "weights/data/face_identity.safetensors", "weights/data/NOTICE.txt",
     ):  # fmt: skip
         assert f"speech2lip/{name}" in carried

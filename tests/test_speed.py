@@ -12,7 +12,11 @@ from speech2lip.nets.compositor import ObservedRegion
 from speech2lip.nets.published import PublishedFaces, PublishedNets, lip_mask
 
 LIP, FACE, REGION = (120, 80), 500, 176  # the May configuration; a region that holds its warped mask
-BUDGET = {"fast": 0.65e9, "faithful": 15.5e9}  # multiply-adds per frame; the published networks need 85e9
+BUDGET = {
+    "tiny": 0.25e9,
+    "fast": 0.65e9,
+    "faithful": 15.5e9,
+}  # multiply-adds per frame; the published networks need 85e9
 
 
 def _published() -> float:
@@ -54,4 +58,4 @@ def test_a_frame_costs_no_more_than_its_budget(preset):
 
 
 def test_presets_are_far_below_the_published_cost():
-    assert _published() > 4 * _ours("faithful") > 16 * _ours("fast")
+    assert _published() > 4 * _ours("faithful") > 16 * _ours("fast") > 32 * _ours("tiny")

@@ -84,7 +84,7 @@ def _text(most: int) -> Parameter:
 _YES = Parameter(YES, lambda value: "" if isinstance(value, bool) else "it is neither true nor false")
 _LONGEST = 10_000.0  # minutes of one training
 _CLIP = {"video": _file("a video", needed=True), "voice": _file("speech"), "face": _text(20)}
-_TRAINING = {"minutes": _number(0.05, _LONGEST, needed=True), "preset": _one_of("fast", "faithful")}
+_TRAINING = {"minutes": _number(0.05, _LONGEST, needed=True), "preset": _one_of("fast", "tiny", "faithful")}
 KINDS: dict[str, dict[str, Parameter]] = {
     "examine": _CLIP,
     "learn": {**_CLIP, **_TRAINING, "consent": _YES, "anyway": _YES},

@@ -135,7 +135,7 @@ def test_lists_are_of_states_and_names(jobs):
         (Order("train", "anna", {"minutes": float("nan")}), "no number between"),
         (Order("train", "anna", {"minutes": True}), "no number between"),
         (Order("train", "anna", {"minutes": "3"}), "no number between"),
-        (Order("train", "anna", {"minutes": 3.0, "preset": "/etc/passwd"}), "none of fast, faithful"),
+        (Order("train", "anna", {"minutes": 3.0, "preset": "/etc/passwd"}), "none of fast, tiny, faithful"),
         (Order("train", "anna", {"minutes": 3.0, "rate": 3.0}), "has no parameter 'rate'"),
         (Order("speak", "anna"), "needs audio, or segments"),
         (Order("speak", "anna", {"audio": "relative.wav"}), "no absolute path"),
