@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -163,3 +163,21 @@ class Worker:
                     work()
                 except BaseException as error:  # raised where the caller sees it
                     self._error = error
+
+
+class Gathered(Generic[T]):
+    """Pieces for a `Worker`, which takes all that wait at once: together they cost less than one by one, so that who is late catches up."""
+
+    def __init__(self, worker: Worker, work: Callable[[list[T]], object]):
+        self._worker, self._work = worker, work
+        self._pieces: deque[T] = deque()
+
+    def add(self, piece: T) -> None:
+        """Waits while too many wait, as `Worker.do`."""
+        self._pieces.append(piece)
+        self._worker.do(self._take)
+
+    def _take(self) -> None:
+        taken = [self._pieces.popleft() for _ in range(len(self._pieces))]
+        if taken:
+            self._work(taken)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from speech2lip.background import OrderedPool, ordered_map
+from speech2lip.background import Gathered, OrderedPool, Worker, ordered_map
 
 
 def test_results_keep_their_order_whatever_takes_longest():
@@ -38,3 +38,28 @@ def test_errors_surface_and_threads_end():
     with pytest.raises(ZeroDivisionError):
         list(ordered_map(fail, range(50)))
     assert threading.active_count() <= before + 1
+
+
+def test_what_waits_is_taken_together_and_in_order():
+    taken, free = [], threading.Event()
+    worker = Worker(2)
+    pieces = Gathered(worker, lambda some: (taken.append(some), free.wait(5)))
+    for k in range(4):
+        pieces.add(k)
+        while k == 0 and not taken:
+            time.sleep(0.001)
+        if k == 2:
+            free.set()
+    worker.finish()
+    assert taken[0] == [0] and [k for some in taken for k in some] == [0, 1, 2, 3]
+    assert max(map(len, taken)) >= 2, "one by one, who is late stays late"
+
+
+def test_an_error_of_taken_pieces_is_the_next_caller_s():
+    worker = Worker(2)
+    pieces = Gathered(worker, lambda some: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        for k in range(100):
+            pieces.add(k)
+            time.sleep(0.001)
+    worker.abandon()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..background import Worker
+from ..background import Gathered, Worker
 from ..model.device import Shares
 from ..rendering.silence import HeardSpeech
 from .session import MOMENT, LiveSession, Shown
@@ -105,6 +105,7 @@ class Performance:
         painter = Worker(_BEHIND)
         try:
             painter.do(shares.begin)
+            waiting = Gathered(painter, self._paint)
             while not self._ends.is_set():
                 late = time.monotonic() - self._began - self._paused - self.session.seconds
                 if late < MOMENT:
@@ -115,13 +116,13 @@ class Performance:
                 begun = time.monotonic()
                 heard = self.session.listen()
                 self._listened += time.monotonic() - begun
-                painter.do(self._paint, heard)
+                waiting.add(heard)
         finally:
             painter.abandon()
 
-    def _paint(self, heard: HeardSpeech) -> None:
+    def _paint(self, heard: list[HeardSpeech]) -> None:
         begun = time.monotonic()
-        for shown in self.session.paint(heard):
+        for shown in self.session.paint(HeardSpeech.joined(heard)):
             self._latency.append(shown.latency)
             self._frames += 1
             self._show(shown)

@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..audio.live import LiveFeatures
 from ..audio.voice_activity import LiveAttention
-from ..background import Worker
+from ..background import Gathered, Worker
 from ..config import Settings
 from ..errors import UserError
 from ..media.encode import LiveWriter
@@ -106,8 +107,9 @@ class _Painting:
         try:
             try:
                 worker.do(self._shares.begin)
+                heard = Gathered(worker, partial(self._paint, writer, ears))
                 for windows in ears.windows():
-                    worker.do(self._paint, windows, writer, ears)
+                    heard.add(windows)
                 worker.finish()
             except KeyboardInterrupt:
                 self.interrupted = True
@@ -116,9 +118,9 @@ class _Painting:
         finally:
             worker.abandon()
 
-    def _paint(self, windows: HeardSpeech, writer: LiveWriter, ears: _SoundBuffer) -> None:
+    def _paint(self, writer: LiveWriter, ears: _SoundBuffer, heard: list[HeardSpeech]) -> None:
         begun = time.monotonic()
-        for frame in self._painter.paint(windows):
+        for frame in self._painter.paint(HeardSpeech.joined(heard)):
             writer.write(labelled(frame.written, self._overlay))
             self._latency.append(time.monotonic() - ears.arrival(self.frames / self._fps))
             self.frames += 1

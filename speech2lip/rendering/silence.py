@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,14 @@ class HeardSpeech:
     def __getitem__(self, frames: slice | np.ndarray) -> np.ndarray:
         """Windows of the frames that a slice or indices choose."""
         return self.windows[frames]
+
+    @classmethod
+    def joined(cls, parts: Sequence[HeardSpeech]) -> HeardSpeech:
+        """Of frames that follow each other."""
+        if len(parts) == 1:
+            return parts[0]
+        windows = np.concatenate([part.windows[:] for part in parts])
+        return cls(windows, np.concatenate([part.presence for part in parts]))
 
     def part(self, first: int, count: int) -> HeardSpeech:
         """Of `count` frames from number `first` on; after the sound's end nobody speaks."""
