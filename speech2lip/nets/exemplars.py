@@ -150,16 +150,17 @@ class ExemplarBank(nn.Module):
         return torch.cat([codes @ self.metric, turn * (_TURN * self.size[0])], 1)
 
     @torch.no_grad()
-    def choose(self, codes: Tensor, turn: Tensor, before: int | None = None) -> Tensor:
-        """Which mouth each of some frames in a row shows, [B] on the processor: the nearest, but that of the frame before as
-        long as none is clearly nearer. Each mouth has teeth and lips of its own moment: they would flicker if two took turns.
+    def choose(self, codes: Tensor, turn: Tensor, silent: Tensor, before: int | None = None) -> Tensor:
+        """Which mouth each of some frames in a row shows, [B] on the processor: the nearest, but in silence that of the frame before
+        as long as none is clearly nearer. Each mouth has teeth and lips of its own moment: a mouth at rest would move if two took
+        turns. One that speaks is shown best by the nearest (docs/experiments/sharpness.md).
 
-        codes: [B, K]; turn: [B, 3] of the head; before: that of the frame before the first.
+        codes: [B, K]; turn: [B, 3] of the head; silent: [B] bool; before: that of the frame before the first.
         """
         chosen: list[int] = []
-        for row in self._distances(codes, turn).sqrt().cpu():
+        for row, rests in zip(self._distances(codes, turn).sqrt().cpu(), silent.tolist(), strict=True):
             nearest = int(row.argmin())
-            stays = before is not None and row[before] <= _STAYS * row[nearest] + _NEARLY * self.size[0]
+            stays = rests and before is not None and row[before] <= _STAYS * row[nearest] + _NEARLY * self.size[0]
             before = before if stays else nearest
             chosen.append(before)  # type: ignore[arg-type]
         return torch.tensor(chosen, dtype=torch.long)

@@ -69,9 +69,9 @@ class LipSyncModel(nn.Module, ABC):
         """
         return None
 
-    def choose(self, codes: Tensor, transform: Tensor, before: int | None) -> Tensor | None:
-        """Which real mouth each of some frames in a row shows, [B], so that it does not change more often than it must; before:
-        that of the frame before them. None where networks draw everything."""
+    def choose(self, codes: Tensor, transform: Tensor, silent: Tensor, before: int | None) -> Tensor | None:
+        """Which real mouth each of some frames in a row shows, [B], so that it does not change more often than it must where it is
+        `silent`, [B] bool; before: that of the frame before them. None where networks draw everything."""
         return None
 
     def refine(

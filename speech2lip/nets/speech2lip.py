@@ -136,8 +136,8 @@ class Speech2Lip(LipSyncModel):
         """The exemplars of these shapes."""
         return None if self.exemplars is None else self.exemplars(codes, head_turn(transform), frame, chosen)
 
-    def choose(self, codes: Tensor, transform: Tensor, before: int | None) -> Tensor | None:
-        return None if self.exemplars is None else self.exemplars.choose(codes, head_turn(transform), before)
+    def choose(self, codes: Tensor, transform: Tensor, silent: Tensor, before: int | None) -> Tensor | None:
+        return None if self.exemplars is None else self.exemplars.choose(codes, head_turn(transform), silent, before)
 
     def refine(
         self, finished: Tensor, mask: Tensor, seen: Seen, drawn: ObservedRegion, region: ObservedRegion

@@ -61,6 +61,7 @@ LipImages = Callable[[np.ndarray], torch.Tensor]  # numbers of result frames [B]
 _SHORTEST_WALK = 1.0  # seconds that can be walked forth and back without looking odd at once
 _BEYOND = 2  # pixels of the networks
 _AHEAD = 16  # frames decoded ahead of rendering
+_SPEAKS = 0.5  # presence of speech from which a mouth counts as speaking
 _HEARD_AT_ONCE = 64  # windows of speech, which hold fifty kilobytes each
 
 
@@ -348,11 +349,11 @@ class Predictor:
 
         def batches() -> Iterator[_Batch]:
             before: int | None = None
-            for numbers, embedding, codes in self._heard(
-                windows, order, max(1, self.config.render.batch // shares.count)
-            ):
+            size = max(1, self.config.render.batch // shares.count)
+            for numbers, embedding, codes, presence in self._heard(windows, order, size):
                 given = None if lips is None else lips(numbers)
-                batch = self.choosing(_batch([next(frames) for _ in numbers], embedding, codes, given), before)
+                said = _batch([next(frames) for _ in numbers], embedding, codes, given)
+                batch = self.choosing(said, presence, before)
                 before = _last(batch)
                 yield batch
 
@@ -360,13 +361,14 @@ class Predictor:
             yield from self._side_by_side(batches(), shares, self.painter(posing))
 
     @torch.no_grad()
-    def choosing(self, batch: _Batch, before: int | None) -> _Batch:
-        """The same batch, with the real mouths that it shows; batches come in the order of their frames."""
+    def choosing(self, batch: _Batch, presence: torch.Tensor, before: int | None) -> _Batch:
+        """The same batch, with the real mouths that it shows; batches come in the order of their frames. presence: [B] of speech."""
         if batch.poses is None:
             transform = self.transforms[torch.from_numpy(batch.sources)]
         else:
             transform = torch.from_numpy(relative_transforms(poses_of(batch.poses), self._pose)).float()
-        return replace(batch, chosen=self.model.choose(batch.codes, transform.to(self.device), before))
+        chosen = self.model.choose(batch.codes, transform.to(self.device), presence < _SPEAKS, before)
+        return replace(batch, chosen=chosen)
 
     def _frames(self, order: np.ndarray) -> Iterator[Walked]:
         """Source frames in order, whose heads stay as they are."""
@@ -392,8 +394,9 @@ class Predictor:
 
     def _heard(
         self, windows: Windows, order: np.ndarray, size: int
-    ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
-        """Numbers of `size` frames, embeddings and codes, a batch at a time; speech is heard a few batches ahead of the frames."""
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Numbers of `size` frames, embeddings, codes and presence of speech, a batch at a time; speech is heard a few batches ahead
+        of the frames."""
         ahead = size * max(1, _HEARD_AT_ONCE // size)
         presence, delivery = torch.from_numpy(presence_of(windows)).to(self.device), self.delivery()
         for start in range(0, len(order), ahead):
@@ -404,7 +407,8 @@ class Predictor:
             embedding, codes = (part[inside] for part in delivery(*found, presence[around]))
             codes = self.as_in_source(codes, order[numbers])
             for at in range(0, len(numbers), size):
-                yield numbers[at : at + size], embedding[at : at + size], codes[at : at + size]
+                part = slice(at, at + size)
+                yield numbers[part], embedding[part], codes[part], presence[numbers[part]]
 
     def render_live(
         self, arrivals: Iterable[Windows], first: int = 0, loop: tuple[int, int] | None = None
@@ -584,7 +588,7 @@ class LivePainter:
             numbers = self._done + np.arange(len(part))
             found = predictor.codes(windows[part], order if predictor.model.predicts_shape else numbers)
             embedding, codes = self._deliver(*found, presence[part])
-            batch = predictor.choosing(_batch(frames, embedding, codes), self._before)
+            batch = predictor.choosing(_batch(frames, embedding, codes), presence[part], self._before)
             self._before = _last(batch)
             yield from self._paint(batch)
             self._done += len(part)

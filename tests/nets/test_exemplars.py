@@ -138,20 +138,23 @@ def test_two_mouths_that_are_about_as_near_do_not_take_turns(bank):
     codes = torch.tensor([[0.5 + d, 0.0] for d in (0.02, -0.02, 0.02, -0.02, 0.0)])
     still = torch.zeros(len(codes), 3)
     assert len(set(bank(codes, still).index.tolist())) == 2  # the nearest alone changes
-    assert bank.choose(codes, still, 0).tolist() == [0] * 5
-    assert bank.choose(codes, still, 1).tolist() == [1] * 5
-    assert len(set(bank.choose(codes, still).tolist())) == 1
+    silent = torch.ones(len(codes), dtype=torch.bool)
+    assert bank.choose(codes, still, silent, 0).tolist() == [0] * 5
+    assert bank.choose(codes, still, silent, 1).tolist() == [1] * 5
+    assert len(set(bank.choose(codes, still, silent).tolist())) == 1
+    assert torch.equal(bank.choose(codes, still, ~silent, 0), bank(codes, still).index), "who speaks shows the nearest"
     away = torch.tensor([[0.0, 0.0], [0.3, 0.0], [0.9, 0.0], [0.7, 0.0], [0.1, 0.0]])
-    assert bank.choose(away, torch.zeros(5, 3), 0).tolist() == [0, 0, 1, 1, 0]
-    chosen = bank.choose(away, torch.zeros(5, 3), 0)
+    chosen = bank.choose(away, torch.zeros(5, 3), silent, 0)
+    assert chosen.tolist() == [0, 0, 1, 1, 0]
     assert torch.equal(bank(away, torch.zeros(5, 3), chosen=chosen).index, chosen)
 
 
 def test_frames_one_by_one_choose_as_all_at_once(bank):
     codes = torch.randn(40, 2, generator=torch.Generator().manual_seed(3))
     turns = torch.zeros(40, 3)
-    together, before, single = bank.choose(codes, turns).tolist(), None, []
-    for code in codes:
-        before = int(bank.choose(code[None], turns[:1], before)[0])
+    silent = torch.arange(40) % 7 > 2
+    together, before, single = bank.choose(codes, turns, silent).tolist(), None, []
+    for code, rests in zip(codes, silent, strict=True):
+        before = int(bank.choose(code[None], turns[:1], rests[None], before)[0])
         single.append(before)
     assert single == together and len(set(single)) > 2
