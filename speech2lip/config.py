@@ -335,9 +335,6 @@ class TrainConfig:
         1.6, "largest factor on the predicted mouth, where it moves too little on unheard speech; 1: none", 1, 3
     )
     folds: int = key(3, "parts of the training frames that take turns as unheard speech, to measure that", 2, 20)
-    norm_until: float = key(
-        0.6, "share of the budget after which batch norms keep what they have seen, as in use; 1: never", 0, 1
-    )
     code_noise: float = key(
         0.1, "standard deviations of noise on the mouth shapes from which pictures are learned", 0, 10
     )

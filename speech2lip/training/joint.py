@@ -12,7 +12,7 @@ from ..nets.interface import LipSyncModel
 from .context import Context, Objective, Sample
 from .ema import Average
 from .optimise import adamw, remember
-from .parts import Loss, Part, Parts, settle_norms
+from .parts import Loss, Part, Parts
 from .phases import Position
 from .sync import SyncObjective
 
@@ -43,8 +43,6 @@ class JointTraining:
         def loss(model: LipSyncModel, part: Part) -> Loss:
             model.train()
             model.blend.train(not fixed)
-            if at.progress >= config.train.norm_until:
-                settle_norms(model)
             terms = self._terms(model, part, judged)
             return torch.stack([config.loss.weight(name) * value for name, value in terms.items()]).sum(), terms
 

@@ -116,12 +116,6 @@ def _sharing(model: M) -> M:
     return copy.deepcopy(model, {id(value): value for value in shared})
 
 
-def settle_norms(model: nn.Module) -> None:
-    """Batch norms use, from now on, the means and variances that they have seen, as in use: what the weights learn last fits these."""
-    for norm in _norms(model):
-        norm.eval()
-
-
 def _norms(model: nn.Module) -> list[_BatchNorm]:
     return [m for m in model.modules() if isinstance(m, _BatchNorm)]
 

@@ -61,21 +61,6 @@ def test_parts_are_computed_at_the_same_time(monkeypatch):
         team.close()
 
 
-def test_batch_norms_keep_what_they_have_seen_late_in_training(quick, change, tmp_path):
-    """In use they have that alone: the weights must have learned with it."""
-    trainer = Trainer(change(quick, train={"output": str(tmp_path), "norm_until": 0.5}, sync={"expert": "none"}))
-    seen = trainer.model.blend.inlet[1]
-    assert isinstance(seen, nn.BatchNorm2d)
-    changed = []
-    for progress in (0.2, 0.4, 0.5, 0.9):
-        before, weight = seen.running_mean.clone(), trainer.model.blend.outlet.weight.detach().clone()
-        trainer.phases[-1].trainee.step(Position(1, progress, progress, 100))
-        changed.append(not torch.equal(before, seen.running_mean))
-        assert not torch.equal(weight, trainer.model.blend.outlet.weight), "weights are learned throughout"
-    assert changed == [True, True, False, False]
-    trainer.team.close()
-
-
 def test_what_batch_norms_have_seen_is_the_mean_over_the_parts():
     net = nn.Sequential(nn.BatchNorm1d(2))
     data = torch.randn(8, 2) * 3 + 1
