@@ -166,7 +166,7 @@ def _predictor(model_path, subject_config, **settings) -> Predictor:
 
 def _shown(predictor: Predictor, windows: HeardSpeech) -> np.ndarray:
     order = np.zeros(len(windows), int)
-    return torch.cat([codes for _, _, codes in predictor._heard(windows, order, 8)]).numpy()
+    return torch.cat([codes for _, _, codes, _ in predictor._heard(windows, order, 8)]).numpy()
 
 
 def test_pauses_of_a_file_rest_the_mouth_and_off_does_not(model_path, subject_config, pause):
