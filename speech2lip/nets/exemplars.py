@@ -158,7 +158,7 @@ class ExemplarBank(nn.Module):
         codes: [B, K]; turn: [B, 3] of the head; silent: [B] bool; before: that of the frame before the first.
         """
         chosen: list[int] = []
-        for row, rests in zip(self._distances(codes, turn).sqrt().cpu(), silent.tolist(), strict=True):
+        for row, rests in zip(self._distances(codes, turn).sqrt().cpu(), silent.cpu().tolist(), strict=True):
             nearest = int(row.argmin())
             stays = rests and before is not None and row[before] <= _STAYS * row[nearest] + _NEARLY * self.size[0]
             before = before if stays else nearest

@@ -26,14 +26,16 @@ from speech2lip.rendering.live import _Painting
 from speech2lip.media.planes import Picture
 from speech2lip.model.device import Shares
 from speech2lip.rendering.paste import untouched
+from speech2lip.rendering.silence import HeardSpeech
 waiting._QUIET = 0.2
 class Ears:
     arrival = staticmethod(lambda seconds: 0.0)
-    windows = staticmethod(lambda: iter(range(100_000)))
+    windows = staticmethod(lambda: (HeardSpeech(np.full((1, 1, 1), k), np.ones(1)) for k in range(100_000)))
 class Painter:
-    def paint(self, k):
-        print("frame", k, file=sys.stderr, flush=True)
-        yield untouched(Picture(np.random.default_rng(k).integers(0, 255, (256, 256, 3), np.uint8)), k)
+    def paint(self, heard):
+        for k in heard[:].ravel():
+            print("frame", k, file=sys.stderr, flush=True)
+            yield untouched(Picture(np.random.default_rng(k).integers(0, 255, (256, 256, 3), np.uint8)), k)
 def write():
     painting = _Painting(25.0, Painter(), Shares(1, 1), None)
     try:
