@@ -145,15 +145,20 @@ def _sample(images: Tensor, grid: Tensor, padding: str) -> Tensor:
     return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
 
 
+def light(region: ObservedRegion) -> tuple[Tensor, Tensor]:
+    """Gain and offset [B, 3, 1, 1] from the canonical exposure to that of the regions."""
+    return region.exposure[:, 0, :, None, None], region.exposure[:, 1, :, None, None]
+
+
 def exposed(picture: Tensor, region: ObservedRegion) -> Tensor:
     """Pictures [B, 3, R, R] of the canonical exposure in that of the regions."""
-    gain, offset = region.exposure[:, 0, :, None, None], region.exposure[:, 1, :, None, None]
+    gain, offset = light(region)
     return picture * gain + offset
 
 
 def merge(picture: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
     """mask * picture + (1 - mask) * observed, exactly `observed` where the mask is 0."""
-    return observed + mask * (picture - observed)
+    return torch.lerp(observed, picture, mask)
 
 
 def black_holes(picture: Tensor, observed: Tensor, share: float) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from .audio_encoder import ShapeHead, StreamEncoder
 from .blend import BlendNet
 from .chance import Dropout, normal_like
-from .compositor import CanonicalSpace, ObservedRegion, black_holes, exposed, merge
+from .compositor import CanonicalSpace, ObservedRegion, black_holes, exposed, light, merge
 from .exemplars import ExemplarBank, Seen, enlarged
 from .interface import LipSyncModel
 from .lip import LipModel
@@ -145,22 +145,27 @@ class Speech2Lip(LipSyncModel):
         """Finished regions [B, 3, R, R] and their masks at the full resolution: what was seen, changed as was drawn.
 
         drawn: what was finished, of `placed`; region: the same, c times larger. Returns the picture
-        [B, 3, c R, c R] and its mask, as `composite` does.
+        [B, 3, c R, c R] and its mask, as `composite` does. Not for training: pictures of this size are changed in place.
         """
         assert self.exemplars is not None and drawn.canonical is not None and drawn.beside is not None
-        factor = self.exemplars.coarse
-        real = seen.at(self.space.places(drawn.canonical, self.exemplars.size), factor)
-        change, mask = enlarged(finished - drawn.beside, factor), enlarged(mask, factor)
-        return merge(_in_face(real, region) + change, region.image, mask), mask
+        factor, (gain, offset) = self.exemplars.coarse, light(region)
+        inside = mask if drawn.face is None else mask * _of_face(drawn, mask.shape[-2:])
+        change = mask * (finished - drawn.beside) + inside * offset
+        real = seen.at(self.space.places(drawn.canonical, self.exemplars.size), factor).mul_(gain)
+        mixed = torch.lerp(region.image, real, enlarged(inside, factor), out=real)
+        return mixed.add_(enlarged(change, factor)), enlarged(mask, factor)
 
 
 def _in_face(picture: Tensor, region: ObservedRegion) -> Tensor:
     """Pasted pictures [B, 3, R, R] of the canonical exposure, in that of the regions, which they show beside the face."""
     picture = exposed(picture, region)
-    if region.face is None:
-        return picture
-    face = F.interpolate(region.face[:, 1:], picture.shape[-2:], mode="bilinear", align_corners=False)
-    return region.image.lerp(picture, face)
+    return picture if region.face is None else region.image.lerp(picture, _of_face(region, picture.shape[-2:]))
+
+
+def _of_face(region: ObservedRegion, size: torch.Size) -> Tensor:
+    """How far pixels [B, 1, R, R] are the face's."""
+    assert region.face is not None
+    return F.interpolate(region.face[:, 1:], size, mode="bilinear", align_corners=False)
 
 
 def _smooth(change: Tensor) -> Tensor:

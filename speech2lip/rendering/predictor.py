@@ -498,8 +498,8 @@ class Predictor:
         if coarse > 1 and mask.numel() > 0:
             assert seen is not None
             rows, columns = (slice(coarse * s.start, coarse * s.stop) for s in (rows, columns))
-            fine = torch.from_numpy(np.ascontiguousarray(pixels[:, rows, columns].transpose(0, 3, 1, 2)))
-            image = fine.to(self.device).float() / 255
+            fine = torch.from_numpy(pixels[:, rows, columns]).to(self.device).permute(0, 3, 1, 2)
+            image = fine.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
             finished, mask = model.refine(finished, mask, seen, part, replace(part, image=image))
         if share is not None:
             finished, mask = image + share * (finished - image), mask * share
@@ -549,9 +549,9 @@ class Predictor:
     ) -> list[Rendered]:  # fmt: skip
         """What `finish` gave, put back into the source frames; origins: [B, 2] of regions that lie elsewhere than in these."""
         blended, mask, corner = finished
-        if not torch.isfinite(blended).all():
+        if not blended.sum().isfinite():
             raise UserError(_NO_NUMBERS.format(frame=int(sources[0])))
-        pixels = (blended.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        pixels = blended.clamp(0, 1).mul_(255).round_().byte().permute(0, 2, 3, 1).cpu().numpy()
         masks = mask[:, 0].cpu().numpy()
         origins = self.origins[sources] if origins is None else origins
         return [
