@@ -153,8 +153,8 @@ def evaluate_new(
 
 def _outside(frame: Rendered) -> float:
     """Largest difference of levels from the frame painted on where the mask is 0."""
-    change = cv2.absdiff(frame.image, frame.original).max(2)
-    return float(change.max(initial=0, where=frame.full_mask == 0))
+    change = cv2.absdiff(frame.image, frame.original)
+    return float(change[frame.full_mask == 0].max(initial=0))
 
 
 class _ModelUnderTest:
