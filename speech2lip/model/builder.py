@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..audio.backend import FeatureBackend
 from ..audio.features import backend_from_params
@@ -58,10 +61,11 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         return PublishedSpeech2Lip(
             metadata.lip_size, backend.window, backend.channels, lip.ensemble, space, config.model.compat
         )
-    bank = None
+    basis, bank = ShapeBasis(lip.shape_codes, metadata.mouth_points), None
     if metadata.coarse > 1:
         full = (metadata.coarse * metadata.lip_size[0], metadata.coarse * metadata.lip_size[1])
-        bank = ExemplarBank(lip.exemplars, full, lip.shape_codes, round(metadata.fps), metadata.coarse)
+        gap = partial(_gap, basis, space.box[2])
+        bank = ExemplarBank(lip.exemplars, full, lip.shape_codes, round(metadata.fps), metadata.coarse, gap)
     encoder, head = speech_networks(config, backend)
     regression = None
     if lip.regression > 0:
@@ -74,7 +78,7 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
     return Speech2Lip(
         encoder=encoder,
         shape_head=head,
-        basis=ShapeBasis(lip.shape_codes, metadata.mouth_points),
+        basis=basis,
         lip=picture,
         blend=BlendNet(
             4, blend.widths, blend.norm, blend.residual, unshuffle_step(blend.unshuffle, metadata.lip_size[0])
@@ -87,6 +91,11 @@ def build_model(config: Config, metadata: ModelMetadata, canonical: CanonicalIma
         exemplars=bank,
         regression=regression,
     )
+
+
+def _gap(basis: ShapeBasis, width: int, codes: Tensor) -> Tensor:
+    """See `ExemplarBank`; width: of the lip box, in canonical pixels."""
+    return basis.gap(codes).sqrt() / width
 
 
 def speech_networks(config: Config, backend: FeatureBackend) -> tuple[StreamEncoder, ShapeHead]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -16,7 +17,8 @@ from ..facemesh import LIPS, LIPS_OUTER
 from ..geometry.camera import pixel_lattice, pixel_to_grid
 from .chance import uniform
 
-_TURN = 0.1  # of the pictures' width, that a head's turn by one unit counts as, beside the mouth's shape
+_TURN = 0.0125  # of the pictures' width, that a head's turn by one unit counts as, beside the mouth's shape
+_OPEN = 0.3  # of the gap's size, that a difference of gaps counts as: an open mouth shows teeth, which one nearly shut has not
 _INNER = 4.0  # times that the inner lips count more than other landmarks: they show teeth and tongue
 _STAYS = 1.25  # times as far as the nearest that the mouth of the frame before may be, and stays
 _NEARLY = 0.004  # of the pictures' width, by which it may be farther still
@@ -114,12 +116,16 @@ class ExemplarBank(nn.Module):
     flow: Tensor
     metric: Tensor
 
-    def __init__(self, count: int, size: tuple[int, int], codes: int, apart: int, coarse: int):
+    def __init__(
+        self, count: int, size: tuple[int, int], codes: int, apart: int, coarse: int,
+        gap: Callable[[Tensor], Tensor] | None = None,
+    ):  # fmt: skip
         """size: of the pictures, (width, height); apart: frames around a trained one whose mouths it must not see; coarse:
-        pixels from which on networks draw."""
+        pixels from which on networks draw; gap: codes [B, K] -> side [B] of a square as large as the gap between the lips, as a
+        share of the width."""
         super().__init__()
         width, height = size
-        self.coarse = coarse
+        self.coarse, self._gap = coarse, gap
         self._small, self._made = torch.zeros(0), (-1, torch.device("meta"))
         self.size, self.apart, self.step = size, apart, 4 if width <= 96 else 8
         rows, columns = -(-(height - 1) // self.step) + 1, -(-(width - 1) // self.step) + 1
@@ -149,8 +155,11 @@ class ExemplarBank(nn.Module):
         self.metric.copy_(torch.linalg.cholesky(products + 1e-6 * torch.eye(len(moves)).to(products)).float())
 
     def places(self, codes: Tensor, turn: Tensor) -> Tensor:
-        """Points [B, K + 3] whose distances are those of mouths, in pixels: shapes [B, K], and the head's turn [B, 3]."""
-        return torch.cat([codes @ self.metric, turn * (_TURN * self.size[0])], 1)
+        """Points [B, D] whose distances are those of mouths, in pixels: shapes [B, K], the head's turn [B, 3], and the gap."""
+        found = [codes @ self.metric, turn * (_TURN * self.size[0])]
+        if self._gap is not None:
+            found.append(self._gap(codes)[:, None] * (_OPEN * self.size[0]))
+        return torch.cat(found, 1)
 
     @torch.no_grad()
     def choose(self, codes: Tensor, turn: Tensor, silent: Tensor, before: int | None = None) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ..facemesh import LIPS, LIPS_OUTER
+
 
 class ShapeBasis(nn.Module):
     """Principal components of canonical mouth landmarks.
@@ -43,6 +45,11 @@ class ShapeBasis(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, K] -> landmarks [B, points, 2] in canonical pixels."""
         return ((codes * self.scale) @ self.components + self.mean).reshape(len(codes), -1, 2)
+
+    def gap(self, codes: Tensor) -> Tensor:
+        """Area [B] between the inner lips of codes [B, K], in square canonical pixels (the shoelace formula)."""
+        x, y = self.decode(codes)[:, len(LIPS_OUTER) : len(LIPS)].unbind(-1)
+        return (x * y.roll(-1, 1) - y * x.roll(-1, 1)).sum(1).abs() / 2
 
     @property
     def weights(self) -> Tensor:

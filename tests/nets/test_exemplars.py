@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from speech2lip.facemesh import MOUTH
+from speech2lip.facemesh import LIPS, LIPS_OUTER, MOUTH
 from speech2lip.geometry.camera import pixel_lattice
+from speech2lip.metrics.texture import polygon_area
 from speech2lip.nets.exemplars import ExemplarBank, Mouths, Pictures, Warped, enlarged, thin_plates
+from speech2lip.nets.shape import ShapeBasis
 
 WIDTH, HEIGHT, COARSE = 128, 96, 4
 POINTS = len(MOUTH)
@@ -45,6 +47,33 @@ def bank() -> ExemplarBank:
     mouths = Mouths(torch.stack([_mouth(c) for c in codes]), codes, torch.zeros(4, 3), frames)
     found.fit(mouths, _landmarks(), _moves())
     return found
+
+
+def test_a_mouth_as_open_is_preferred_to_one_a_little_nearer():
+    """Code 1 opens the lips: mouths at 0.4 and -0.7 away in it, the nearer one shut."""
+    gaps = {0.0: 0.1, -0.4: 0.0, 0.7: 0.12}
+
+    def gap(codes: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([gaps[round(float(c), 1)] for c in codes[:, 1]])
+
+    found = []
+    for known in (None, gap):
+        bank = ExemplarBank(2, (WIDTH, HEIGHT), 2, apart=25, coarse=COARSE, gap=known)
+        bank.measure(_moves())
+        bank.codes.copy_(torch.tensor([[0.0, -0.4], [0.0, 0.7]]))
+        found.append(int(bank.choose(torch.zeros(1, 2), torch.zeros(1, 3), torch.zeros(1, dtype=torch.bool))))
+    assert found == [0, 1]
+
+
+def test_the_gap_of_a_shape_is_that_of_its_landmarks():
+    """Against the area that evaluation measures, of the landmarks that codes stand for."""
+    rng = np.random.default_rng(3)
+    points = rng.normal(0, 20, (40, POINTS, 2)).cumsum(0) + 200
+    basis = ShapeBasis(6, POINTS)
+    basis.fit(torch.from_numpy(points))
+    codes = torch.from_numpy(rng.normal(0, 1, (5, 6))).float()
+    wanted = polygon_area(basis.decode(codes)[:, len(LIPS_OUTER) : len(LIPS)].double().numpy())
+    assert np.allclose(basis.gap(codes), wanted, rtol=1e-3, atol=0.5)
 
 
 def _fine(seen: Warped | Pictures) -> torch.Tensor:
@@ -91,7 +120,8 @@ def test_a_training_frame_never_sees_its_own_mouth_or_its_neighbours(bank):
     torch.testing.assert_close(picture[0], bank.images[1].float() / 255, atol=2e-3, rtol=0)
 
 
-def test_a_head_that_is_turned_alike_is_preferred(bank):
+def test_of_mouths_shaped_alike_that_of_a_head_turned_alike_is_preferred(bank):
+    bank.codes[3] = 0.0
     bank.turns.copy_(torch.tensor([[0.0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 3.0, 0]]))
     turned = _fine(bank(torch.zeros(1, 2), torch.tensor([[0.0, 3.0, 0]])))[0]
     ahead = _fine(bank(torch.zeros(1, 2), torch.zeros(1, 3)))[0]
