@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from ..errors import UserError
+from ..terminal import printable
 from .store import RUNNING, Job, Jobs
 from .worker import is_alive
 
@@ -72,8 +74,16 @@ class Runner:
             )  # fmt: skip
 
     def _watch(self) -> None:
+        """What keeps jobs from being begun, a full disk for instance, is said once, and they are begun when it is over."""
+        said = None
         while not self._stop.wait(_LOOK):
-            self.look()
+            try:
+                self.look()
+            except (UserError, OSError) as error:
+                if said != (said := str(error)):
+                    print(f"jobs wait: {printable(said)}", file=sys.stderr, flush=True)
+            else:
+                said = None
 
 
 def available_gb() -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from speech2lip.errors import UserError
 from speech2lip.jobs.orders import RESULT, Order
 from speech2lip.jobs.runner import Runner
 from speech2lip.jobs.store import CANCEL, CANCELLED, DONE, FAILED, PAUSE, PAUSED, QUEUED, RUNNING, Job, Jobs
@@ -64,6 +65,24 @@ def test_a_job_of_a_dead_process_is_begun_again_and_one_of_a_living_is_not(tmp_p
     other.wait()
     runner.look()
     assert not is_alive(folder) and jobs.get(job.id).state == QUEUED
+
+
+def test_what_keeps_jobs_waiting_is_said_once_and_outlived(tmp_path, monkeypatch, capsys):
+    from speech2lip.jobs import runner as module
+
+    monkeypatch.setattr(module, "_LOOK", 0.01)
+    jobs, looks = Jobs(tmp_path / "jobs"), []
+
+    def queues():
+        looks.append(time.time())
+        if len(looks) < 5:
+            raise OSError("the disk is full") if len(looks) % 2 else UserError("the disk is full")
+        return [jobs]
+
+    job = jobs.ask(Order("evaluate", "anna"))
+    with Runner(queues, 1):
+        _until(lambda: jobs.get(job.id).state == FAILED)
+    assert len(looks) > 5 and capsys.readouterr().err == "jobs wait: the disk is full\n"
 
 
 def test_a_job_is_worked_on_until_its_command_has_ended_too(tmp_path):
