@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import re
 import secrets
@@ -77,8 +78,13 @@ class Uploads:
         return upload
 
     def take(self, file: Path) -> Path:
-        """A copy of a file of this machine, as if it had been sent; returns its path."""
-        upload = self.begin(file.name, file.stat().st_size)
+        """A copy of a file of this machine, as if it had been sent; returns its path. One that is here already is not copied again."""
+        name, size = _plain(file.name), file.stat().st_size
+        for known in self.all():
+            there = self.folder / known.id / known.name
+            if known.complete and (known.name, known.size) == (name, size) and filecmp.cmp(there, file, shallow=False):
+                return there
+        upload = self.begin(file.name, size)
         copy_file(file, self.folder / upload.id / upload.name)
         return self.path(upload.id)
 
