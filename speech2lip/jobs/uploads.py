@@ -80,6 +80,7 @@ class Uploads:
     def take(self, file: Path) -> Path:
         """A copy of a file of this machine, as if it had been sent; returns its path. One that is here already is not copied again."""
         name, size = _plain(file.name), file.stat().st_size
+        filecmp.clear_cache()  # which believes a file unchanged that has its old size and time
         for known in self.all():
             there = self.folder / known.id / known.name
             if known.complete and (known.name, known.size) == (name, size) and filecmp.cmp(there, file, shallow=False):
