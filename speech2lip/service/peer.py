@@ -227,7 +227,8 @@ class Peer:
         """Called in the thread that paints, when it ends."""
         if error is not None:
             self.message = str(error) or type(error).__name__
-            self._loop.call_soon_threadsafe(self._fail)
+            with suppress(RuntimeError):  # the service has ended, and nobody is there to be told
+                self._loop.call_soon_threadsafe(self._fail)
 
     def _fail(self) -> None:
         self._tell_all({"error": self.message})
