@@ -45,7 +45,8 @@ class Seen(Protocol):
         ...
 
     def at(self, places: Tensor, factor: int) -> Tensor:
-        """What lies at places [B, R, R, 2], in pixels of the lip images at full resolution: [B, 3, factor R, factor R]."""
+        """What lies at places [B, R, R, 2], in pixels of the lip images at full resolution: [B, 3, factor R, factor R], which the
+        caller may change."""
         ...
 
 
