@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.utils.tensorboard.summary
 
 import speech2lip.evaluation.run
 import speech2lip.preparation.pipeline

@@ -5,7 +5,9 @@ TensorFlow is imported here only; afterwards the PyTorch port runs without it.
 
 from __future__ import annotations
 
+import importlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,8 @@ def _pick_cell(constants: dict[str, np.ndarray], cell: str, part: str) -> np.nda
 
 def _tensorflow(graph: Path) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with suppress(ImportError):  # CUDA builds of PyTorch load it when they train; after TensorFlow it ends the process
+        importlib.import_module("triton")
     try:
         import tensorflow
     except ImportError as error:

@@ -1,10 +1,12 @@
 """Audio backends beside log-mel: DeepSpeech, HuBERT and wav2vec 2.0, phones."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -29,6 +31,25 @@ from speech2lip.nets.pretrained.deepspeech import DeepSpeechNet, net_of_state, s
 from speech2lip.voice.synthesis import synthesize
 
 SIZES = {"inputs": 494, "widths": (24, 20, 28), "cell": 12, "last": 16, "outputs": 29}
+
+
+def _tensorflow() -> ModuleType:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not there")
+    return deepspeech_graph._tensorflow(Path("graph.pb"))
+
+
+def test_tensorflow_comes_after_triton_which_would_end_the_process_behind_it(tmp_path):
+    """Packages of those names, which say when they are loaded."""
+    for name in ("tensorflow", "triton"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"print('{name}')\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from pathlib import Path\n"
+        "from speech2lip.audio import deepspeech_graph; deepspeech_graph._tensorflow(Path('graph.pb'))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["triton", "tensorflow"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +79,7 @@ def _constants(seed: int = 0) -> dict[str, np.ndarray]:
 
 def _frozen_graph(constants: dict[str, np.ndarray], path: Path) -> None:
     """A TensorFlow graph of DeepSpeech's structure: dense layers, a fused LSTM in both directions, logits [T, B, 29]."""
-    tf = pytest.importorskip("tensorflow")
+    tf = _tensorflow()
     graph = tf.Graph()
     with graph.as_default():
         weights = {name: tf.constant(value, name=name) for name, value in constants.items()}
@@ -99,7 +120,7 @@ def graph(tmp_path_factory) -> Path:
 
 
 def _run_graph(path: Path, rows: np.ndarray) -> np.ndarray:
-    tf = pytest.importorskip("tensorflow")
+    tf = _tensorflow()
     definition = tf.compat.v1.GraphDef()
     definition.ParseFromString(path.read_bytes())
     with tf.Graph().as_default() as graph:
@@ -153,7 +174,7 @@ def test_deepspeech_backend_end_to_end(graph, tmp_path, speech):
     ("content", "message"), [(b"no graph at all \xff\xff\xff", "TensorFlow graph"), (b"", "no constant")]
 )
 def test_bad_graphs_are_refused(tmp_path, content, message):
-    pytest.importorskip("tensorflow")
+    _tensorflow()
     path = tmp_path / "x.pb"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
